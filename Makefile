@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+# Non-recursive: each folder's files.mk lists its files with one caption a line,
+#
+#     emu += hw/timer/i8254.c        # 8254 programmable interval timer
+#
+# into emu (linked into the emulator), or util (also into tools and tests).  A folder's
+# files.mk may add rules and tests too.  Everything made lands below $(BUILD).
+
+BUILD ?= build
+V ?= 0
+Q := $(if $(filter 1,$(V)),,@)
+
+all:
+
+ifeq ($(filter help clean distclean demo,$(MAKECMDGOALS)),)
+$(BUILD)/config.mk: configure
+	./configure --build-dir=$(BUILD)
+endif
+-include $(BUILD)/config.mk
+
+emu :=
+lib :=
+unit-tests :=
+check-targets :=
+DIRS := util fpu memory migration block chardev net ui accel accel/tcg accel/kvm accel/qtest \
+        target-i386 hw/core hw/i386 hw/pci hw/isa hw/acpi hw/intc hw/timer hw/dma hw/nvram hw/char \
+        hw/input hw/ide hw/block hw/display hw/net hw/misc monitor system tests
+include $(wildcard $(DIRS:%=%/files.mk)) $(wildcard tests/*/files.mk)
+
+CFLAGS_ALL := -std=gnu11 $(OPT) $(WARN) -D_GNU_SOURCE -fno-strict-aliasing -fwrapv -I. -I$(BUILD) \
+              $(LIB_CFLAGS) $(USER_CFLAGS)
+
+emu-objs := $(emu:%.c=$(BUILD)/obj/%.o)
+lib-objs := $(lib:%.c=$(BUILD)/obj/%.o)
+EMULATOR := $(BUILD)/orrery-system-x86_64
+
+all: $(if $(filter system/vl.c,$(emu)),$(EMULATOR)) objs
+objs: $(emu-objs) $(lib-objs)
+
+$(EMULATOR): $(emu-objs) $(lib-objs)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) $(OPT) -o $@ $(emu-objs) $(lib-objs) $(LIBS)
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/config.mk
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(CFLAGS_ALL) $(CFLAGS_$<) -MMD -MP -c -o $@ $<
+
+# Unit tests: unit-tests += tests/unit/test-foo.c ; test-foo-objs := objects beside the libraries.
+# The linker takes the whole emulator except system/vl.o, so a test may use any part.
+unit-bins := $(unit-tests:%.c=$(BUILD)/%)
+test-objs := $(filter-out $(BUILD)/obj/system/vl.o,$(emu-objs)) $(lib-objs)
+$(unit-bins): $(BUILD)/%: $(BUILD)/obj/%.o $(test-objs)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) $(OPT) -o $@ $< $(test-objs) $(LIBS)
+tests-bins: $(unit-bins)
+
+check: all tests-bins
+	$(Q)python3 tests/check.py --build $(BUILD) $(CHECK_ARGS)
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(EMULATOR) $(DESTDIR)$(PREFIX)/bin/
+
+clean:
+	rm -rf $(BUILD)/obj $(BUILD)/tests $(EMULATOR)
+distclean:
+	rm -rf $(BUILD)
+
+help:
+	@echo "make            build $(EMULATOR)"
+	@echo "make demo       boot Debian's kernel to a shell on this terminal"
+	@echo "make check      all tests (make check CHECK_ARGS=--help for choosing)"
+	@echo "make bench      speed, beside QEMU and Bochs where installed"
+	@echo "make install    into PREFIX (configure --prefix) below DESTDIR"
+	@echo "make clean      remove what make made; distclean: the build folder"
+	@printf '%s\n' $(help-lines)
+
+.PHONY: all objs check tests-bins install clean distclean help demo bench
+.DELETE_ON_ERROR:
+-include $(emu-objs:.o=.d) $(lib-objs:.o=.d) $(unit-tests:%.c=$(BUILD)/obj/%.d)

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The device model.  A device is a struct whose first member is Device, described by one
+ * static DeviceType that DEVICE_TYPE() puts into a linker section.  Life:
+ *
+ *   device_new -> set properties and wires -> device_realize -> reset <-> run -> unrealize
+ *
+ * realize maps regions and claims resources; reset writes the data sheet's power-on values
+ * and is called once right after realize and at every system reset.  All under the big lock.
+ */
+#ifndef HW_CORE_DEVICE_H
+#define HW_CORE_DEVICE_H
+
+#include "hw/core/irq.h"
+#include "util/prop.h"
+#include "memory/memory.h"
+#include "migration/vmstate.h"
+
+struct Bus;
+struct DeviceType;
+
+typedef struct Device {
+    const struct DeviceType *type;
+    char *id;                         /* from -device id=, or NULL */
+    struct Bus *bus;                  /* where it sits; NULL = on the board */
+    GPtrArray *buses;                 /* of Bus* it offers */
+    Region *io, *mem;                 /* the spaces it maps into (system_io(), system_memory());
+                                         set by device_new, a bus may replace them */
+    bool realized, hotplugged, user_created;
+    int instance;                     /* n-th of its type: identifies it in a stream */
+} Device;
+
+typedef struct DeviceType {
+    const char *name, *desc;          /* "isa-serial", "16550A serial port" */
+    const char *alias;                /* another name QEMU knows it by, or NULL */
+    const char *bus;                  /* bus type it plugs into ("isa", "PCI", "IDE"), NULL = board only */
+    const char *category;             /* "Input", "Storage", ... for -device help */
+    size_t size;                      /* of the struct that starts with Device */
+    const Prop *props;
+    const VMState *vmstate;           /* opaque is the Device */
+    bool (*realize)(Device *dev, Error **err);
+    void (*reset)(Device *dev);
+    void (*unrealize)(Device *dev);
+    void (*irq_in)(void *dev, int n, int level);   /* input lines, for device_irq_in() */
+    const void *info;                 /* constants of the bus: PCIInfo etc. */
+    bool no_user;                     /* boards create it; -device refuses */
+} DeviceType;
+
+#define DEVICE_TYPE(var)                                                        \
+    static const DeviceType *const var##_type_entry                             \
+    __attribute__((used, section("orrery_devices"))) = &var
+
+/*
+ * A bus: where devices plug in.  Types are known by name ("isa", "PCI", "IDE", "SCSI", ...);
+ * addressing is the bus's business (its add hook reads the device's own properties).
+ */
+typedef struct BusType {
+    const char *name;
+    /* props every device on this bus has beside its own, applied to the same struct */
+    const Prop *props;
+    /* before the device's realize: give it an address, set dev->io/mem.  false refuses it. */
+    bool (*add)(struct Bus *bus, Device *dev, Error **err);
+    void (*remove)(struct Bus *bus, Device *dev);
+    /* after the device's realize */
+    bool (*added)(struct Bus *bus, Device *dev, Error **err);
+    /* one line of `info qtree` about the device's address */
+    void (*print)(struct Bus *bus, Device *dev, GString *out, int indent);
+} BusType;
+
+typedef struct Bus {
+    const BusType *type;
+    char *name;                       /* "pci.0", "isa.0", "ide.0" */
+    Device *owner;
+    GPtrArray *devices;               /* in order of realize */
+    unsigned max_devices;             /* 0 = no limit */
+} Bus;
+
+void bus_init(Bus *bus, const BusType *type, Device *owner, const char *name);
+Bus *bus_find(const char *name_or_type);              /* first match by name, then by type */
+
+const DeviceType *device_type_find(const char *name);  /* by name or alias; NULL */
+void device_type_foreach(void (*fn)(const DeviceType *t, void *opaque), void *opaque);
+
+/* New device with default properties, -global and machine compat values applied.  bus may be
+ * NULL (board device, or the first bus of the right type at realize).  Dies on unknown type
+ * when called by boards: use device_type_find first for user input. */
+Device *device_new(const char *type);
+bool device_set(Device *dev, const char *prop, const char *value, Error **err);
+void device_set_uint(Device *dev, const char *prop, uint64_t v);      /* board code: asserts */
+void device_set_str(Device *dev, const char *prop, const char *v);
+void device_set_ptr(Device *dev, const char *prop, void *backend);    /* drive, chardev, netdev */
+bool device_realize(Device *dev, Bus *bus, Error **err);
+/* Board shorthand: realize or die with the error. */
+void device_realize_or_die(Device *dev, Bus *bus);
+void device_unrealize(Device *dev);                   /* and free */
+Device *device_find(const char *id);
+/* Input line n of a device whose type has irq_in. */
+IRQ device_irq_in(Device *dev, int n);
+/* IRQ line to an arbitrary function. */
+static inline IRQ irq_make(void (*set)(void *opaque, int n, int level), void *opaque, int n)
+{
+    IRQ irq = { set, opaque, n };
+    return irq;
+}
+
+/* -global TYPE.prop=value rows and machine-version rows; applied by device_new in order. */
+void device_add_global(const char *type, const char *prop, const char *value, bool user);
+bool device_check_globals(void);                      /* warn of rows that matched no type */
+
+/* All realized devices in order of realize. */
+void device_foreach(void (*fn)(Device *dev, void *opaque), void *opaque);
+void devices_reset(void);                             /* system reset: all devices, then hooks */
+/* Something that is no device wants to hear of system reset (CPUs, loaders). */
+void reset_register(void (*fn)(void *opaque), void *opaque);
+void reset_unregister(void (*fn)(void *opaque), void *opaque);
+void device_info_qtree(GString *out);
+
+#endif

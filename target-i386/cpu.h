@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The x86 CPU: architectural state and what the machine may ask of it.  The state here is the
+ * whole truth outside Accel.run(): every engine keeps its own shortcuts (lazy flags, cached
+ * modes) beside it and writes them back through get_state.
+ *
+ * Sources: Intel SDM volumes 1-3, AMD APM volume 2 (for SYSCALL, long mode, SMM save state).
+ */
+#ifndef TARGET_I386_CPU_H
+#define TARGET_I386_CPU_H
+
+#include "accel/cpu.h"
+#include "migration/vmstate.h"
+
+enum { R_EAX, R_ECX, R_EDX, R_EBX, R_ESP, R_EBP, R_ESI, R_EDI,
+       R_R8, R_R9, R_R10, R_R11, R_R12, R_R13, R_R14, R_R15 };
+enum { R_ES, R_CS, R_SS, R_DS, R_FS, R_GS, SEG_COUNT };
+
+/* RFLAGS */
+#define FL_CF    0x00000001
+#define FL_1     0x00000002
+#define FL_PF    0x00000004
+#define FL_AF    0x00000010
+#define FL_ZF    0x00000040
+#define FL_SF    0x00000080
+#define FL_TF    0x00000100
+#define FL_IF    0x00000200
+#define FL_DF    0x00000400
+#define FL_OF    0x00000800
+#define FL_IOPL  0x00003000
+#define FL_NT    0x00004000
+#define FL_RF    0x00010000
+#define FL_VM    0x00020000
+#define FL_AC    0x00040000
+#define FL_VIF   0x00080000
+#define FL_VIP   0x00100000
+#define FL_ID    0x00200000
+#define FL_ARITH (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_OF)
+
+#define CR0_PE   0x00000001
+#define CR0_MP   0x00000002
+#define CR0_EM   0x00000004
+#define CR0_TS   0x00000008
+#define CR0_ET   0x00000010
+#define CR0_NE   0x00000020
+#define CR0_WP   0x00010000
+#define CR0_AM   0x00040000
+#define CR0_NW   0x20000000
+#define CR0_CD   0x40000000
+#define CR0_PG   0x80000000u
+
+#define CR4_VME        (1 << 0)
+#define CR4_PVI        (1 << 1)
+#define CR4_TSD        (1 << 2)
+#define CR4_DE         (1 << 3)
+#define CR4_PSE        (1 << 4)
+#define CR4_PAE        (1 << 5)
+#define CR4_MCE        (1 << 6)
+#define CR4_PGE        (1 << 7)
+#define CR4_PCE        (1 << 8)
+#define CR4_OSFXSR     (1 << 9)
+#define CR4_OSXMMEXCPT (1 << 10)
+#define CR4_UMIP       (1 << 11)
+#define CR4_LA57       (1 << 12)
+#define CR4_FSGSBASE   (1 << 16)
+#define CR4_PCIDE      (1 << 17)
+#define CR4_OSXSAVE    (1 << 18)
+#define CR4_SMEP       (1 << 20)
+#define CR4_SMAP       (1 << 21)
+#define CR4_PKE        (1 << 22)
+#define CR4_PKS        (1 << 24)
+
+#define EFER_SCE   (1 << 0)
+#define EFER_LME   (1 << 8)
+#define EFER_LMA   (1 << 10)
+#define EFER_NXE   (1 << 11)
+#define EFER_FFXSR (1 << 14)
+
+/* Exceptions */
+enum { EXC_DE, EXC_DB, EXC_NMI, EXC_BP, EXC_OF, EXC_BR, EXC_UD, EXC_NM, EXC_DF, EXC_CSO,
+       EXC_TS, EXC_NP, EXC_SS, EXC_GP, EXC_PF, EXC_MF = 16, EXC_AC, EXC_MC, EXC_XM };
+
+/* Segment descriptor attributes as in bits 8..23 of the descriptor's second dword, in place. */
+#define DESC_TYPE_SHIFT 8
+#define DESC_A     (1 << 8)     /* accessed */
+#define DESC_W     (1 << 9)     /* data: writable */
+#define DESC_R     (1 << 9)     /* code: readable */
+#define DESC_E     (1 << 10)    /* data: expand down */
+#define DESC_C     (1 << 10)    /* code: conforming */
+#define DESC_CODE  (1 << 11)
+#define DESC_S     (1 << 12)    /* code or data, not system */
+#define DESC_DPL_SHIFT 13
+#define DESC_P     (1 << 15)
+#define DESC_AVL   (1 << 20)
+#define DESC_L     (1 << 21)
+#define DESC_B     (1 << 22)    /* D/B */
+#define DESC_G     (1 << 23)
+
+typedef struct Segment {
+    uint16_t sel;
+    uint32_t attr;              /* DESC_* ; DESC_P clear = null/unusable */
+    uint32_t limit;             /* in bytes, granularity already applied */
+    uint64_t base;
+} Segment;
+
+typedef struct DescTable {
+    uint64_t base;
+    uint32_t limit;             /* 16 bits */
+} DescTable;
+
+/* 512-bit so that wider vectors fit later; engines use 128 or 256 bits today. Little-endian
+ * element order by access macros in target-i386/interp.h, never by host layout. */
+typedef union Vec {
+    uint8_t  b[64];
+    uint16_t w[32];
+    uint32_t d[16];
+    uint64_t q[8];
+} __attribute__((aligned(64))) Vec;
+
+/* An x87 register: 80 bits.  MMX aliases the fraction. */
+typedef struct F80 {
+    uint64_t frac;
+    uint16_t se;                /* sign and exponent */
+} F80;
+
+typedef struct FpuState {
+    F80 st[8];                  /* physical registers R0..R7, not ST(i) */
+    uint16_t cw, sw;            /* sw without TOP: TOP lives in top */
+    uint8_t top;
+    uint8_t empty;              /* bit n set: physical register n is empty */
+    uint16_t fop;               /* 11 bits */
+    uint64_t fip, fdp;
+    uint16_t fcs, fds;
+} FpuState;
+
+/* Feature words: the key of every CPUID leaf/register we know.  See target-i386/cpuid.h. */
+enum {
+    FEAT_1_EDX, FEAT_1_ECX, FEAT_7_0_EBX, FEAT_7_0_ECX, FEAT_7_0_EDX, FEAT_7_1_EAX,
+    FEAT_8000_0001_EDX, FEAT_8000_0001_ECX, FEAT_8000_0007_EDX, FEAT_8000_0008_EBX,
+    FEAT_XSAVE, FEAT_6_EAX, FEAT_KVM, FEAT_WORDS
+};
+
+struct CpuModel;
+
+typedef struct X86CPU {
+    CPU cpu;                            /* always first */
+
+    /*
+     * General registers; r[16] always reads 0 ("no base / no index"), r[17] is the RIP of the
+     * first instruction of the running block, so that RIP-relative operands are base + disp.
+     */
+    uint64_t r[18];
+    uint64_t rip;                       /* exact only outside a block, and when an exception is raised */
+    uint64_t rflags;                    /* without the lazily kept arithmetic bits while in a
+                                           block: use x86_get_flags() (interp.h) there */
+
+    Segment seg[SEG_COUNT];
+    Segment ldt, tr;
+    DescTable gdt, idt;
+
+    uint64_t cr0, cr2, cr3, cr4, cr8;   /* cr8: the TPR's copy, see helper-sys.c */
+    uint64_t dr[8];
+    uint64_t efer, pat, tsc_offset, tsc_adjust, tsc_aux;
+    uint64_t star, lstar, cstar, fmask, kernel_gs_base;
+    uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
+    uint64_t apic_base, misc_enable, spec_ctrl, mcg_status, mcg_ctl, mce_banks[4 * 10];
+    uint64_t mtrr_physbase[8], mtrr_physmask[8], mtrr_fixed[11], mtrr_deftype;
+    uint64_t xcr0, xss, pkrs;
+    uint64_t tsc_deadline;
+    uint32_t pkru;
+    uint32_t smbase;
+    uint64_t feature_control, arch_capabilities;
+    uint64_t pdpte[4];                  /* PAE: loaded with CR3 */
+
+    FpuState fpu;
+    Vec v[32];
+    uint32_t mxcsr;
+
+    uint64_t debugctl, perf_global_ctrl, perf_fixed_ctrl;
+
+    /* Event delivery state */
+    bool smm;                           /* in system management mode */
+    bool nmi_masked;
+    bool nmi_pending, smi_pending;
+    bool int_shadow;                    /* STI or MOV SS just ran: interrupts wait one instruction */
+    bool shadow_mov_ss;                 /* ... by MOV/POP SS: #DB waits too */
+    bool ferr;                          /* FERR# asserted (CR0.NE = 0) */
+    bool in_mwait;
+    bool wait_sipi;                     /* INIT done, waiting for SIPI (also CPU.halted) */
+    uint64_t mwait_addr;
+
+    /* An exception on its way to delivery (set by x86_raise*, consumed by the engine). */
+    int exc_vector;                     /* -1 = none */
+    bool exc_has_error, exc_soft;       /* soft: INT n, INT3, INTO: return address is the next one */
+    uint32_t exc_error;
+    uint64_t exc_next_rip;
+    int exc_old_vector;                 /* being delivered: for double faults; -1 = none */
+    uint64_t pending_dbg;               /* DR6 bits to raise as #DB after this instruction */
+
+    /* Identity */
+    const struct CpuModel *model;
+    uint64_t features[FEAT_WORDS];
+    uint32_t cpuid_level, cpuid_xlevel, family, model_no, stepping;
+    char vendor[13], brand[49];
+    unsigned phys_bits, virt_bits;
+    uint32_t apic_id;
+    uint64_t tsc_hz;
+
+    struct Device *apic;                /* the local APIC, or NULL */
+    uint8_t (*pic_ack)(void *opaque);   /* [bql] INTA cycle of the 8259 pair */
+    void *pic_opaque;
+    bool pic_line;                      /* [bql] INTR from the 8259 pair */
+
+    uint32_t mode;                      /* translation mode word, kept by x86_update_mode() */
+} X86CPU;
+
+static inline X86CPU *x86_cpu(CPU *c)
+{
+    return (X86CPU *)c;
+}
+static inline unsigned x86_cpl(const X86CPU *c)
+{
+    if (!(c->cr0 & CR0_PE)) {
+        return 0;
+    }
+    return (c->rflags & FL_VM) ? 3 : (c->seg[R_SS].attr >> DESC_DPL_SHIFT) & 3;
+}
+static inline bool x86_long_mode(const X86CPU *c)
+{
+    return c->efer & EFER_LMA;
+}
+static inline bool x86_code64(const X86CPU *c)
+{
+    return (c->efer & EFER_LMA) && (c->seg[R_CS].attr & DESC_L);
+}
+
+/* Create vCPU n of a model ("qemu64,+avx2", QEMU's -cpu syntax).  Not yet running. [bql] */
+X86CPU *x86_cpu_new(const char *model_and_features, int index, Error **err);
+/* Power-on or INIT# state.  The boot CPU starts at F000:FFF0, others wait for SIPI. [bql or own thread] */
+void x86_cpu_reset(X86CPU *c);
+void x86_cpu_init_ipi(X86CPU *c);                 /* INIT: as reset, keeps what SDM 3A 9.1.1 keeps */
+void x86_cpu_sipi(X86CPU *c, uint8_t vector);
+extern const VMState vm_x86_cpu;
+
+/* Is there anything that would wake it from HLT?  [own thread, bql] */
+bool x86_cpu_has_work(X86CPU *c);
+
+/* The 8259 pair's INTR, the local APIC's request, NMI, SMI, A20: from devices. [bql] */
+void x86_cpu_set_pic_line(X86CPU *c, int level);
+void x86_cpu_apic_changed(X86CPU *c);             /* APIC has (or no longer has) something for us */
+void x86_cpu_nmi(X86CPU *c);
+void x86_cpu_smi(X86CPU *c);
+void x86_cpu_set_a20(X86CPU *c, bool on);
+extern uint64_t x86_a20_mask;                     /* ~0 or ~(1 << 20) */
+
+/* FERR# output (CR0.NE = 0) and IGNNE#: the board wires them to IRQ 13 and port F0h. [bql] */
+extern void (*x86_ferr_hook)(X86CPU *c, bool level);
+void x86_cpu_ignne(X86CPU *c);
+
+/* Guest-virtual to guest-physical without side effects, for debuggers; false if unmapped. */
+bool x86_debug_translate(X86CPU *c, uint64_t va, hwaddr *pa);
+void x86_cpu_dump(X86CPU *c, GString *out, bool fpu);   /* `info registers`, QEMU's layout */
+
+/* EFLAGS whole, whatever engine runs (engines install their lazy-flag hooks). */
+uint64_t x86_get_flags(X86CPU *c);
+
+/* The TSC as the guest reads it now. */
+uint64_t x86_read_tsc(X86CPU *c);
+
+#endif

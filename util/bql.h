@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The big lock: guards device state, the memory tree, timers, back-ends, run state.  The main
+ * thread holds it except while it waits for events; a vCPU thread takes it around device
+ * accesses and never while it runs guest code.
+ */
+#ifndef UTIL_BQL_H
+#define UTIL_BQL_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+void bql_lock(void);
+void bql_unlock(void);
+bool bql_locked(void);                  /* by this thread */
+void bql_wait(GCond *cond);             /* as g_cond_wait with the big lock */
+bool bql_wait_until(GCond *cond, gint64 monotonic_us);
+
+#endif

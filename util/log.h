@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The log of `-d items[,...] [-D file]`: what the guest did wrong, what the CPU does.  Costs
+ * one load and branch when off.  Any thread; lines are written whole.
+ */
+#ifndef UTIL_LOG_H
+#define UTIL_LOG_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "util/error.h"
+
+enum {
+    LOG_IN_ASM      = 1 << 0,   /* guest instructions of each block made */
+    LOG_OP          = 1 << 1,   /* decoded form */
+    LOG_OUT_ASM     = 1 << 2,   /* host code */
+    LOG_INT         = 1 << 3,   /* interrupts and exceptions */
+    LOG_EXEC        = 1 << 4,   /* each block entered */
+    LOG_CPU         = 1 << 5,   /* registers before each block */
+    LOG_CPU_RESET   = 1 << 6,
+    LOG_GUEST_ERROR = 1 << 7,   /* the guest programmed a device wrongly */
+    LOG_UNIMP       = 1 << 8,   /* the guest used what we don't have */
+    LOG_PCALL       = 1 << 9,   /* far calls, task switches */
+    LOG_MMU         = 1 << 10,
+    LOG_PAGE        = 1 << 11,
+    LOG_FPU         = 1 << 12,
+    LOG_NOCHAIN     = 1 << 13,
+    LOG_MMIO        = 1 << 14,  /* device accesses */
+};
+extern uint32_t log_mask;
+
+static inline bool log_on(uint32_t mask)
+{
+    return __builtin_expect((log_mask & mask) != 0, 0);
+}
+void log_write(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
+#define LOG(mask, ...) do { if (log_on(mask)) { log_write(__VA_ARGS__); } } while (0)
+/* "guest error: ..." with a newline added */
+#define LOG_GUEST(...) LOG(LOG_GUEST_ERROR, __VA_ARGS__)
+
+/* "in_asm,int"; "help" is the caller's business: log_help lists the items. */
+bool log_set_items(const char *items, Error **err);
+bool log_set_file(const char *path, Error **err);     /* "%d" is the pid */
+void log_help(GString *out);
+
+#endif
