@@ -3,7 +3,7 @@
 #
 #     emu += hw/timer/i8254.c        # 8254 programmable interval timer
 #
-# into emu (linked into the emulator), or util (also into tools and tests).  A folder's
+# into emu (linked into the emulator), or lib (also into tools and tests).  A folder's
 # files.mk may add rules and tests too.  Everything made lands below $(BUILD).
 
 BUILD ?= build
