@@ -76,6 +76,20 @@ enum { R_ES, R_CS, R_SS, R_DS, R_FS, R_GS, SEG_COUNT };
 #define EFER_NXE   (1 << 11)
 #define EFER_FFXSR (1 << 14)
 
+/* DR6: why #DB came; the bits B0..B3 are 1 << n */
+#define DB_B0    0x00000001
+#define DB_BD    0x00002000     /* MOV DR with DR7.GD */
+#define DB_BS    0x00004000     /* single step */
+#define DB_BT    0x00008000     /* task switch with the TSS's T bit */
+#define DR6_ONES 0xffff0ff0u    /* always read as one */
+#define DR7_GD   0x00002000
+#define DR7_ONE  0x00000400
+
+/* What DR7 makes necessary, kept in X86CPU.dr7_active */
+#define DR7_ACTIVE_EXEC 1       /* look at code breakpoints before each instruction */
+#define DR7_ACTIVE_DATA 2       /* look at data breakpoints at each access */
+#define DR7_ACTIVE_IO   4
+
 /* Exceptions */
 enum { EXC_DE, EXC_DB, EXC_NMI, EXC_BP, EXC_OF, EXC_BR, EXC_UD, EXC_NM, EXC_DF, EXC_CSO,
        EXC_TS, EXC_NP, EXC_SS, EXC_GP, EXC_PF, EXC_MF = 16, EXC_AC, EXC_MC, EXC_XM };
@@ -142,6 +156,36 @@ enum {
 
 struct CpuModel;
 
+/* What an event is: decides about DPL checks, return address, EXT bit and double faults. */
+typedef enum {
+    EVENT_EXCEPTION,    /* fault or trap raised by the CPU */
+    EVENT_SOFT_INT,     /* INT n: gate's DPL counts, VME redirection */
+    EVENT_SOFT_EXC,     /* INT3, INTO: gate's DPL counts */
+    EVENT_INT1,         /* ICEBP: no DPL check */
+    EVENT_EXTERNAL,     /* INTR */
+    EVENT_NMI,
+} EventKind;
+
+/* The local APIC as the CPU uses it; filled by hw/intc/apic.c, which sets X86CPU.apic too.
+ * All [bql]. */
+typedef struct X86ApicOps {
+    /* INTA: the vector now in service.  -1: nothing (any more). */
+    int (*ack)(struct Device *apic);
+    /* Something deliverable above the processor priority? */
+    bool (*pending)(struct Device *apic);
+    /* Does LINT0 (or a disabled APIC) let the 8259's INTR through? */
+    bool (*accepts_pic)(struct Device *apic);
+    uint8_t (*get_tpr)(struct Device *apic);             /* bits 7..4 are CR8 */
+    void (*set_tpr)(struct Device *apic, uint8_t tpr);
+    void (*set_base)(struct Device *apic, uint64_t val); /* IA32_APIC_BASE, already checked */
+    /* x2APIC register, MSR 800h + reg; false: #GP. */
+    bool (*read)(struct Device *apic, unsigned reg, uint64_t *val);
+    bool (*write)(struct Device *apic, unsigned reg, uint64_t val);
+    uint64_t (*get_tsc_deadline)(struct Device *apic);
+    void (*set_tsc_deadline)(struct Device *apic, uint64_t tsc);
+    void (*init_reset)(struct Device *apic);             /* INIT: all but APIC ID */
+} X86ApicOps;
+
 typedef struct X86CPU {
     CPU cpu;                            /* always first */
 
@@ -187,13 +231,19 @@ typedef struct X86CPU {
     bool ferr;                          /* FERR# asserted (CR0.NE = 0) */
     bool in_mwait;
     bool wait_sipi;                     /* INIT done, waiting for SIPI (also CPU.halted) */
+    uint8_t sipi_vector;                /* [bql] of the SIPI that CPU_REQ_SIPI announces */
     uint64_t mwait_addr;
+    uint8_t dr7_active;                 /* DR7_ACTIVE_*, derived from DR7 and CR4.DE */
 
-    /* An exception on its way to delivery (set by x86_raise*, consumed by the engine). */
+    /*
+     * An event on its way to delivery: set by x86_raise* and x86_boundary, performed by
+     * x86_deliver (helper.h).
+     */
     int exc_vector;                     /* -1 = none */
-    bool exc_has_error, exc_soft;       /* soft: INT n, INT3, INTO: return address is the next one */
+    EventKind exc_kind;
+    bool exc_has_error;
     uint32_t exc_error;
-    uint64_t exc_next_rip;
+    uint64_t exc_next_rip;              /* return address of the software kinds */
     int exc_old_vector;                 /* being delivered: for double faults; -1 = none */
     uint64_t pending_dbg;               /* DR6 bits to raise as #DB after this instruction */
 
@@ -207,6 +257,7 @@ typedef struct X86CPU {
     uint64_t tsc_hz;
 
     struct Device *apic;                /* the local APIC, or NULL */
+    const X86ApicOps *apic_ops;         /* set where apic is */
     uint8_t (*pic_ack)(void *opaque);   /* [bql] INTA cycle of the 8259 pair */
     void *pic_opaque;
     bool pic_line;                      /* [bql] INTR from the 8259 pair */
