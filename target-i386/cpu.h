@@ -155,6 +155,7 @@ enum {
 };
 
 struct CpuModel;
+struct Device;
 
 /* What an event is: decides about DPL checks, return address, EXT bit and double faults. */
 typedef enum {
