@@ -34,10 +34,12 @@ static inline bool log_on(uint32_t mask)
 {
     return __builtin_expect((log_mask & mask) != 0, 0);
 }
+/* Writes its text as it is: the caller ends the line. */
 void log_write(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 #define LOG(mask, ...) do { if (log_on(mask)) { log_write(__VA_ARGS__); } } while (0)
-/* "guest error: ..." with a newline added */
-#define LOG_GUEST(...) LOG(LOG_GUEST_ERROR, __VA_ARGS__)
+#define LOG_GUEST_LINE_(fmt, ...) log_write("guest error: " fmt "\n", ##__VA_ARGS__)
+/* LOG_GUEST("ide: sector count %u", n): "guest error: ..." with a newline added */
+#define LOG_GUEST(...) do { if (log_on(LOG_GUEST_ERROR)) { LOG_GUEST_LINE_(__VA_ARGS__); } } while (0)
 
 /* "in_asm,int"; "help" is the caller's business: log_help lists the items. */
 bool log_set_items(const char *items, Error **err);

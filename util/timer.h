@@ -5,7 +5,6 @@
  *   CLOCK_VIRTUAL   stops while the VM is stopped; devices use this
  *   CLOCK_HOST      wall clock (UTC since 1970); jumps when the host's clock is set; RTC
  *   CLOCK_REAL      monotonic, never stops; user interface, timeouts
- *   CLOCK_VIRTUAL_RT  as CLOCK_VIRTUAL today; real time while stopped would warp it
  *
  * Timers fire in the main loop under the big lock.  A timer belongs to its owner's struct;
  * timer_init before use, timer_del before the struct goes.  clock_ns may be called from any
@@ -28,8 +27,8 @@ typedef struct Timer {
     void (*cb)(void *opaque);
     void *opaque;
     int64_t expires;                    /* ns; -1 = not pending */
-    int heap_index;                     /* private to util/timer.c */
-    bool ready;
+    int heap_index;                     /* this and the next: private to util/timer.c */
+    uint64_t sequence;
 } Timer;
 
 int64_t clock_ns(ClockId clock);
@@ -40,6 +39,7 @@ static inline int64_t vclock_ns(void)
 /* The virtual clock runs or stands (VM run state).  qtest steps it by hand. */
 void vclock_start(void);
 void vclock_stop(void);
+bool vclock_running(void);              /* moves by itself: started and not manual */
 void vclock_set_manual(bool on);        /* time moves by vclock_step_to only (qtest) */
 void vclock_step_to(int64_t ns);        /* runs the timers on the way, in order */
 int64_t vclock_save(void);
