@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The I/O APIC, device "ioapic": 24 input lines (device_irq_in), registers at "base"
+ * (FEC00000h).  The board routes ISA IRQ 0 to line 2.  [bql]
+ */
+#ifndef HW_INTC_IOAPIC_H
+#define HW_INTC_IOAPIC_H
+
+#include "hw/core/device.h"
+
+#define IOAPIC_PINS 24
+
+/* `info ioapic` */
+void ioapic_info(GString *out);
+
+#endif
