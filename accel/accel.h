@@ -26,7 +26,8 @@ typedef struct Accel {
     bool (*cpu_create)(CPU *c, Error **err);    /* on the vCPU's thread [bql] */
     void (*cpu_destroy)(CPU *c);                /* on the vCPU's thread [bql] */
     ExitReason (*run)(CPU *c);        /* until kicked, halted, reset, debug, error.
-                                         Called and returns without the bql. */
+                                         Called and returns without the bql.  NULL: there is
+                                         no CPU to run (qtest). */
     void (*kick)(CPU *c);             /* any thread: run() returns (or re-examines
                                          c->request) soon */
     void (*get_state)(CPU *c);        /* accelerator -> c; the copy is then the truth */

@@ -19,7 +19,7 @@
 
 struct Accel;
 struct Machine;
-struct TargetOps;
+struct CPU;
 
 /* Reasons to leave guest code at the next instruction boundary, CPU.request [atomic]. */
 enum {
@@ -35,6 +35,18 @@ enum {
     CPU_REQ_DEBUG = 1 << 10,  /* a breakpoint or a single step ended the run */
 };
 
+/* What the generic code asks of the architecture; target-i386 fills one. */
+typedef struct TargetOps {
+    const char *arch;                                   /* "x86_64" */
+    /* Would it leave HLT now?  Also called for a CPU that is not halted. [own thread, bql] */
+    bool (*has_work)(struct CPU *c);
+    /* For monitors and debuggers; on the vCPU's thread or while it is stopped. */
+    void (*dump)(struct CPU *c, GString *out, bool fpu);
+    bool (*translate)(struct CPU *c, uint64_t va, hwaddr *pa);  /* no side effects */
+    uint64_t (*pc)(struct CPU *c);                      /* linear address of the next instruction */
+    unsigned (*code_bits)(struct CPU *c);               /* 16, 32 or 64: how to disassemble there */
+} TargetOps;
+
 /* Why Accel.run() came back. */
 typedef enum {
     EXIT_KICKED,              /* somebody asked; look at CPU.request and the work queue */
@@ -47,7 +59,7 @@ typedef enum {
 typedef struct CPU {
     int index;
     const struct Accel *accel;
-    const struct TargetOps *ops;      /* what the generic code needs of the architecture */
+    const TargetOps *ops;
     struct Machine *machine;
 
     AddressSpace *as;                 /* memory as this CPU sees it outside SMM */
@@ -59,15 +71,27 @@ typedef struct CPU {
     bool stop, stopped;               /* [bql] wanted / reached: see system/cpus.h */
     bool created, unplug;             /* [bql] */
     GThread *thread;
-    GCond cond;                       /* [bql] wakes a halted or stopped vCPU */
+    int thread_id;                    /* the kernel's, for query-cpus-fast; 0 before it starts */
+    GMutex sleep_lock;                /* leaf lock: taken last, nothing taken inside */
+    GCond sleep_cond;
+    bool awake;                       /* [sleep_lock] somebody woke it: look at everything again */
     GQueue work;                      /* [bql] of CPUWork, run by the vCPU's own thread */
 
     sigjmp_buf jmp;                   /* where a guest exception raised in C unwinds to */
     void *engine;                     /* private to the accelerator (struct TcgCPU, KvmCPU) */
 } CPU;
 
+/* Fill a zeroed CPU: the machine's address spaces, the current accelerator; appends it to
+ * `cpus`, so index must be cpus->len.  Its thread starts after the board's init. [bql] */
+void cpu_init(CPU *c, int index, const TargetOps *ops);
+
 /* Set request bits and make run() notice soon.  Any thread, any lock. */
 void cpu_request(CPU *c, uint32_t bits);
+/* Let a halted or stopped vCPU look again whether it has work.  Any thread, any lock. */
+void cpu_wake(CPU *c);
+/* Sleep until the next cpu_wake or cpu_request; one that came since the last sleep counts.
+ * [own thread, bql: released meanwhile] */
+void cpu_sleep(CPU *c);
 static inline void cpu_clear_request(CPU *c, uint32_t bits)
 {
     __atomic_fetch_and(&c->request, ~bits, __ATOMIC_SEQ_CST);
@@ -81,6 +105,8 @@ static inline uint32_t cpu_pending(const CPU *c)
  * it (bql held, released meanwhile); cpu_run_async doesn't. */
 void cpu_run_on(CPU *c, void (*fn)(CPU *c, void *opaque), void *opaque);
 void cpu_run_async(CPU *c, void (*fn)(CPU *c, void *opaque), void *opaque);
+/* Perform what is queued. [own thread, bql] */
+void cpu_run_work(CPU *c);
 
 /* The vCPU whose thread this is, or NULL. */
 CPU *cpu_current(void);

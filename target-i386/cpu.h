@@ -286,6 +286,9 @@ static inline bool x86_code64(const X86CPU *c)
     return (c->efer & EFER_LMA) && (c->seg[R_CS].attr & DESC_L);
 }
 
+/* Generic code's way to the functions below; x86_cpu_new hands it to cpu_init. */
+extern const TargetOps x86_target_ops;
+
 /* Create vCPU n of a model ("qemu64,+avx2", QEMU's -cpu syntax).  Not yet running. [bql] */
 X86CPU *x86_cpu_new(const char *model_and_features, int index, Error **err);
 /* Power-on or INIT# state.  The boot CPU starts at F000:FFF0, others wait for SIPI. [bql or own thread] */
