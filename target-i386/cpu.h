@@ -10,6 +10,7 @@
 #define TARGET_I386_CPU_H
 
 #include "accel/cpu.h"
+#include "accel/tcg/tcg.h"
 #include "migration/vmstate.h"
 
 enum { R_EAX, R_ECX, R_EDX, R_EBX, R_ESP, R_EBP, R_ESI, R_EDI,
@@ -197,7 +198,9 @@ typedef struct X86CPU {
     uint64_t r[18];
     uint64_t rip;                       /* exact only outside a block, and when an exception is raised */
     uint64_t rflags;                    /* without the lazily kept arithmetic bits while in a
-                                           block: use x86_get_flags() (interp.h) there */
+                                           block: use x86_get_flags() there */
+    uint64_t fl_res, fl_x;              /* lazy arithmetic flags: see interp.h */
+    uint32_t fl_cf;
 
     Segment seg[SEG_COUNT];
     Segment ldt, tr;
@@ -264,6 +267,10 @@ typedef struct X86CPU {
     bool pic_line;                      /* [bql] INTR from the 8259 pair */
 
     uint32_t mode;                      /* translation mode word, kept by x86_update_mode() */
+
+    uint8_t vtmp[64];                   /* a memory operand put together by a slow path */
+    TcgCPU tcg;                         /* last: the TLB and look-up tables of accel/tcg, not
+                                           architectural; reset must not clear it */
 } X86CPU;
 
 static inline X86CPU *x86_cpu(CPU *c)

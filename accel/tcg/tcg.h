@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The execution engine's state of one vCPU, and what it needs to know of the architecture.
+ * Nothing in accel/tcg knows which processor it runs: the target fills a struct TargetOps and
+ * embeds a struct TcgCPU in its CPU.
+ *
+ * Threads: a TcgCPU belongs to its vCPU's thread.  Others ask through CPU.request and, for
+ * the TLB, tcg_flush_request.
+ */
+#ifndef ACCEL_TCG_TCG_H
+#define ACCEL_TCG_TCG_H
+
+#include "accel/cpu.h"
+#include "accel/tcg/tlb.h"
+
+struct Block;
+
+/* ---- what the target provides ---------------------------------------------------------- */
+
+typedef struct TlbPage {
+    hwaddr pa;                  /* of the address asked for */
+    uint64_t size;              /* of the guest's page: 4 KiB and up */
+    uint8_t prot;               /* TLB_PROT_*; write only if the page is dirty already */
+    bool global;
+} TlbPage;
+enum { TLB_PROT_R = 1, TLB_PROT_W = 2, TLB_PROT_X = 4 };
+
+typedef enum {
+    TARGET_RUN,                 /* run blocks */
+    TARGET_ONE,                 /* run one instruction, then ask again */
+    TARGET_HALTED, TARGET_RESET, TARGET_DEBUG,
+} TargetBoundary;
+
+typedef struct TargetOps {
+    /* Translate va.  On a fault: raise it (does not return), or return false if !raise. */
+    bool (*tlb_fill)(CPU *c, uint64_t va, TlbAccess acc, int mode, bool raise, TlbPage *out);
+    /* The address space seen now (SMM or not). */
+    AddressSpace *(*as)(CPU *c);
+    /* Between instructions: deliver exceptions and interrupts.  May unwind. */
+    TargetBoundary (*boundary)(CPU *c);
+    /* Linear address of the next instruction, the mode word its block must have, and the MMU
+     * mode it is fetched with. */
+    uint64_t (*pc)(CPU *c, uint32_t *mode, int *mmu);
+    /* Make a block of at most max instructions at pc (host = its first byte, NULL if not in
+     * RAM: then one instruction, not cached).  May raise a fetch fault. */
+    struct Block *(*translate)(CPU *c, uint64_t pc, const uint8_t *host, uint32_t mode,
+                               unsigned max);
+    /* Run a block (and those chained to it); returns with the CPU's pc exact. */
+    void (*enter)(CPU *c, struct Block *b);
+    /* A store or load hit a page with TLB_WATCH. */
+    void (*watch)(CPU *c, uint64_t va, unsigned size, bool write);
+    /* An access that is not aligned in a mode with TLB_ALIGN: raise, or return to allow it. */
+    void (*unaligned)(CPU *c, uint64_t va, unsigned size, bool write);
+} TargetOps;
+
+/* ---- per vCPU --------------------------------------------------------------------------- */
+
+#define JUMP_BITS 12
+#define JUMP_SIZE (1u << JUMP_BITS)
+
+typedef struct JumpEntry {
+    uint64_t pc;                /* linear */
+    struct Block *block;
+} JumpEntry;
+
+typedef struct TcgCPU {
+    TlbMode tlb[TLB_MODES];     /* first: generated code addresses it from a fixed base */
+    TlbMode *data;              /* for data accesses in the present mode */
+    TlbMode *code;              /* for fetches */
+    JumpEntry jump[JUMP_SIZE];  /* by pc; survives TLB flushes, checked against the fetch TLB */
+    struct TlbSlow *slow;       /* second level and page details, tlb.c */
+    struct Block *running;      /* the block being executed */
+    bool leave;                 /* the running block was invalidated: leave after this insn */
+    uint64_t insns;             /* counted when instruction counting is on */
+} TcgCPU;
+
+static inline TcgCPU *tcg_cpu(CPU *c)
+{
+    return c->engine;
+}
+
+/* ---- memory slow paths (memory.c) -------------------------------------------------------- */
+
+/*
+ * Accesses by guest-virtual address in an MMU mode: any alignment, crossing pages, device
+ * memory, watched pages; raise the target's fault.  The CPU's pc must be exact.
+ * Little-endian values; size 1, 2, 4, 8.
+ */
+uint64_t tcg_ld(CPU *c, int mode, uint64_t va, unsigned size);
+void tcg_st(CPU *c, int mode, uint64_t va, uint64_t val, unsigned size);
+/* Bytes as they lie in memory.  The write is all or nothing with regard to faults. */
+void tcg_read(CPU *c, int mode, uint64_t va, void *buf, unsigned len);
+void tcg_write(CPU *c, int mode, uint64_t va, const void *buf, unsigned len);
+/* Fault now if [va, va+len) can't be accessed so. */
+void tcg_probe(CPU *c, int mode, uint64_t va, unsigned len, TlbAccess acc);
+/* Host memory for len bytes at va within one page, after a possible refill; NULL if it must
+ * go through tcg_ld/tcg_st.  Raises faults.  For TLB_WRITE the guard byte was dealt with:
+ * store at once, before anything else runs. */
+void *tcg_host(CPU *c, int mode, uint64_t va, unsigned len, TlbAccess acc);
+
+/* TLB maintenance, own vCPU. */
+void tcg_tlb_flush(CPU *c);
+void tcg_tlb_flush_nonglobal(CPU *c);
+void tcg_tlb_flush_page(CPU *c, uint64_t va);
+/* From any thread: flush all of c's TLB at its next boundary. */
+void tcg_flush_request(CPU *c);
+
+#endif

@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ADD
+ */
+#include "target-i386/interp.h"
