@@ -5,8 +5,12 @@
  *
  * Locks: the tree and the listeners belong to the big lock.  Look-ups and RAM access
  * (address_space_read/write on RAM, address_space_lookup) work without it: the flat view is
- * read under RCU-like protection (readers hold a reference); an access that ends at a device
- * takes the big lock itself if the caller does not hold it.
+ * read under RCU (util/rcu.h); an access that ends at a device takes the big lock itself if
+ * the caller does not hold it.
+ *
+ * Life: region_destroy under the big lock.  A region's RAM is unmapped from the process after
+ * an RCU grace period; an engine that keeps host pointers outside a read section must have
+ * dropped them when its listener's region_del returns.
  */
 #ifndef MEMORY_MEMORY_H
 #define MEMORY_MEMORY_H
@@ -78,8 +82,11 @@ void dirty_set(struct Region *r, uint64_t off, uint64_t len);
  * size between min and max: the core splits wider ones and widens narrower ones (a narrow
  * write below min is a read-modify-write only if .merge is set, else it is passed as it is
  * with its own size).  valid_min/valid_max (0 = 1..8) bound what the bus accepts at all;
- * others read as all ones and are logged.  unaligned: the device takes unaligned accesses.
- * Called with the big lock held.
+ * others read as all ones and are logged.  unaligned: the device takes unaligned accesses;
+ * for others the bus splits them into aligned ones.
+ *
+ * Called with the big lock held.  A device that reaches itself by DMA from within read or
+ * write (same opaque) is refused: MEM_REFUSED, logged, reads give all ones.
  */
 typedef struct RegionOps {
     uint64_t (*read)(void *opaque, hwaddr addr, unsigned size);
@@ -88,6 +95,8 @@ typedef struct RegionOps {
     uint8_t valid_min, valid_max;
     bool unaligned;
     bool merge;
+    bool reentrant;                   /* may be accessed from within its own access (an
+                                         interrupt controller's message window) */
 } RegionOps;
 
 typedef enum {
@@ -107,9 +116,12 @@ typedef struct Region {
     const RegionOps *ops;
     void *opaque;
     RamBlock *ram;                    /* RAM, ROM, FLASH */
+    bool direct;                      /* FLASH: loads come from ram (else from ops) */
     struct Region *target;            /* ALIAS */
     hwaddr target_off;
     uint8_t log[DIRTY_CLIENTS];       /* users of each dirty client */
+    GPtrArray *aliases;               /* of Region*: aliases whose target this is, or NULL */
+    bool changed;                     /* something below changed since the last commit */
 } Region;
 
 #define REGION_WHOLE UINT64_MAX       /* as a size: 2^64 */
@@ -129,6 +141,7 @@ void region_unmap(Region *child);
 void region_move(Region *child, hwaddr at);
 void region_enable(Region *r, bool on);
 void region_set_readonly(Region *r, bool on);
+void region_set_direct(Region *r, bool on);          /* FLASH: array mode or command mode */
 void region_set_alias_offset(Region *r, hwaddr off);
 void region_set_size(Region *r, uint64_t size);
 static inline uint8_t *region_host(Region *r)
@@ -147,8 +160,16 @@ typedef struct MemSection {
     unsigned __int128 size;
     Region *region;                   /* never an alias or a container; NULL: nothing there */
     hwaddr off;                       /* of start inside region */
-    bool readonly;                    /* stores are dropped (ROM) or go to ops (flash, I/O) */
+    bool readonly;                    /* stores are dropped: ROM, or a read-only window */
+    bool direct;                      /* loads come straight from region->ram */
 } MemSection;
+
+/* May stores go straight to region->ram (after a look at its guard bytes)?  A flash takes
+ * loads directly but stores through its ops. */
+static inline bool section_direct_store(const MemSection *s)
+{
+    return s->direct && !s->readonly && s->region->kind != REGION_FLASH;
+}
 
 typedef struct AddressSpace {
     const char *name;
@@ -178,6 +199,11 @@ void address_space_unmap(AddressSpace *as, void *host, uint64_t len, bool write,
 bool address_space_lookup(AddressSpace *as, hwaddr addr, MemSection *out);
 /* ROM-proof write for loaders and firmware: stores into ROM too. */
 void address_space_write_rom(AddressSpace *as, hwaddr addr, const void *buf, uint64_t len);
+/* A device at work outside read/write (a timer, a completion) that starts DMA: accesses that
+ * come back to regions with this opaque are refused until leave.  false: nested too deep, do
+ * nothing.  Same thread for both. [bql] */
+bool memory_guard_enter(const void *opaque);
+void memory_guard_leave(void);
 /* All sections in order. [bql] */
 void address_space_foreach(AddressSpace *as, void (*fn)(const MemSection *s, void *opaque), void *opaque);
 void memory_info_mtree(GString *out, bool flat);
@@ -199,7 +225,9 @@ void address_space_unlisten(AddressSpace *as, const MemListener *l, void *opaque
  * on all vCPUs, before returning (guard bits were just set).  Any thread; may wait. */
 extern void (*ram_guard_hook)(RamBlock *b, uint64_t off, uint64_t len);
 
-/* The machine's spaces (set up by system/, roots are containers boards map into). */
+/* The machine's spaces: 2^64 bytes of memory, 64K of I/O ports.  Boards map into the roots.
+ * memory_init makes them; calling it again does nothing. */
+void memory_init(void);
 extern AddressSpace address_space_memory, address_space_io;
 Region *system_memory(void);
 Region *system_io(void);

@@ -1,0 +1,1 @@
+unit-tests += tests/unit/test-memory.c     # memory: flattening, accesses, dirty log, threads
