@@ -7,6 +7,7 @@
 #define SYSTEM_RUNSTATE_H
 
 #include <stdbool.h>
+#include "util/error.h"
 
 typedef enum {
     RUN_STATE_PRELAUNCH, RUN_STATE_RUNNING, RUN_STATE_PAUSED, RUN_STATE_SHUTDOWN,
@@ -21,5 +22,64 @@ typedef enum {
     CAUSE_HOST_UI, CAUSE_GUEST_SHUTDOWN, CAUSE_GUEST_RESET, CAUSE_GUEST_PANIC, CAUSE_SUBSYSTEM_RESET,
     CAUSE_SNAPSHOT_LOAD, CAUSE_COUNT
 } ShutdownCause;
+
+/* ---- what to do about it: -action, -no-reboot, -no-shutdown, QMP set-action -------------- */
+
+typedef enum { REBOOT_RESET, REBOOT_SHUTDOWN } RebootAction;
+typedef enum { SHUTDOWN_POWEROFF, SHUTDOWN_PAUSE } ShutdownAction;
+typedef enum { PANIC_PAUSE, PANIC_SHUTDOWN, PANIC_EXIT_FAILURE, PANIC_NONE } PanicAction;
+typedef enum { WATCHDOG_RESET, WATCHDOG_SHUTDOWN, WATCHDOG_POWEROFF, WATCHDOG_PAUSE, WATCHDOG_DEBUG,
+               WATCHDOG_NONE, WATCHDOG_INJECT_NMI } WatchdogAction;
+
+typedef struct RunPolicy {
+    RebootAction reboot;
+    ShutdownAction shutdown;
+    PanicAction panic;
+    WatchdogAction watchdog;
+} RunPolicy;
+
+extern RunPolicy run_policy;                            /* [bql] */
+/* Set one by name and value: "reboot", "shutdown"; as -action and set-action take them. */
+bool run_policy_set(const char *event, const char *action, Error **err);
+
+/* ---- state [bql] ------------------------------------------------------------------------- */
+
+RunState runstate_get(void);
+bool runstate_running(void);
+const char *runstate_name(RunState s);                  /* "prelaunch", as in QMP */
+/* Only transitions that make sense are possible: others are our own bug and assert. */
+void runstate_set(RunState s);
+/* Only a reset helps (after a shutdown or an internal error). */
+bool runstate_needs_reset(void);
+
+/* Let the guest run: clock, disks, vCPUs, RESUME event.  No effect when it runs. [main thread] */
+void vm_start(void);
+/* Pause it, ending in state `why`; waits for disk requests and flushes.  No effect on a VM
+ * that does not run.  From a vCPU thread it is only asked for. */
+void vm_stop(RunState why);
+/* The monitor's `cont`. */
+bool vm_continue(Error **err);
+
+/* ---- requests, carried out by the main loop; any thread ---------------------------------- */
+
+void runstate_request_reset(ShutdownCause why);
+void runstate_request_shutdown(ShutdownCause why);
+void runstate_request_powerdown(void);                  /* press the power button */
+void runstate_request_stop(RunState why);
+/* End whatever -no-shutdown says, with this exit status. */
+void runstate_request_quit(ShutdownCause why, int status);
+void runstate_request_suspend(void);
+/* No effect unless suspended. */
+void runstate_request_wakeup(void);
+/* The guest's kernel gave up (pvpanic): what happens is run_policy.panic. */
+void runstate_request_panic(void);
+/* Reset now: devices, board, CPUs. [main thread] */
+void machine_reset(ShutdownCause why);
+
+/* SIGINT, SIGTERM and SIGHUP end the machine in order from now on; SIGPIPE is ignored. */
+void runstate_catch_signals(void);
+
+/* The main loop: returns the exit status of the process. */
+int runstate_main_loop(void);
 
 #endif

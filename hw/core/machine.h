@@ -16,6 +16,12 @@ typedef struct CompatProp {
 
 struct MachineType;
 
+/* -fw_cfg and -option-rom: a file the firmware shall find; the board hands it to its fw_cfg. */
+typedef struct MachineFile {
+    char *name;                         /* "opt/org.example/x", "genroms/foo.rom" */
+    GBytes *data;
+} MachineFile;
+
 /* What the command line asked for; embedded first in a board's own struct. */
 typedef struct Machine {
     const struct MachineType *type;
@@ -27,7 +33,7 @@ typedef struct Machine {
     char *boot_order, *boot_once, *boot_splash;   /* "cad" letters */
     bool boot_menu, boot_strict;
     int boot_splash_time, boot_reboot_timeout;    /* ms, -1 = not given */
-    char *vga;                          /* "std", "cirrus", "none" ... */
+    char *vga;                          /* "std", "cirrus", "none" ...; NULL: the board's default */
     char *name;                         /* -name */
     uint8_t uuid[16];
     bool uuid_set;
@@ -36,6 +42,11 @@ typedef struct Machine {
     int smm;                            /* on/off/auto as PROP_KIND_ONOFFAUTO */
     int acpi, hpet;                     /* on/off */
     int vmport;
+    GPtrArray *files;                   /* of MachineFile* */
+    GPtrArray *smbios, *acpitables;     /* of Opts*: -smbios, -acpitable, as given; the board
+                                           names what it does not know (opts_check_unused) */
+    bool no_fd_bootchk;                 /* -no-fd-bootchk: boot floppies without 55 AA */
+    bool dump_guest_core, mem_merge;    /* -machine; carried out by system/ */
     Region ram;                         /* "pc.ram", made by board */
 } Machine;
 
@@ -49,7 +60,10 @@ typedef struct MachineType {
     uint64_t default_ram;               /* bytes */
     const char *default_cpu;
     bool (*init)(Machine *m, Error **err);         /* create, set, wire */
+    /* After -device: everything is plugged in; build the tables that describe it.  May be NULL. */
+    bool (*ready)(Machine *m, Error **err);
     void (*reset)(Machine *m);          /* after the devices' reset; may be NULL */
+    bool no_serial, no_parallel, no_floppy, no_cdrom;   /* default devices it has no place for */
 } MachineType;
 
 #define MACHINE_TYPE(var)                                                       \
