@@ -10,6 +10,7 @@
 #define TARGET_I386_CPU_H
 
 #include "accel/cpu.h"
+#include "fpu/softfloat.h"
 #include "accel/tcg/tcg.h"
 #include "migration/vmstate.h"
 
@@ -131,12 +132,6 @@ typedef union Vec {
     uint32_t d[16];
     uint64_t q[8];
 } __attribute__((aligned(64))) Vec;
-
-/* An x87 register: 80 bits.  MMX aliases the fraction. */
-typedef struct F80 {
-    uint64_t frac;
-    uint16_t se;                /* sign and exponent */
-} F80;
 
 typedef struct FpuState {
     F80 st[8];                  /* physical registers R0..R7, not ST(i) */
