@@ -1,0 +1,2 @@
+emu += hw/char/serial.c         # 16550A UART
+emu += hw/char/isa-serial.c     # ... as COM1 to COM4
