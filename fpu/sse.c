@@ -455,9 +455,14 @@ uint32_t f16_to_f32(uint16_t a, FpEnv *e)
 
 uint16_t f32_to_f16(uint32_t a, unsigned rc, FpEnv *e)
 {
+    Num x = unpack(a, &fmt_f32, e->daz);
     bool ftz = e->ftz;
+
     e->ftz = false;
-    uint16_t r = convert(unpack(a, &fmt_f32, e->daz), &fmt_f16, rc, e);
+    uint16_t r = convert(x, &fmt_f16, rc, e);
     e->ftz = ftz;
+    if (x.cls == CLS_DENORMAL && e->masks & FP_DE) {
+        e->flags |= FP_PE;      /* also where UE, unmasked, would be alone: as measured */
+    }
     return r;
 }
