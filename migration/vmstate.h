@@ -25,7 +25,8 @@ typedef enum {
     VMF_BUFFER,      /* size bytes as they are */
     VMF_STRUCT,      /* sub-table */
     VMF_TIMER,       /* struct Timer: pending and expiry */
-    VMF_VBUFFER,     /* pointer to bytes, length in another field, bounded by max */
+    VMF_VBUFFER,     /* g_malloc'ed bytes, length in another field, bounded by max; a load
+                        reallocates them to the length it finds */
     VMF_STRING,      /* NUL-terminated in a fixed buffer of size bytes */
     VMF_UNUSED,      /* size bytes once used, now skipped */
 } VMFieldKind;
@@ -90,7 +91,11 @@ void vmstate_register(const char *name, int instance, const VMState *vm, void *o
 void vmstate_unregister(const VMState *vm, void *opaque);
 void vmstate_foreach(void (*fn)(const char *name, int instance, const VMState *vm, void *opaque,
                                 void *user), void *user);
-/* All sections, in registration order, with names, versions, lengths and a checksum. */
+/* false: some section is unmigratable; err names it and says why. */
+bool machine_state_can_save(Error **err);
+/* All sections, in registration order, with names, versions, lengths and a checksum.  A load
+ * that fails may have changed part of the machine, unless err came from the checks of the
+ * stream as a whole, which are made first. [bql] */
 void machine_state_save(GByteArray *out);
 bool machine_state_load(const uint8_t *data, size_t len, Error **err);
 

@@ -64,20 +64,6 @@ Json *opts_to_json(Opts *o, Error **err);
 /* The pairs as one option string again, commas doubled; the first without its key if implied. */
 char *opts_to_string(Opts *o, const char *implied);
 
-/* ---- values -------------------------------------------------------------------------- */
-
-/* Each returns false when text is not one; no message (the caller knows the name). */
-bool parse_bool(const char *text, bool *out);                   /* on yes true y / off no false n */
-bool parse_uint(const char *text, uint64_t *out);               /* decimal or 0x hex */
-bool parse_int(const char *text, int64_t *out);
-/* Bytes: decimal (with a fraction if suffixed) or hex, suffix B K M G T P E of 1024; without
- * a suffix in units of `unit` bytes. */
-bool parse_size(const char *text, uint64_t unit, uint64_t *out);
-char *format_size(uint64_t bytes);                              /* "64 MiB"; g_free */
-
-/* Nearest of the candidates by edit distance, NULL if none is near enough to suggest. */
-const char *nearest_name(const char *name, const char *const *candidates, unsigned n);
-
 /* -readconfig: an INI file in QEMU's form, [drive "id"] key = "value".  fn gets each group in
  * the order of the file: name "drive", id or NULL, and its options (given away). */
 bool readconfig_parse(const char *path,

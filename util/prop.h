@@ -60,13 +60,23 @@ void props_set_defaults(void *obj, const Prop *props);
  * what would be right.  Unknown names suggest the nearest known one. */
 bool prop_set(void *obj, const Prop *props, const char *owner, const char *name, const char *value,
               Error **err);
+/* The same for a property already found. */
+bool prop_set_value(void *obj, const Prop *p, const char *owner, const char *value, Error **err);
+/* Sets the error for a name that is in none of n tables; returns false. */
+bool prop_unknown(const Prop *const *tables, unsigned n, const char *owner, const char *name,
+                  Error **err);
 const Prop *prop_find(const Prop *props, const char *name);
+/* "uint32", "str" ... as device-list-properties and help name it */
+const char *prop_kind_name(const Prop *p);
 char *prop_get_string(const void *obj, const Prop *p);      /* g_free */
 void props_free(void *obj, const Prop *props);              /* strings */
+/* One line each, below "OWNER options:" if owner is not NULL. */
 void props_help(GString *out, const char *owner, const Prop *props);
 
-/* Back-ends register how an id becomes a pointer, so that hw/core needs none of them. */
+/* Back-ends register how an id becomes a pointer and back, so that hw/core needs none of them.
+ * A resolver that returns NULL without err gets a plain "there is no ..." for the user. */
 typedef void *(*PropResolver)(const char *id, Error **err);
-void prop_set_resolver(PropKind kind, PropResolver fn);
+typedef const char *(*PropNamer)(const void *backend);
+void prop_set_resolver(PropKind kind, PropResolver fn, PropNamer name);
 
 #endif

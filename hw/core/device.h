@@ -61,11 +61,21 @@ typedef struct BusType {
     /* before the device's realize: give it an address, set dev->io/mem.  false refuses it. */
     bool (*add)(struct Bus *bus, Device *dev, Error **err);
     void (*remove)(struct Bus *bus, Device *dev);
-    /* after the device's realize */
+    /* after the device's realize; false: it is unrealized again */
     bool (*added)(struct Bus *bus, Device *dev, Error **err);
+    /* before the device's own reset: the bus's part of its state */
+    void (*reset)(struct Bus *bus, Device *dev);
+    /* where on the bus, for names in a stream ("0000:00:03.0"); NULL: devices of a type are
+     * told apart by number, in order of creation */
+    void (*path)(struct Bus *bus, Device *dev, GString *out);
     /* one line of `info qtree` about the device's address */
     void (*print)(struct Bus *bus, Device *dev, GString *out, int indent);
 } BusType;
+
+/* Makes the bus's properties known before the first such bus exists. */
+#define BUS_TYPE(var)                                                           \
+    static const BusType *const var##_bus_entry                                 \
+    __attribute__((used, section("orrery_buses"))) = &var
 
 typedef struct Bus {
     const BusType *type;
@@ -75,7 +85,11 @@ typedef struct Bus {
     unsigned max_devices;             /* 0 = no limit */
 } Bus;
 
+/* The owner's unrealize destroys it again: devices on it are unrealized. */
 void bus_init(Bus *bus, const BusType *type, Device *owner, const char *name);
+void bus_destroy(Bus *bus);
+void bus_foreach(void (*fn)(Bus *bus, void *opaque), void *opaque);
+const BusType *bus_type_find(const char *name);
 Bus *bus_find(const char *name_or_type);              /* first match by name, then by type */
 
 const DeviceType *device_type_find(const char *name);  /* by name or alias; NULL */
@@ -89,10 +103,20 @@ bool device_set(Device *dev, const char *prop, const char *value, Error **err);
 void device_set_uint(Device *dev, const char *prop, uint64_t v);      /* board code: asserts */
 void device_set_str(Device *dev, const char *prop, const char *v);
 void device_set_ptr(Device *dev, const char *prop, void *backend);    /* drive, chardev, netdev */
+/* A realize that fails leaves nothing behind; the device is then still the caller's. */
 bool device_realize(Device *dev, Bus *bus, Error **err);
 /* Board shorthand: realize or die with the error. */
 void device_realize_or_die(Device *dev, Bus *bus);
-void device_unrealize(Device *dev);                   /* and free */
+void device_unrealize(Device *dev);                   /* and free; also if never realized */
+char *device_get(Device *dev, const char *prop);      /* as text; NULL if unknown; g_free */
+/* -device / device_add: OPTIONS are driver=, id=, bus= and the type's properties, in key=value
+ * or JSON form.  opts is used up. */
+struct Opts;
+Device *device_add(struct Opts *opts, Error **err);
+void device_help(GString *out);                       /* -device help: types by category */
+bool device_type_help(GString *out, const char *type, Error **err);   /* -device X,help */
+/* Calls fn for each property a device of this type has, its own first. */
+void device_type_props(const DeviceType *t, void (*fn)(const Prop *p, void *opaque), void *opaque);
 Device *device_find(const char *id);
 /* Input line n of a device whose type has irq_in. */
 IRQ device_irq_in(Device *dev, int n);
@@ -105,7 +129,9 @@ static inline IRQ irq_make(void (*set)(void *opaque, int n, int level), void *op
 
 /* -global TYPE.prop=value rows and machine-version rows; applied by device_new in order. */
 void device_add_global(const char *type, const char *prop, const char *value, bool user);
-bool device_check_globals(void);                      /* warn of rows that matched no type */
+/* After the last row and before the machine: errors for user rows with an unknown property or
+ * a bad value (false), warnings for types that do not exist. */
+bool device_check_globals(void);
 
 /* All realized devices in order of realize. */
 void device_foreach(void (*fn)(Device *dev, void *opaque), void *opaque);
