@@ -80,9 +80,11 @@ typedef struct PCIDevice {
     Region bus_master, bus_master_root;     /* DMA view: alias of memory, enabled by COMMAND.MASTER */
     AddressSpace dma;
     Region rom;
-    uint8_t msi_cap, msix_cap;              /* offsets, 0 = none */
-    uint8_t *msix_table;                    /* state of MSI-X: see hw/pci/msi.h */
-    uint32_t msix_count;
+    uint8_t msi_cap, msix_cap;              /* offsets, 0 = none; the rest is hw/pci/msi.c's */
+    uint8_t *msix_table, *msix_pba;         /* count * 16 bytes; a bit for each vector */
+    uint32_t msix_count, msix_bytes, msix_pba_bytes;    /* vectors; sizes of the two */
+    Region msix_table_io, msix_pba_io;
+    uint8_t *loading;                       /* config as it was before a load: vm_pci_device */
     /* Hooks; NULL = the default behaviour only */
     void (*config_written)(struct PCIDevice *d, unsigned addr, unsigned len);
     uint32_t (*config_read)(struct PCIDevice *d, unsigned addr, unsigned len, uint32_t val);
@@ -92,10 +94,12 @@ typedef struct PCIBus {
     Bus bus;                                /* always first */
     PCIDevice *slot[256];
     Region *mem, *io;                       /* where BARs are mapped */
-    void (*set_irq)(void *opaque, int pirq, int level);   /* pin -> router */
+    void (*set_irq)(void *opaque, int pirq, int level);   /* router input 0..3 */
     int (*map_irq)(PCIDevice *d, int pin);                /* pin 0..3 -> input of the router */
     void *irq_opaque;
-    int irq_count[4];                       /* devices that assert each router input */
+    /* A message-signalled interrupt: the board takes it to the local APICs.  NULL: lost. */
+    void (*msi)(uint64_t addr, uint32_t data);
+    unsigned number;                        /* bus number, 0 for the root */
 } PCIBus;
 
 extern const BusType pci_bus_type;
@@ -104,10 +108,19 @@ extern const VMState vm_pci_device;         /* embed with VM_STRUCT(T, pci, vm_p
 void pci_bus_init(PCIBus *b, Device *owner, const char *name, Region *mem, Region *io);
 void pci_bus_set_irq(PCIBus *b, void (*set)(void *opaque, int pirq, int level),
                      int (*map)(PCIDevice *d, int pin), void *opaque);
+/* Does any function assert this input of the router?  For a router that was re-programmed. */
+bool pci_bus_irq_level(const PCIBus *b, int pirq);
 /* Called by the bus before the device's realize: fills config from PCIInfo. After it, in the
  * device's realize: */
-void pci_register_bar(PCIDevice *d, int n, uint8_t type, Region *r);   /* size = the region's */
-int pci_add_capability(PCIDevice *d, uint8_t id, uint8_t offset /* 0 = anywhere */, uint8_t size);
+/* type: PCI_BAR_*; the region's size is the BAR's: a power of two, memory 16 bytes at least,
+ * I/O 4 to 256.  A 64-bit BAR takes n and n + 1. */
+void pci_register_bar(PCIDevice *d, int n, uint8_t type, Region *r);
+/* Appends to the list; returns the offset, 0 and err if there is no room. */
+int pci_add_capability(PCIDevice *d, uint8_t id, uint8_t offset /* 0 = anywhere */, uint8_t size,
+                       Error **err);
+int pci_find_capability(const PCIDevice *d, uint8_t id);                /* 0 = none */
+/* Map BARs, follow COMMAND: after config bytes were changed behind the guest's back. */
+void pci_update_mappings(PCIDevice *d);
 void pci_set_irq(PCIDevice *d, int level);  /* INTx pin; honours INTX_OFF, updates STATUS */
 IRQ pci_irq(PCIDevice *d);                  /* the pin as an IRQ line */
 /* Power-on values of the header; called for each function at system reset before its own reset. */
@@ -121,11 +134,15 @@ MemResult pci_dma_write(PCIDevice *d, hwaddr addr, const void *buf, uint64_t len
 uint32_t pci_config_read(PCIBus *root, uint32_t addr, unsigned len);
 void pci_config_write(PCIBus *root, uint32_t addr, uint32_t val, unsigned len);
 PCIDevice *pci_find_device(PCIBus *b, uint8_t devfn);
-/* `-device X,addr=` and board use: create and realize on a given devfn (-1 = first free). */
-PCIDevice *pci_create(PCIBus *b, int devfn, const char *type);          /* not yet realized */
+/* For boards: a new device for a given devfn (-1 = first free slot), not yet realized. */
+PCIDevice *pci_create(PCIBus *b, int devfn, const char *type);
+void pci_realize_or_die(PCIDevice *d, PCIBus *b);
 PCIBus *pci_root_bus(void);                 /* the machine's, NULL without PCI */
-/* Bits of the type's table as QEMU's `info pci` prints them. */
-void pci_info(GString *out);
+void pci_info(GString *out);                /* `info pci`, in QEMU's words */
+/* One line of `info qtree`. */
+void pci_print_function(Bus *bus, Device *dev, GString *out, int indent);
+/* hw/pci/pci-rom.c: the option ROM of a device, property romfile or the type's. */
+bool pci_load_rom(PCIDevice *d, Error **err);
 
 static inline uint16_t pci_get_word(const uint8_t *p) { return p[0] | p[1] << 8; }
 static inline uint32_t pci_get_long(const uint8_t *p) { return pci_get_word(p) | (uint32_t)pci_get_word(p + 2) << 16; }

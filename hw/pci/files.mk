@@ -1,0 +1,5 @@
+emu += hw/pci/pci.c             # functions: configuration space, BARs, interrupt pins, DMA
+emu += hw/pci/pci-rom.c         # expansion ROMs
+emu += hw/pci/pci-info.c        # info pci, info qtree
+emu += hw/pci/msi.c             # MSI and MSI-X capabilities
+emu += hw/pci/pci_host.c        # ports CF8h and CFCh
