@@ -20,9 +20,10 @@ enum { APIC_DM_FIXED, APIC_DM_LOWEST, APIC_DM_SMI, APIC_DM_RESERVED, APIC_DM_NMI
 /* Create, realize and reset the local APIC of a CPU; sets c->apic and c->apic_ops. */
 Device *apic_create(struct X86CPU *c);
 
-/* One message on the APIC bus.  dest is 8 bits of xAPIC (0xff = all) or 32 of x2APIC. */
+/* One message on the APIC bus. */
 typedef struct ApicMessage {
-    uint32_t dest;
+    uint32_t dest;                      /* 8 bits (0xff = all), or 32 if wide (~0 = all) */
+    bool wide;                          /* from an APIC in x2APIC mode */
     bool logical;                       /* destination mode */
     uint8_t delivery, vector;
     bool level;                         /* trigger mode: sets TMR */
