@@ -133,6 +133,8 @@ extern BlkHooks blk_hooks;
 
 /* By -drive id, or by -blockdev node-name (makes a slot around the node). */
 BlockBackend *blk_find(const char *id);
+/* By its own name only; NULL if there is none. */
+BlockBackend *blk_find_named(const char *name);
 /* A slot with no medium: a CD-ROM or floppy drive nobody named a file for. */
 BlockBackend *blk_new_empty(const char *name);
 void blk_foreach(void (*fn)(BlockBackend *b, void *opaque), void *opaque);

@@ -21,6 +21,9 @@ typedef struct DriveInfo {
     bool claimed;                   /* a board or device took it */
 } DriveInfo;
 
+/* Makes the "drive" properties of devices work; once at start. */
+void block_init(void);
+
 /* -drive OPTIONS; def_if is what if= defaults to on this board (IDE on a PC). */
 DriveInfo *drive_add(const char *options, DriveIf def_if, Error **err);
 /* -hda FILE (iface IDE, index 0), -cdrom FILE (IDE, 2, cdrom), -fda FILE (FLOPPY, 0) ... */
@@ -39,6 +42,9 @@ void drive_foreach(void (*fn)(DriveInfo *d, void *opaque), void *opaque);
 bool drive_check_unclaimed(Error **err);
 /* -blockdev OPTIONS (key=value or JSON) */
 bool blockdev_add(const char *options, Error **err);
+/* The same from QMP's blockdev-add (options given away). */
+struct Json;
+bool blockdev_add_json(struct Json *options, Error **err);
 /* -snapshot: every drive added from now on gets a temporary overlay. */
 void drive_set_snapshot(bool on);
 

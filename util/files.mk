@@ -9,3 +9,4 @@ lib += util/prop.c              # property tables
 lib += util/json.c              # JSON values: building and writing
 lib += util/json-read.c         # JSON: parser, splitting of streams
 lib += util/opts.c              # option strings, -readconfig
+lib += util/iov.c               # scattered memory

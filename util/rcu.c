@@ -14,7 +14,7 @@
 
 __thread RcuReader rcu_reader;
 uint64_t rcu_epoch = 1;
-bool rcu_need_fence;
+bool rcu_need_fence = true;              /* until the kernel has agreed to membarrier */
 
 static GMutex registry_lock;            /* the list of readers */
 static RcuReader *readers;
@@ -25,9 +25,16 @@ static int membarrier(int cmd)
     return syscall(SYS_membarrier, cmd, 0, 0);
 }
 
-static void __attribute__((constructor)) choose_barrier(void)
+/* Every reader and every writer comes through here first, so a writer knows what the readers
+ * may rely on. */
+static void choose_barrier(void)
 {
-    rcu_need_fence = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0;
+    static gsize chosen;
+    if (g_once_init_enter(&chosen)) {
+        bool refused = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0;
+        __atomic_store_n(&rcu_need_fence, refused, __ATOMIC_RELEASE);
+        g_once_init_leave(&chosen, 1);
+    }
 }
 
 static void unregister_thread(gpointer reader)
@@ -44,6 +51,7 @@ static void unregister_thread(gpointer reader)
 
 void rcu_register_thread(void)
 {
+    choose_barrier();
     static GPrivate at_exit = G_PRIVATE_INIT(unregister_thread);
     g_private_set(&at_exit, &rcu_reader);
     g_mutex_lock(&registry_lock);
@@ -77,6 +85,7 @@ static bool old_readers(uint64_t target)
 
 void rcu_synchronize(void)
 {
+    choose_barrier();
     g_mutex_lock(&sync_lock);
     all_threads_fence();
     uint64_t target = __atomic_add_fetch(&rcu_epoch, 1, __ATOMIC_SEQ_CST);

@@ -1,0 +1,674 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Slots for media, and the path of a request: submitted under the big lock, worked on by a
+ * pool thread, collected under the big lock again - by the main loop, or by whoever drains.
+ */
+#include "block/backend.h"
+#include "util/bql.h"
+#include "util/iov.h"
+#include "util/mainloop.h"
+#include "util/timer.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define POOL_THREADS 64
+
+struct BlockBackend {
+    char *name;                         /* "" for a slot around a -blockdev node */
+    BlockNode *root;
+    BlockFlags flags;
+    bool write_cache;
+    unsigned in_flight;
+    BlkOnError on_read_error, on_write_error;
+    const char *io_status;
+    BlkStats stats;
+    char *device;                       /* who is behind it, NULL if nobody */
+    const BlkDevOps *ops;
+    void *ops_opaque;
+    bool locked;                        /* by the guest */
+};
+
+typedef enum { REQ_READ, REQ_WRITE, REQ_FLUSH, REQ_DISCARD, REQ_WRITE_ZEROES } RequestType;
+
+struct BlkRequest {
+    BlockBackend *blk;
+    BlockNode *node;                    /* reference */
+    RequestType type;
+    uint64_t offset, len;
+    unsigned flags;
+    int niov;
+    BlkDone *done;
+    void *opaque;
+    int64_t start_ns;
+    int cancelled;                      /* [atomic] */
+    bool finished;                      /* in the completed queue [completed_lock] */
+    int ret;
+    struct iovec iov[];
+};
+
+static GPtrArray *backends;
+static GThreadPool *pool;
+
+static GMutex completed_lock;
+static GCond completed_cond;
+static GQueue completed = G_QUEUE_INIT;
+static bool collect_scheduled;
+
+BlkHooks blk_hooks;
+
+const char *const blk_on_error_names[] = { "report", "ignore", "enospc", "stop", "auto", NULL };
+
+/* ---- requests ----------------------------------------------------------------------- */
+
+static int work(BlkRequest *r)
+{
+    int ret = 0;
+    switch (r->type) {
+    case REQ_READ:
+        return node_read(r->node, r->offset, r->iov, r->niov);
+    case REQ_WRITE:
+        ret = node_write(r->node, r->offset, r->iov, r->niov);
+        break;
+    case REQ_FLUSH:
+        return node_flush(r->node);
+    case REQ_DISCARD:
+        return node_discard(r->node, r->offset, r->len);
+    case REQ_WRITE_ZEROES:
+        ret = node_write_zeroes(r->node, r->offset, r->len, r->flags & BLK_MAY_UNMAP);
+        break;
+    }
+    return !ret && r->flags & BLK_FUA ? node_flush(r->node) : ret;
+}
+
+static void account(BlkRequest *r)
+{
+    BlkStats *s = &r->blk->stats;
+    uint64_t ns = clock_ns(ORRERY_CLOCK_REAL) - r->start_ns;
+    bool failed = r->ret < 0;
+    switch (r->type) {
+    case REQ_READ:
+        s->failed_rd += failed;
+        s->rd_ops += !failed;
+        s->rd_bytes += failed ? 0 : r->len;
+        s->rd_ns += ns;
+        break;
+    case REQ_WRITE:
+    case REQ_WRITE_ZEROES:
+        s->failed_wr += failed;
+        s->wr_ops += !failed;
+        s->wr_bytes += failed ? 0 : r->len;
+        s->wr_ns += ns;
+        s->wr_highest = MAX(s->wr_highest, failed ? 0 : r->offset + r->len);
+        break;
+    case REQ_FLUSH:
+        s->flush_ops += !failed;
+        s->flush_ns += ns;
+        break;
+    case REQ_DISCARD:
+        s->unmap_ops += !failed;
+        s->unmap_bytes += failed ? 0 : r->len;
+        break;
+    }
+}
+
+static void finish(BlkRequest *r)
+{
+    account(r);
+    r->blk->in_flight--;
+    if (r->node) {
+        node_unref(r->node);
+    }
+    r->done(r->opaque, r->ret);
+    g_free(r);
+}
+
+/* Take the first completed request of b (any if NULL); NULL if there is none. */
+static BlkRequest *take_completed(const BlockBackend *b)
+{
+    BlkRequest *found = NULL;
+    g_mutex_lock(&completed_lock);
+    for (GList *l = completed.head; l && !found; l = l->next) {
+        BlkRequest *r = l->data;
+        if (!b || r->blk == b) {
+            found = r;
+            g_queue_delete_link(&completed, l);
+        }
+    }
+    g_mutex_unlock(&completed_lock);
+    return found;
+}
+
+/* In the main loop. */
+static void collect(void *opaque)
+{
+    g_mutex_lock(&completed_lock);
+    collect_scheduled = false;
+    unsigned n = completed.length;      /* those submitted by callbacks wait for the next round */
+    g_mutex_unlock(&completed_lock);
+    for (BlkRequest *r; n && (r = take_completed(NULL)); n--) {
+        finish(r);
+    }
+}
+
+static void complete(BlkRequest *r, int ret)
+{
+    r->ret = ret;
+    g_mutex_lock(&completed_lock);
+    r->finished = true;
+    g_queue_push_tail(&completed, r);
+    bool schedule = !collect_scheduled;
+    collect_scheduled = true;
+    g_cond_broadcast(&completed_cond);
+    g_mutex_unlock(&completed_lock);
+    if (schedule) {
+        mainloop_defer(collect, NULL);
+    }
+}
+
+static void pool_thread(gpointer data, gpointer unused)
+{
+    BlkRequest *r = data;
+    complete(r, g_atomic_int_get(&r->cancelled) ? -ECANCELED : work(r));
+}
+
+/* Bounds and permissions, so that even a request that never gets to a thread completes later. */
+static int check(const BlockBackend *b, const BlkRequest *r)
+{
+    if (!b->root) {
+        return -ENOMEDIUM;
+    }
+    if (r->type != REQ_READ && r->type != REQ_FLUSH && b->root->flags.read_only) {
+        return -EPERM;
+    }
+    return 0;
+}
+
+static BlkRequest *submit(BlockBackend *b, RequestType type, uint64_t offset, uint64_t len,
+                          const struct iovec *iov, int niov, unsigned flags, BlkDone *done,
+                          void *opaque)
+{
+    g_assert(bql_locked());
+    BlkRequest *r = g_malloc0(sizeof(*r) + niov * sizeof(struct iovec));
+    r->blk = b;
+    r->type = type;
+    r->offset = offset;
+    r->len = len;
+    r->flags = flags;
+    r->niov = niov;
+    r->done = done;
+    r->opaque = opaque;
+    r->start_ns = clock_ns(ORRERY_CLOCK_REAL);
+    if (niov) {
+        memcpy(r->iov, iov, niov * sizeof(struct iovec));
+    }
+    b->in_flight++;
+    int ret = check(b, r);
+    if (ret < 0) {
+        complete(r, ret);
+        return r;
+    }
+    r->node = node_ref(b->root);
+    if (!pool) {
+        pool = g_thread_pool_new(pool_thread, NULL, POOL_THREADS, FALSE, NULL);
+    }
+    g_thread_pool_push(pool, r, NULL);
+    return r;
+}
+
+BlkRequest *blk_read(BlockBackend *b, uint64_t offset, const struct iovec *iov, int niov,
+                     BlkDone *done, void *opaque)
+{
+    return submit(b, REQ_READ, offset, iov_size(iov, niov), iov, niov, 0, done, opaque);
+}
+
+static unsigned write_flags(const BlockBackend *b, unsigned flags)
+{
+    return b->write_cache ? flags : flags | BLK_FUA;
+}
+
+BlkRequest *blk_write(BlockBackend *b, uint64_t offset, const struct iovec *iov, int niov,
+                      unsigned flags, BlkDone *done, void *opaque)
+{
+    return submit(b, REQ_WRITE, offset, iov_size(iov, niov), iov, niov, write_flags(b, flags), done,
+                  opaque);
+}
+
+BlkRequest *blk_flush(BlockBackend *b, BlkDone *done, void *opaque)
+{
+    return submit(b, REQ_FLUSH, 0, 0, NULL, 0, 0, done, opaque);
+}
+
+BlkRequest *blk_discard(BlockBackend *b, uint64_t offset, uint64_t len, BlkDone *done, void *opaque)
+{
+    return submit(b, REQ_DISCARD, offset, len, NULL, 0, 0, done, opaque);
+}
+
+BlkRequest *blk_write_zeroes(BlockBackend *b, uint64_t offset, uint64_t len, unsigned flags,
+                             BlkDone *done, void *opaque)
+{
+    return submit(b, REQ_WRITE_ZEROES, offset, len, NULL, 0, write_flags(b, flags), done, opaque);
+}
+
+void blk_cancel(BlkRequest *r)
+{
+    g_atomic_int_set(&r->cancelled, 1);
+    g_mutex_lock(&completed_lock);
+    while (!r->finished) {
+        g_cond_wait(&completed_cond, &completed_lock);
+    }
+    g_queue_remove(&completed, r);
+    g_mutex_unlock(&completed_lock);
+    finish(r);
+}
+
+void blk_drain(BlockBackend *b)
+{
+    while (b->in_flight) {
+        BlkRequest *r = take_completed(b);
+        if (r) {
+            finish(r);
+            continue;
+        }
+        g_mutex_lock(&completed_lock);
+        bool mine = false;
+        while (!mine) {
+            for (GList *l = completed.head; l && !mine; l = l->next) {
+                mine = ((BlkRequest *)l->data)->blk == b;
+            }
+            if (!mine) {
+                g_cond_wait(&completed_cond, &completed_lock);
+            }
+        }
+        g_mutex_unlock(&completed_lock);
+    }
+}
+
+void blk_drain_all(void)
+{
+    bool busy = true;
+    while (busy) {                      /* a callback may submit to another slot */
+        busy = false;
+        for (guint i = 0; backends && i < backends->len; i++) {
+            busy |= blk_in_flight(backends->pdata[i]) != 0;
+            blk_drain(backends->pdata[i]);
+        }
+    }
+}
+
+unsigned blk_in_flight(const BlockBackend *b)
+{
+    return b->in_flight;
+}
+
+/* ---- synchronous -------------------------------------------------------------------- */
+
+int blk_pread(BlockBackend *b, uint64_t offset, void *buf, size_t len)
+{
+    return b->root ? node_pread(b->root, offset, buf, len) : -ENOMEDIUM;
+}
+
+int blk_pwrite(BlockBackend *b, uint64_t offset, const void *buf, size_t len)
+{
+    if (!b->root) {
+        return -ENOMEDIUM;
+    }
+    int ret = node_pwrite(b->root, offset, buf, len);
+    return !ret && !b->write_cache ? node_flush(b->root) : ret;
+}
+
+int blk_flush_sync(BlockBackend *b)
+{
+    return b->root ? node_flush(b->root) : 0;
+}
+
+int blk_flush_all(void)
+{
+    int first_error = 0;
+    for (guint i = 0; backends && i < backends->len; i++) {
+        int ret = blk_flush_sync(backends->pdata[i]);
+        first_error = first_error ? first_error : ret;
+    }
+    return first_error;
+}
+
+/* ---- state -------------------------------------------------------------------------- */
+
+const char *blk_name(const BlockBackend *b)
+{
+    return b->name;
+}
+
+bool blk_has_medium(const BlockBackend *b)
+{
+    return b->root != NULL;
+}
+
+bool blk_tray_open(const BlockBackend *b)
+{
+    return b->ops && b->ops->tray_open && b->ops->tray_open(b->ops_opaque);
+}
+
+bool blk_inserted(const BlockBackend *b)
+{
+    return b->root && !blk_tray_open(b);
+}
+
+bool blk_readonly(const BlockBackend *b)
+{
+    return b->root ? b->root->flags.read_only : b->flags.read_only;
+}
+
+uint64_t blk_length(BlockBackend *b)
+{
+    int64_t length = b->root ? node_length(b->root) : 0;
+    return length > 0 ? length : 0;
+}
+
+bool blk_write_cache(const BlockBackend *b)
+{
+    return b->write_cache;
+}
+
+void blk_set_write_cache(BlockBackend *b, bool on)
+{
+    b->write_cache = on;
+}
+
+bool blk_discard_enabled(const BlockBackend *b)
+{
+    return b->root ? b->root->flags.unmap : b->flags.unmap;
+}
+
+const char *blk_file_name(const BlockBackend *b)
+{
+    return b->root ? node_file_name(b->root) : "";
+}
+
+const char *blk_format(const BlockBackend *b)
+{
+    return b->root ? b->root->driver->name : "";
+}
+
+BlockNode *blk_root(const BlockBackend *b)
+{
+    return b->root;
+}
+
+void blk_set_flags(BlockBackend *b, BlockFlags flags)
+{
+    b->flags = flags;
+}
+
+const BlkStats *blk_stats(const BlockBackend *b)
+{
+    return &b->stats;
+}
+
+const char *blk_io_status(const BlockBackend *b)
+{
+    return b->io_status;
+}
+
+/* ---- the device --------------------------------------------------------------------- */
+
+bool blk_attach(BlockBackend *b, const char *who, const BlkDevOps *ops, void *opaque, Error **err)
+{
+    if (b->device) {
+        return fail(err, "Drive '%s' is already in use by %s", *b->name ? b->name : b->root->name,
+                    b->device);
+    }
+    if (b->root && !blk_length(b)) {
+        return fail(err, "The image '%s' is empty (0 bytes)", blk_file_name(b));
+    }
+    b->device = g_strdup(who);
+    b->ops = ops;
+    b->ops_opaque = opaque;
+    return true;
+}
+
+void blk_detach(BlockBackend *b)
+{
+    blk_drain(b);
+    g_clear_pointer(&b->device, g_free);
+    b->ops = NULL;
+    b->locked = false;
+}
+
+bool blk_removable(const BlockBackend *b)
+{
+    /* a slot nobody uses holds whatever the user puts in */
+    return !b->device || (b->ops && b->ops->media_changed);
+}
+
+const char *blk_attached_to(const BlockBackend *b)
+{
+    return b->device ? b->device : "";
+}
+
+void blk_eject(BlockBackend *b, bool open)
+{
+    if (blk_hooks.tray_moved) {
+        blk_hooks.tray_moved(b, open);
+    }
+}
+
+void blk_lock_medium(BlockBackend *b, bool locked)
+{
+    b->locked = locked;
+}
+
+bool blk_medium_locked(const BlockBackend *b)
+{
+    return b->ops && b->ops->medium_locked ? b->ops->medium_locked(b->ops_opaque) : b->locked;
+}
+
+static void tell_device(BlockBackend *b, bool load)
+{
+    if (b->ops && b->ops->media_changed) {
+        b->ops->media_changed(b->ops_opaque, load);
+    }
+}
+
+/* May the user take the medium out?  If the guest locked it, its button is pressed instead. */
+static bool may_remove(BlockBackend *b, bool force, Error **err)
+{
+    if (!blk_removable(b)) {
+        return fail(err, "Device '%s' is not removable", b->name);
+    }
+    if (!blk_medium_locked(b) || blk_tray_open(b)) {
+        return true;
+    }
+    if (b->ops->eject_request) {
+        b->ops->eject_request(b->ops_opaque, force);
+    }
+    return force || fail(err, "Device '%s' is locked and force was not specified, wait for tray "
+                         "to open and try again", b->name);
+}
+
+static void take_out(BlockBackend *b)
+{
+    if (!b->root) {
+        return;
+    }
+    blk_drain(b);
+    tell_device(b, false);
+    blk_drain(b);
+    node_unref(g_steal_pointer(&b->root));
+}
+
+bool blk_user_eject(BlockBackend *b, bool force, Error **err)
+{
+    if (!may_remove(b, force, err)) {
+        return false;
+    }
+    take_out(b);
+    return true;
+}
+
+bool blk_change_medium(BlockBackend *b, const char *file, const char *format, int readonly,
+                       bool force, Error **err)
+{
+    BlockFlags flags = b->flags;
+    flags.read_only = readonly < 0 ? blk_readonly(b) : readonly;
+    if (!may_remove(b, force, err)) {
+        return false;
+    }
+    /* The same file may go in again: its lock must be free.  A bad name leaves the tray empty,
+     * so check first what can be checked. */
+    BlockNode *old = b->root ? node_ref(b->root) : NULL;
+    take_out(b);
+    node_unref(old);
+    BlockNode *node = node_open_file(file, format, NULL, flags, err);
+    if (!node) {
+        return false;
+    }
+    if (!node_length(node)) {
+        node_unref(node);
+        return fail(err, "The image '%s' is empty (0 bytes)", file);
+    }
+    b->root = node;
+    tell_device(b, true);
+    return true;
+}
+
+/* ---- errors ------------------------------------------------------------------------- */
+
+void blk_set_on_error(BlockBackend *b, BlkOnError read, BlkOnError write)
+{
+    b->on_read_error = read;
+    b->on_write_error = write;
+}
+
+BlkOnError blk_on_error(const BlockBackend *b, bool is_read)
+{
+    return is_read ? b->on_read_error : b->on_write_error;
+}
+
+static BlkAction action_for(const BlockBackend *b, bool is_read, int errnum)
+{
+    switch (blk_on_error(b, is_read)) {
+    case BLK_ON_ERROR_IGNORE:
+        return BLK_ACTION_IGNORE;
+    case BLK_ON_ERROR_STOP:
+        return BLK_ACTION_STOP;
+    case BLK_ON_ERROR_ENOSPC:
+        return errnum == ENOSPC ? BLK_ACTION_STOP : BLK_ACTION_REPORT;
+    case BLK_ON_ERROR_AUTO:             /* reads report; writes stop when the host is full */
+        return !is_read && errnum == ENOSPC ? BLK_ACTION_STOP : BLK_ACTION_REPORT;
+    default:
+        return BLK_ACTION_REPORT;
+    }
+}
+
+BlkAction blk_error(BlockBackend *b, bool is_read, int errnum)
+{
+    BlkAction action = action_for(b, is_read, errnum);
+    if (action == BLK_ACTION_STOP && !strcmp(b->io_status, "ok")) {
+        b->io_status = errnum == ENOSPC ? "nospace" : "failed";
+    }
+    if (blk_hooks.io_error) {
+        blk_hooks.io_error(b, is_read, action, errnum);
+    }
+    if (action == BLK_ACTION_STOP && blk_hooks.vm_stop_io_error) {
+        blk_hooks.vm_stop_io_error();
+    }
+    return action;
+}
+
+void blk_resume_all(void)
+{
+    for (guint i = 0; backends && i < backends->len; i++) {
+        BlockBackend *b = backends->pdata[i];
+        b->io_status = "ok";
+        if (b->ops && b->ops->resume) {
+            b->ops->resume(b->ops_opaque);
+        }
+    }
+}
+
+/* ---- life --------------------------------------------------------------------------- */
+
+BlockBackend *blk_new(const char *name, BlockNode *root)
+{
+    if (!backends) {
+        backends = g_ptr_array_new();
+    }
+    BlockBackend *b = g_new0(BlockBackend, 1);
+    b->name = g_strdup(name);
+    b->root = root;
+    b->write_cache = true;
+    b->on_write_error = BLK_ON_ERROR_ENOSPC;
+    b->io_status = "ok";
+    g_ptr_array_add(backends, b);
+    return b;
+}
+
+BlockBackend *blk_new_empty(const char *name)
+{
+    return blk_new(name, NULL);
+}
+
+BlockBackend *blk_find_named(const char *name)
+{
+    for (guint i = 0; backends && *name && i < backends->len; i++) {
+        BlockBackend *b = backends->pdata[i];
+        if (!strcmp(b->name, name)) {
+            return b;
+        }
+    }
+    return NULL;
+}
+
+BlockBackend *blk_find(const char *id)
+{
+    BlockBackend *b = blk_find_named(id);
+    BlockNode *n = b ? NULL : node_find(id);
+    for (guint i = 0; n && backends && i < backends->len && !b; i++) {
+        BlockBackend *other = backends->pdata[i];
+        b = other->root == n ? other : NULL;
+    }
+    return b || !n ? b : blk_new("", node_ref(n));
+}
+
+void blk_foreach(void (*fn)(BlockBackend *b, void *opaque), void *opaque)
+{
+    for (guint i = 0; backends && i < backends->len; i++) {
+        fn(backends->pdata[i], opaque);
+    }
+}
+
+void blk_delete(BlockBackend *b)
+{
+    blk_detach(b);
+    g_ptr_array_remove(backends, b);
+    node_unref(b->root);
+    g_free(b->name);
+    g_free(b);
+}
+
+static void unref_if_named(BlockNode *n, void *opaque)
+{
+    if (n->named) {
+        *(BlockNode **)opaque = n;
+    }
+}
+
+void block_close_all(void)
+{
+    blk_drain_all();
+    while (backends && backends->len) {
+        blk_delete(backends->pdata[backends->len - 1]);
+    }
+    /* the last opened first: nodes above before nodes below */
+    for (;;) {
+        BlockNode *last = NULL;
+        node_foreach(unref_if_named, &last);
+        if (!last) {
+            break;
+        }
+        last->named = false;
+        node_unref(last);
+    }
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * BlockBackends as block/ itself and the monitor see them: making slots and putting nodes in.
+ * Big lock held.
+ */
+#ifndef BLOCK_BACKEND_H
+#define BLOCK_BACKEND_H
+
+#include "block/block.h"
+#include "block/node.h"
+
+/* A slot with this medium (reference given away), or without. */
+BlockBackend *blk_new(const char *name, BlockNode *root);
+BlockNode *blk_root(const BlockBackend *b);                 /* NULL: no medium */
+/* What a new medium inherits (-drive's cache=, discard=...). */
+void blk_set_flags(BlockBackend *b, BlockFlags flags);
+/* The device behind it, "" if none. */
+const char *blk_attached_to(const BlockBackend *b);
+bool blk_tray_open(const BlockBackend *b);
+bool blk_medium_locked(const BlockBackend *b);
+
+#endif

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Protocol driver "file": an image in a regular file or on a block device of the host.
+ *
+ * Locks: other programs are kept out with open-file-description locks on single bytes, in the
+ * layout QEMU and qemu-img use, so that the tools respect each other: byte 100+p is held by
+ * who exercises permission p, byte 200+p by who does not let others exercise it.
+ *
+ * With cache.direct, requests that do not fit the alignment direct I/O wants take a second,
+ * buffered descriptor; the kernel keeps the two coherent.
+ */
+#include "block/lock.h"
+#include "block/node.h"
+#include "util/iov.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct FileNode {
+    char *filename;
+    int fd;
+    int buffered_fd;                    /* with cache.direct; else -1 */
+    unsigned align;                     /* of offset, length and memory for fd; 1 = any */
+    bool block_device;
+    bool flush_failed;                  /* [atomic] the page cache may have lost data */
+    bool no_punch, no_zero_range;       /* [atomic] the file system can't */
+    int64_t length;                     /* [atomic] grows with writes into an odd last sector */
+} FileNode;
+
+/* ---- opening ------------------------------------------------------------------------ */
+
+static bool open_failed(const char *name, int errnum, Error **err)
+{
+    return fail_errno(err, errnum, "Could not open '%s'", name);
+}
+
+static int try_open(const char *name, bool read_only, bool direct)
+{
+    /* O_NONBLOCK would matter for FIFOs and tapes, which are refused anyway */
+    return open(name, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY
+                      | (direct ? O_DIRECT : 0));
+}
+
+static bool open_fd(BlockNode *n, FileNode *f, Error **err)
+{
+    f->fd = try_open(f->filename, n->flags.read_only, n->flags.direct);
+    if (f->fd < 0 && !n->flags.read_only && n->flags.auto_read_only
+        && (errno == EACCES || errno == EROFS || errno == EPERM)) {
+        n->flags.read_only = true;
+        f->fd = try_open(f->filename, true, n->flags.direct);
+    }
+    if (f->fd < 0) {
+        if (errno == EINVAL && n->flags.direct) {
+            return fail(err, "Could not open '%s': the file system may not support O_DIRECT "
+                        "(cache=none and cache=directsync need it)", f->filename);
+        }
+        return open_failed(f->filename, errno, err);
+    }
+    if (n->flags.direct) {
+        f->buffered_fd = try_open(f->filename, n->flags.read_only, false);
+        if (f->buffered_fd < 0) {
+            return open_failed(f->filename, errno, err);
+        }
+    }
+    return true;
+}
+
+/* FIFOs would block the open: look before. */
+static bool check_kind(const char *name, Error **err)
+{
+    struct stat st;
+    if (stat(name, &st) < 0) {
+        return open_failed(name, errno, err);
+    }
+    if (S_ISDIR(st.st_mode)) {
+        return open_failed(name, EISDIR, err);
+    }
+    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
+        return fail(err, "Could not open '%s': neither a regular file nor a block device", name);
+    }
+    return true;
+}
+
+static bool measure(FileNode *f, Error **err)
+{
+    struct stat st;
+    if (fstat(f->fd, &st) < 0) {
+        return open_failed(f->filename, errno, err);
+    }
+    f->block_device = S_ISBLK(st.st_mode);
+    f->length = st.st_size;
+    if (f->block_device) {
+        uint64_t bytes;
+        if (ioctl(f->fd, BLKGETSIZE64, &bytes) < 0) {
+            return fail_errno(err, errno, "Could not get the size of '%s'", f->filename);
+        }
+        f->length = bytes;
+    }
+    return true;
+}
+
+/* The smallest alignment the host takes: asking is the only portable way to know. */
+static void find_alignment(FileNode *f, bool direct)
+{
+    f->align = 1;
+    if (!direct) {
+        return;
+    }
+    void *page = aligned_alloc(4096, 4096);
+    for (f->align = 512; f->align < 4096; f->align *= 2) {
+        if (pread(f->fd, (char *)page + f->align % 4096, f->align, 0) >= 0) {
+            break;
+        }
+    }
+    free(page);
+}
+
+static void file_close(BlockNode *n)
+{
+    FileNode *f = n->state;
+    if (f->fd >= 0) {
+        close(f->fd);
+    }
+    if (f->buffered_fd >= 0) {
+        close(f->buffered_fd);
+    }
+    g_free(f->filename);
+}
+
+static bool take_locking(Json *options, BlockNode *n, Error **err)
+{
+    g_autofree char *mode = NULL;
+    if (!block_take_str(options, "locking", &mode, err)) {
+        return false;
+    }
+    if (mode && strcmp(mode, "auto") && strcmp(mode, "on") && strcmp(mode, "off")) {
+        return fail(err, "Option 'locking': '%s' is none of: auto, on, off", mode);
+    }
+    n->flags.no_lock |= mode && !strcmp(mode, "off");
+    return true;
+}
+
+static bool take_aio(Json *options, Error **err)
+{
+    g_autofree char *aio = NULL;
+    if (!block_take_str(options, "aio", &aio, err)) {
+        return false;
+    }
+    return !aio || !strcmp(aio, "threads")
+           || fail(err, "aio=%s is not supported (aio=threads is)", aio);
+}
+
+static bool file_open(BlockNode *n, Json *options, Error **err)
+{
+    FileNode *f = n->state;
+    f->fd = f->buffered_fd = -1;
+    if (!block_take_str(options, "filename", &f->filename, err) || !take_locking(options, n, err)
+        || !take_aio(options, err)) {
+        goto failed;
+    }
+    if (!f->filename || !*f->filename) {
+        fail(err, "The 'file' block driver requires a file name");
+        goto failed;
+    }
+    if (!check_kind(f->filename, err) || !open_fd(n, f, err) || !measure(f, err)) {
+        goto failed;
+    }
+    find_alignment(f, n->flags.direct);
+    if (n->flags.no_lock || image_lock(f->fd, f->filename, !n->flags.read_only, err)) {
+        return true;
+    }
+failed:
+    file_close(n);
+    return false;
+}
+
+/* ---- requests ----------------------------------------------------------------------- */
+
+static int64_t file_length(BlockNode *n)
+{
+    return __atomic_load_n(&((FileNode *)n->state)->length, __ATOMIC_RELAXED);
+}
+
+static bool aligned(const FileNode *f, uint64_t off, const struct iovec *iov, int niov)
+{
+    uint64_t bits = off;
+    for (int i = 0; i < niov; i++) {
+        bits |= (uintptr_t)iov[i].iov_base | iov[i].iov_len;
+    }
+    return !(bits & (f->align - 1));
+}
+
+typedef ssize_t VectorFn(int fd, const struct iovec *iov, int n, off_t off);
+
+/* All of iov, in as many system calls as it takes.  Returns bytes done (less only at the end
+ * of the file), or -errno. */
+static ssize_t whole(VectorFn *fn, int fd, const struct iovec *iov, int niov, uint64_t off)
+{
+    size_t total = iov_size(iov, niov), done = 0;
+    while (done < total) {
+        struct iovec part[64];
+        int first = 0, count = 0;
+        size_t skip = done;
+        while (skip >= iov[first].iov_len) {
+            skip -= iov[first++].iov_len;
+        }
+        for (int i = first; i < niov && count < (int)G_N_ELEMENTS(part); i++, count++) {
+            part[count] = (struct iovec) { (char *)iov[i].iov_base + skip, iov[i].iov_len - skip };
+            skip = 0;
+        }
+        ssize_t n = fn(fd, part, count, off + done);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return -errno;
+        }
+        if (n == 0) {
+            break;
+        }
+        done += n;
+    }
+    return done;
+}
+
+static ssize_t read_vector(int fd, const struct iovec *iov, int n, off_t off)
+{
+    return preadv(fd, iov, n, off);
+}
+
+static ssize_t write_vector(int fd, const struct iovec *iov, int n, off_t off)
+{
+    return pwritev(fd, iov, n, off);
+}
+
+static int suitable_fd(const FileNode *f, uint64_t off, const struct iovec *iov, int niov)
+{
+    return aligned(f, off, iov, niov) ? f->fd : f->buffered_fd;
+}
+
+static int file_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
+{
+    FileNode *f = n->state;
+    size_t want = iov_size(iov, niov);
+    ssize_t got = whole(read_vector, suitable_fd(f, off, iov, niov), iov, niov, off);
+    if (got < 0) {
+        return got;
+    }
+    iov_memset(iov, niov, got, 0, want - got);     /* behind the end of the file */
+    return 0;
+}
+
+static void note_growth(FileNode *f, int64_t end)
+{
+    int64_t old = __atomic_load_n(&f->length, __ATOMIC_RELAXED);
+    while (end > old && !__atomic_compare_exchange_n(&f->length, &old, end, false,
+                                                     __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+}
+
+static int file_write(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
+{
+    FileNode *f = n->state;
+    size_t len = iov_size(iov, niov);
+    ssize_t done = whole(write_vector, suitable_fd(f, off, iov, niov), iov, niov, off);
+    if (done < 0) {
+        return done;
+    }
+    if ((size_t)done < len) {
+        return -ENOSPC;
+    }
+    note_growth(f, off + len);
+    return 0;
+}
+
+/*
+ * After a failed sync the kernel drops the dirty pages it could not write and reports success
+ * the next time.  The data are gone, so every later flush must fail as well.
+ */
+static int file_flush(BlockNode *n)
+{
+    FileNode *f = n->state;
+    if (__atomic_load_n(&f->flush_failed, __ATOMIC_RELAXED)) {
+        return -EIO;
+    }
+    if (fdatasync(f->fd) < 0) {
+        int err = errno;
+        __atomic_store_n(&f->flush_failed, true, __ATOMIC_RELAXED);
+        return -err;
+    }
+    return 0;
+}
+
+/* 0, or -ENOTSUP remembered in *cannot. */
+static int try_fallocate(FileNode *f, int mode, uint64_t off, uint64_t len, bool *cannot)
+{
+    if (__atomic_load_n(cannot, __ATOMIC_RELAXED)) {
+        return -ENOTSUP;
+    }
+    while (fallocate(f->fd, mode, off, len) < 0) {
+        if (errno == EOPNOTSUPP || errno == ENOSYS || errno == ENODEV || errno == EINVAL) {
+            __atomic_store_n(cannot, true, __ATOMIC_RELAXED);
+            return -ENOTSUP;
+        }
+        if (errno != EINTR) {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+static int file_discard(BlockNode *n, uint64_t off, uint64_t len)
+{
+    FileNode *f = n->state;
+    int ret;
+    if (f->block_device) {
+        uint64_t range[2] = { off, len };
+        ret = ioctl(f->fd, BLKDISCARD, range) < 0 ? -errno : 0;
+    } else {
+        ret = try_fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, len, &f->no_punch);
+    }
+    return ret == -ENOTSUP || ret == -EOPNOTSUPP ? 0 : ret;     /* it is a hint */
+}
+
+static int file_write_zeroes(BlockNode *n, uint64_t off, uint64_t len, bool may_unmap)
+{
+    FileNode *f = n->state;
+    int ret = -ENOTSUP;
+    if (may_unmap) {
+        ret = try_fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, len, &f->no_punch);
+    }
+    if (ret == -ENOTSUP) {
+        ret = try_fallocate(f, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, off, len,
+                            &f->no_zero_range);
+    }
+    return ret;
+}
+
+static const char *file_name(BlockNode *n)
+{
+    return ((FileNode *)n->state)->filename;
+}
+
+static const BlockDriver file_driver = {
+    .name = "file", .protocol = true, .size = sizeof(FileNode), .open = file_open,
+    .close = file_close, .length = file_length, .read = file_read, .write = file_write,
+    .flush = file_flush, .discard = file_discard, .write_zeroes = file_write_zeroes,
+    .file_name = file_name,
+};
+BLOCK_DRIVER(file_driver);
+
+/* Another name for the same thing, which people write for /dev/sdb. */
+static const BlockDriver host_device_driver = {
+    .name = "host_device", .protocol = true, .size = sizeof(FileNode), .open = file_open,
+    .close = file_close, .length = file_length, .read = file_read, .write = file_write,
+    .flush = file_flush, .discard = file_discard, .write_zeroes = file_write_zeroes,
+    .file_name = file_name,
+};
+BLOCK_DRIVER(host_device_driver);

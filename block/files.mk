@@ -1,0 +1,10 @@
+lib += block/node.c             # the graph of nodes, opening, checks of requests
+lib += block/file.c             # images in files and on block devices of the host
+lib += block/lock.c             # locks on images, compatible with qemu-img's
+lib += block/raw.c              # format raw
+lib += block/null.c             # a disk that forgets
+lib += block/blkdebug.c         # error injection
+lib += block/overlay.c          # snapshot=on
+emu += block/backend.c          # slots with media; asynchronous requests
+emu += block/drive.c            # -drive, -blockdev
+emu += block/info.c             # info block, info blockstats
