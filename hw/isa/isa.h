@@ -17,6 +17,7 @@ typedef struct ISABus {
 extern const BusType isa_bus_type;
 
 void isa_bus_init(ISABus *b, Device *owner, const char *name);
+void isa_bus_exit(ISABus *b);           /* the owner goes */
 ISABus *isa_bus(void);                  /* the machine's, NULL if it has none */
 /* Line n of the bus dev sits on; n outside 0..15 is the caller's error (checked properties). */
 IRQ isa_irq(Device *dev, unsigned n);

@@ -1,0 +1,3 @@
+emu += hw/acpi/pm1.c            # fixed ACPI registers: PM1 events and control, PM timer, GPE
+emu += hw/acpi/piix4_pm.c       # PIIX4 function 3: power management
+emu += hw/acpi/smbus_host.c     # its SMBus host controller
