@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The execution engine's state of one vCPU, and what it needs to know of the architecture.
- * Nothing in accel/tcg knows which processor it runs: the target fills a struct TargetOps and
+ * Nothing in accel/tcg knows which processor it runs: the target fills a struct TcgTarget and
  * embeds a struct TcgCPU in its CPU.
  *
  * Threads: a TcgCPU belongs to its vCPU's thread.  Others ask through CPU.request and, for
@@ -31,7 +31,7 @@ typedef enum {
     TARGET_HALTED, TARGET_RESET, TARGET_DEBUG,
 } TargetBoundary;
 
-typedef struct TargetOps {
+typedef struct TcgTarget {
     /* Translate va.  On a fault: raise it (does not return), or return false if !raise. */
     bool (*tlb_fill)(CPU *c, uint64_t va, TlbAccess acc, int mode, bool raise, TlbPage *out);
     /* The address space seen now (SMM or not). */
@@ -51,7 +51,8 @@ typedef struct TargetOps {
     void (*watch)(CPU *c, uint64_t va, unsigned size, bool write);
     /* An access that is not aligned in a mode with TLB_ALIGN: raise, or return to allow it. */
     void (*unaligned)(CPU *c, uint64_t va, unsigned size, bool write);
-} TargetOps;
+} TcgTarget;
+extern const TcgTarget tcg_target;      /* there is one: defined by the target */
 
 /* ---- per vCPU --------------------------------------------------------------------------- */
 
