@@ -87,6 +87,11 @@ enum { R_ES, R_CS, R_SS, R_DS, R_FS, R_GS, SEG_COUNT };
 #define DR7_GD   0x00002000
 #define DR7_ONE  0x00000400
 
+#define XCR0_X87  (1 << 0)
+#define XCR0_SSE  (1 << 1)
+#define XCR0_AVX  (1 << 2)
+#define XCR0_PKRU (1 << 9)
+
 /* What DR7 makes necessary, kept in X86CPU.dr7_active */
 #define DR7_ACTIVE_EXEC 1       /* look at code breakpoints before each instruction */
 #define DR7_ACTIVE_DATA 2       /* look at data breakpoints at each access */
@@ -147,7 +152,8 @@ typedef struct FpuState {
 enum {
     FEAT_1_EDX, FEAT_1_ECX, FEAT_7_0_EBX, FEAT_7_0_ECX, FEAT_7_0_EDX, FEAT_7_1_EAX,
     FEAT_8000_0001_EDX, FEAT_8000_0001_ECX, FEAT_8000_0007_EDX, FEAT_8000_0008_EBX,
-    FEAT_XSAVE, FEAT_6_EAX, FEAT_KVM, FEAT_WORDS
+    FEAT_8000_000A_EDX, FEAT_XSAVE, FEAT_6_EAX, FEAT_ARCH_CAPS, FEAT_CORE_CAPS, FEAT_KVM,
+    FEAT_WORDS
 };
 
 struct CpuModel;
@@ -182,6 +188,23 @@ typedef struct X86ApicOps {
     void (*set_tsc_deadline)(struct Device *apic, uint64_t tsc);
     void (*init_reset)(struct Device *apic);             /* INIT: all but APIC ID */
 } X86ApicOps;
+
+/* The RAM section that page tables were last found in. */
+typedef struct X86TableWindow {
+    AddressSpace *as;                   /* NULL: none */
+    uint32_t generation;
+    hwaddr start;
+    uint64_t size, off;                 /* off: of start in ram */
+    RamBlock *ram;
+} X86TableWindow;
+
+/* Paging-structure cache: the page table of a linear 2 MiB region, with the rights so far. */
+#define X86_PSC_SIZE 64
+typedef struct X86PscEntry {
+    uint64_t tag;                       /* (linear >> 21) << 1 | 1 */
+    hwaddr table;
+    bool u, w, nx;
+} X86PscEntry;
 
 typedef struct X86CPU {
     CPU cpu;                            /* always first */
@@ -225,14 +248,22 @@ typedef struct X86CPU {
     bool smm;                           /* in system management mode */
     bool nmi_masked;
     bool nmi_pending, smi_pending;
+    bool init_pending, sipi_pending;    /* only in saved state: else they are CPU.request bits */
     bool int_shadow;                    /* STI or MOV SS just ran: interrupts wait one instruction */
     bool shadow_mov_ss;                 /* ... by MOV/POP SS: #DB waits too */
     bool ferr;                          /* FERR# asserted (CR0.NE = 0) */
+    bool ignne;                         /* IGNNE# asserted: errors are let pass until cleared */
     bool in_mwait;
     bool wait_sipi;                     /* INIT done, waiting for SIPI (also CPU.halted) */
     uint8_t sipi_vector;                /* [bql] of the SIPI that CPU_REQ_SIPI announces */
     uint64_t mwait_addr;
+    bool smm_halted, smm_nmi_masked;    /* as they were when SMM was entered */
+    uint64_t smm_io_rip;                /* where RSM restarts an I/O instruction */
+    uint64_t io_rip;                    /* the last IN/OUT ... */
+    uint32_t io_info;                   /* ... as in the save area: port << 16 | size << 4 | 2 | in */
     uint8_t dr7_active;                 /* DR7_ACTIVE_*, derived from DR7 and CR4.DE */
+    bool irq_waiting;                   /* an interrupt was seen with IF = 0: ask again at IF = 1 */
+    bool skip_tf;                       /* this instruction began with TF but does not trap */
 
     /*
      * An event on its way to delivery: set by x86_raise* and x86_boundary, performed by
@@ -244,16 +275,21 @@ typedef struct X86CPU {
     uint32_t exc_error;
     uint64_t exc_next_rip;              /* return address of the software kinds */
     int exc_old_vector;                 /* being delivered: for double faults; -1 = none */
+    EventKind exc_old_kind;
     uint64_t pending_dbg;               /* DR6 bits to raise as #DB after this instruction */
 
-    /* Identity */
+    /* Identity; reset clears everything from r[] to here */
     const struct CpuModel *model;
     uint64_t features[FEAT_WORDS];
     uint32_t cpuid_level, cpuid_xlevel, family, model_no, stepping;
     char vendor[13], brand[49];
     unsigned phys_bits, virt_bits;
     uint32_t apic_id;
+    unsigned cores, threads;            /* of a socket, of a core; 0 means 1 */
+    bool hypervisor_leaf;               /* CPUID 4000_0000h answers (-cpu tcg-cpuid, kvm) */
+    bool l3_cache;                      /* an L3 cache is told of */
     uint64_t tsc_hz;
+    uint64_t ucode_rev;
 
     struct Device *apic;                /* the local APIC, or NULL */
     const X86ApicOps *apic_ops;         /* set where apic is */
@@ -262,6 +298,9 @@ typedef struct X86CPU {
     bool pic_line;                      /* [bql] INTR from the 8259 pair */
 
     uint32_t mode;                      /* translation mode word, kept by x86_update_mode() */
+
+    X86TableWindow table_window;        /* mmu.c */
+    X86PscEntry psc[X86_PSC_SIZE];      /* mmu.c; emptied with the TLB */
 
     uint8_t vtmp[64];                   /* a memory operand put together by a slow path */
     TcgCPU tcg;                         /* last: the TLB and look-up tables of accel/tcg, not
@@ -290,6 +329,12 @@ static inline bool x86_code64(const X86CPU *c)
 
 /* Generic code's way to the functions below; x86_cpu_new hands it to cpu_init. */
 extern const TargetOps x86_target_ops;
+
+/* The place of every vCPU in sockets, cores and threads: APIC ids and CPUID leaves follow.
+ * Before the APICs are made. [bql] */
+void x86_cpu_set_topology(X86CPU *c, unsigned cores, unsigned threads);
+/* `-cpu help`: models and feature names. */
+void x86_cpu_help(GString *out);
 
 /* Create vCPU n of a model ("qemu64,+avx2", QEMU's -cpu syntax).  Not yet running. [bql] */
 X86CPU *x86_cpu_new(const char *model_and_features, int index, Error **err);
@@ -323,5 +368,7 @@ uint64_t x86_get_flags(X86CPU *c);
 
 /* The TSC as the guest reads it now. */
 uint64_t x86_read_tsc(X86CPU *c);
+/* When (virtual clock, ns) the TSC will have reached a value. */
+int64_t x86_tsc_to_vclock(X86CPU *c, uint64_t tsc);
 
 #endif

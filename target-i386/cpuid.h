@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Names for CPUID feature bits: CPUID_x = word * 64 + bit, from features.def.
+ * CPUID: names for feature bits (CPUID_x = word * 64 + bit, from features.def), which of them
+ * an accelerator can deliver, the instruction's answer, and CPU models.
  */
 #ifndef TARGET_I386_CPUID_H
 #define TARGET_I386_CPUID_H
@@ -19,5 +20,28 @@ static inline bool x86_has(const X86CPU *c, unsigned feature)
 {
     return feature == CPUID_ALWAYS || (c->features[feature >> 6] >> (feature & 63) & 1);
 }
+
+/* CPUID_x of a name ("sse4.1", its spellings "sse4-1", "sse4_1", aliases), or -1. */
+int x86_feature_find(const char *name);
+/* The name of a bit, or NULL if it has none. */
+const char *x86_feature_name(unsigned feature);
+/* "CPUID.07H:EBX", "MSR(10AH)": where a word is told of. */
+const char *x86_feature_word_name(unsigned word);
+
+/* What the interpreter and translator implement: one mask, the only place that says so. */
+extern const uint64_t x86_tcg_features[FEAT_WORDS];
+/* Set by target-i386/kvm.c when KVM is the accelerator: what the kernel offers, and the host's
+ * identity for -cpu host. */
+extern void (*x86_kvm_features)(uint64_t features[FEAT_WORDS]);
+extern bool (*x86_kvm_host_model)(X86CPU *c, Error **err);
+
+/* The answer EAX, EBX, ECX, EDX to CPUID with EAX = leaf, ECX = sub, as the guest sees it now. */
+void x86_cpuid(const X86CPU *c, uint32_t leaf, uint32_t sub, uint32_t out[4]);
+/* Bytes of the XSAVE area for these XCR0 | XSS bits; compacted or standard format. */
+uint32_t x86_xsave_size(uint64_t bits, bool compacted);
+
+/* Give c the identity and features of "MODEL[,+feat][,-feat][,prop=value]..." (models.c).
+ * Warns of features the accelerator lacks; with enforce they are an error. */
+bool x86_model_apply(X86CPU *c, const char *spec, Error **err);
 
 #endif

@@ -66,6 +66,8 @@ void x86_raise(X86CPU *c, int vector) G_GNUC_NORETURN;
 void x86_raise_err(X86CPU *c, int vector, uint32_t error) G_GNUC_NORETURN;
 /* #PF: also sets CR2 (and the DR6-independent rest). */
 void x86_raise_pf(X86CPU *c, uint64_t la, uint32_t error) G_GNUC_NORETURN;
+/* Shutdown: as a triple fault. */
+void x86_raise_shutdown(X86CPU *c) G_GNUC_NORETURN;
 /* #DB as a fault or trap with these DR6 bits (DB_B0.., DB_BD, DB_BS, DB_BT). */
 void x86_raise_db(X86CPU *c, uint64_t dr6_bits) G_GNUC_NORETURN;
 
@@ -104,22 +106,30 @@ Boundary x86_boundary(X86CPU *c);
  * c->mode: they make it necessary before every instruction.) */
 static inline bool x86_boundary_wanted(X86CPU *c)
 {
-    return cpu_pending(&c->cpu) || c->pending_dbg || c->int_shadow;
+    return cpu_pending(&c->cpu) || c->pending_dbg || c->int_shadow || (c->rflags & FL_RF);
 }
 /* The same question for debugging only: single-step all instructions? */
 static inline bool x86_single_step(const X86CPU *c)
 {
     return (c->rflags & FL_TF) || (c->dr7_active & DR7_ACTIVE_EXEC);
 }
-/* Call after an instruction that began with TF set, before the next boundary. */
+/* Call after an instruction that began with TF set, before the next boundary.  (SYSCALL and
+ * SYSRET count TF after themselves and say so through skip_tf or pending_dbg.) */
 static inline void x86_trap_tf(X86CPU *c)
 {
-    c->pending_dbg |= DB_BS;
+    if (c->skip_tf) {
+        c->skip_tf = false;
+    } else {
+        c->pending_dbg |= DB_BS;
+    }
 }
 
 /* Data breakpoints: an access of len bytes at la was done (SDM 3B 18.2.4).  Cheap when
  * !(c->dr7_active & DR7_ACTIVE_DATA): check that first.  Sets c->pending_dbg. */
 void x86_data_breakpoint(X86CPU *c, uint64_t la, unsigned len, bool write);
+void x86_io_breakpoint(X86CPU *c, uint16_t port, unsigned len);
+/* DR7 and what follows from it (dr7_active, mode). */
+void x86_write_dr7(X86CPU *c, uint64_t val);
 
 /* INT n, INT3 (CC), INTO, ICEBP (F1); all with V86/IOPL/VME rules.  Do not return: they are
  * delivered by the loop. */
@@ -131,6 +141,8 @@ void x86_int1(X86CPU *c, uint64_t next) G_GNUC_NORETURN;
 /* FERR#/IGNNE# (CR0.NE = 0): a waiting x87 instruction found an unmasked exception.  Returns
  * if IGNNE# lets it pass; else raises #MF, or freezes until the board's IRQ 13 arrives. */
 void x86_fpu_error(X86CPU *c);
+/* The x87 status word's ES was cleared (FNCLEX, FNINIT, FLDENV, FRSTOR ...): FERR# goes down. */
+void x86_fpu_error_gone(X86CPU *c);
 
 /* ---- segments (helper-seg.c) ---------------------------------------------------------- */
 
@@ -230,11 +242,20 @@ static inline void x86_check_cpl0(X86CPU *c)
     }
 }
 
+/* PKRU, by WRPKRU and XRSTOR. */
+void x86_set_pkru(X86CPU *c, uint32_t val);
+/* XCR0 bits this CPU has; bits of XCR0 whose state differs from its initial one. */
+uint64_t x86_xcr0_valid(const X86CPU *c);
+uint64_t x86_xinuse(const X86CPU *c);
+uint64_t x86_cr4_valid(const X86CPU *c);
+
 /* CR0/CR3/CR4/EFER to a value known to be legal, with TLB and mode consequences. */
 void x86_set_cr0(X86CPU *c, uint64_t val);
 void x86_set_cr3(X86CPU *c, uint64_t val);
 void x86_set_cr4(X86CPU *c, uint64_t val);
 void x86_set_efer(X86CPU *c, uint64_t val);
+/* Read the PAE page-directory pointers cr3 names; false: a reserved bit is set (#GP(0)). */
+bool x86_load_pdptes(X86CPU *c, uint64_t cr3);
 
 /* ---- MMU (mmu.c) ---------------------------------------------------------------------- */
 
@@ -253,6 +274,13 @@ typedef struct MmuPage {
 /* Translate la for an access.  Sets accessed (and for MMU_WRITE dirty) bits.  False: fault,
  * out->error says which; nothing raised. */
 bool x86_mmu_translate(X86CPU *c, uint64_t la, MmuAccess acc, int mmu, MmuPage *out);
+
+/* The same as TcgTarget.tlb_fill: raises #PF (or #GP(0) for an address not canonical). */
+bool x86_tlb_fill(CPU *c, uint64_t va, TlbAccess acc, int mode, bool raise, TlbPage *out);
+/* Does a data breakpoint lie in the page at la? */
+bool x86_page_watched(const X86CPU *c, uint64_t la);
+/* Forget cached page-table pointers; goes with every TLB flush, whatever its extent. */
+void x86_psc_flush(X86CPU *c);
 
 /* ---- system management mode (smm.c) --------------------------------------------------- */
 void x86_enter_smm(X86CPU *c);
