@@ -33,7 +33,8 @@ typedef struct CharHandlers {
     void (*writable)(void *opaque);                            /* after a short char_write */
 } CharHandlers;
 
-/* NULL and err if the back-end has a front end already and is no mux.  If the other end is
+/* NULL and err if the back-end has a front end already and is no mux.  On a mux the new one
+ * gets the input.  If the other end is
  * there, CHAR_OPENED follows from the main loop. */
 CharFront *char_attach(CharDev *c, const CharHandlers *h, void *opaque, Error **err);
 void char_detach(CharFront *f);
@@ -51,6 +52,9 @@ void char_printf(CharFront *f, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 void char_accept_input(CharFront *f);
 bool char_open(const CharFront *f);                 /* somebody is at the other end */
 void char_set_echo(CharFront *f, bool on);          /* stdio: local echo (monitor: off) */
+/* A descriptor the other end passed along its last bytes (SCM_RIGHTS on unix sockets), oldest
+ * first; -1: none.  The caller's from then on. */
+int char_take_fd(CharFront *f);
 /* Give the input of a mux to this front end. */
 void char_take_focus(CharFront *f);
 
@@ -82,8 +86,10 @@ void chardev_help(GString *out);                    /* kinds of back-end, -chard
 /* Ring buffer back-ends, for the monitor: bytes out of / into the buffer. */
 bool chardev_ringbuf_read(const char *id, GByteArray *out, size_t max, Error **err);
 bool chardev_ringbuf_write(const char *id, const uint8_t *buf, size_t len, Error **err);
-/* Restore the terminal, remove unix sockets.  At exit. */
+/* Write out what is queued, restore the terminal, remove unix sockets.  At exit. */
 void chardev_cleanup(void);
+/* Makes the "chardev" properties of devices work; once at start. */
+void chardev_init(void);
 
 /* What Ctrl-a x, Ctrl-a s, Ctrl-a c do is the system's business; set once at start. */
 typedef struct CharHooks {
