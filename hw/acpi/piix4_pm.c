@@ -160,6 +160,8 @@ static bool pm_realize(Device *dev, Error **err)
     Piix4Pm *s = (Piix4Pm *)dev;
 
     pci_set_word(s->pci.config + PCI_STATUS, 0x0280);
+    pci_set_long(s->pci.wmask + PMBA, 0xffc0);
+    pci_set_long(s->pci.wmask + SMBBA, 0xfff0);
     s->pci.config_written = pm_config_written;
     region_init_io(&s->pm, "piix4-pm", 64, &pm_ops, s);
     s->pm1.sci = s->wires.sci;
