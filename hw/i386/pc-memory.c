@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The PC's memory map: RAM with its hole below 4 GiB, and the firmware ROM.
+ *
+ *   0                RAM                           A0000h-FFFFFh: see hw/pci/i440fx.c
+ *   below_4g         PCI memory                    up to FEC00000h: I/O APIC, HPET, local APIC
+ *   4 GiB - ROM      firmware; its last 128 KiB also below 1 MiB, behind the bridge
+ *   4 GiB            rest of the RAM
+ */
+#include "hw/i386/pc.h"
+
+#define BIOS_DEFAULT    "bios-256k.bin"
+#define BIOS_MAX        (16u << 20)
+#define BIOS_UNIT       0x10000u
+#define ISA_BIOS_MAX    0x20000u
+
+/* Leave half a GiB of hole while that keeps all RAM below it, else a whole one: a PCI hole
+ * that is too small costs more than RAM above 4 GiB does. */
+static void split_ram(PCMachine *pc)
+{
+    uint64_t low = pc->max_ram_below_4g ? pc->max_ram_below_4g : 0xe0000000;
+
+    if (pc->m.ram_size >= low && low > 0xc0000000) {
+        low = 0xc0000000;
+    }
+    pc->below_4g = MIN(pc->m.ram_size, low);
+    pc->above_4g = pc->m.ram_size - pc->below_4g;
+}
+
+static bool check_size(const PCMachine *pc, Error **err)
+{
+    uint64_t max = pc->max_ram_below_4g;
+
+    if (max > 0xe0000000 || (max && max < (1 << 20)) || max % (1 << 20)) {
+        return fail(err, "-machine max-ram-below-4g: 1 MiB to 3584 MiB in whole MiB are possible");
+    }
+    if (pc->m.ram_size < (1 << 20)) {
+        return fail(err, "-m: machine '%s' needs at least 1 MiB", pc->m.type->name);
+    }
+    return true;
+}
+
+bool pc_memory_init(PCMachine *pc, Error **err)
+{
+    Region *system = system_memory();
+
+    if (!check_size(pc, err)) {
+        return false;
+    }
+    split_ram(pc);
+    if (!pc->m.ram.name && !region_init_ram(&pc->m.ram, "pc.ram", pc->m.ram_size, err)) {
+        return false;
+    }
+    region_init_alias(&pc->ram_below, "ram-below-4g", &pc->m.ram, 0, pc->below_4g);
+    region_map(system, 0, &pc->ram_below, 0);
+    if (pc->above_4g) {
+        region_init_alias(&pc->ram_above, "ram-above-4g", &pc->m.ram, pc->below_4g, pc->above_4g);
+        region_map(system, 4 * GIB, &pc->ram_above, 0);
+    }
+    region_init_container(&pc->pci_memory, "pci", REGION_WHOLE);
+    region_map(system, 0, &pc->pci_memory, -1);
+    return true;
+}
+
+static void map_firmware(PCMachine *pc, uint64_t size)
+{
+    uint64_t isa = MIN(size, ISA_BIOS_MAX);
+
+    region_map(&pc->pci_memory, 4 * GIB - size, &pc->bios, 0);
+    region_init_alias(&pc->isa_bios, "isa-bios", &pc->bios, size - isa, isa);
+    region_map(&pc->pci_memory, 0x100000 - isa, &pc->isa_bios, 1);
+}
+
+bool pc_firmware_init(PCMachine *pc, Error **err)
+{
+    const char *name = pc->m.firmware ? pc->m.firmware : BIOS_DEFAULT;
+    g_autofree char *path = firmware_find(name);
+    g_autofree char *data = NULL;
+    gsize size;
+    GError *e = NULL;
+
+    if (!path) {
+        return fail(err, "firmware '%s' not found%s", name, pc->m.firmware ? ""
+                    : " (Debian package: seabios; -L names a folder to look in)");
+    }
+    if (!g_file_get_contents(path, &data, &size, &e)) {
+        fail(err, "firmware: %s", e->message);
+        g_error_free(e);
+        return false;
+    }
+    if (!size || size % BIOS_UNIT || size > BIOS_MAX) {
+        return fail(err, "firmware '%s' has %zu bytes: a multiple of 64 KiB up to 16 MiB is needed",
+                    path, (size_t)size);
+    }
+    if (!region_init_rom(&pc->bios, "pc.bios", size, err)) {
+        return false;
+    }
+    memcpy(region_host(&pc->bios), data, size);
+    map_firmware(pc, size);
+    return true;
+}
+
+unsigned pc_e820(const PCMachine *pc, E820Entry *rows, unsigned max)
+{
+    unsigned n = 0;
+
+    g_assert(max >= 3);
+    /* the four pages where KVM on old CPUs keeps its task state; firmware expects them */
+    rows[n++] = (E820Entry) { 0xfeffc000, 0x4000, 2 };
+    rows[n++] = (E820Entry) { 0, pc->below_4g, 1 };
+    if (pc->above_4g) {
+        rows[n++] = (E820Entry) { 4 * GIB, pc->above_4g, 1 };
+    }
+    return n;
+}
