@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who gets the keys and the pointer: the device that registered (or was activated) last among
+ * those that take the kind of event.  Chords from monitors are played here, one after another.
+ */
+#include "ui/input.h"
+
+#include <glib.h>
+
+#include "util/timer.h"
+
+#define CHORD_MAX 16
+#define CHORDS_WAITING_MAX 1024
+
+typedef struct Entry {
+    const InputHandler *h;
+    void *opaque;
+    bool got;                           /* events since its last sync */
+} Entry;
+
+static GPtrArray *entries;              /* of Entry*, the preferred one first */
+static unsigned led_state;
+
+/* ---- handlers ------------------------------------------------------------------------ */
+
+static int find_entry(const InputHandler *h, void *opaque)
+{
+    for (guint i = 0; entries && i < entries->len; i++) {
+        Entry *e = g_ptr_array_index(entries, i);
+        if (e->h == h && e->opaque == opaque) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+void input_register(const InputHandler *h, void *opaque)
+{
+    Entry *e = g_new(Entry, 1);
+
+    if (!entries) {
+        entries = g_ptr_array_new_with_free_func(g_free);
+    }
+    *e = (Entry) { h, opaque, false };
+    g_ptr_array_insert(entries, 0, e);
+}
+
+void input_unregister(const InputHandler *h, void *opaque)
+{
+    int i = find_entry(h, opaque);
+
+    if (i >= 0) {
+        g_ptr_array_remove_index(entries, i);
+    }
+}
+
+void input_activate(const InputHandler *h, void *opaque)
+{
+    if (find_entry(h, opaque) >= 0) {
+        input_unregister(h, opaque);
+        input_register(h, opaque);
+    }
+}
+
+static Entry *taker(unsigned mask)
+{
+    for (guint i = 0; entries && i < entries->len; i++) {
+        Entry *e = g_ptr_array_index(entries, i);
+        if (e->h->mask & mask) {
+            return e;
+        }
+    }
+    return NULL;
+}
+
+/* ---- events -------------------------------------------------------------------------- */
+
+void input_key(unsigned hid, bool down)
+{
+    Entry *e = hid ? taker(INPUT_KEYBOARD) : NULL;
+
+    if (e && e->h->key) {
+        e->h->key(e->opaque, hid, down);
+        e->got = true;
+    }
+}
+
+void input_button(unsigned button, bool down)
+{
+    Entry *e = button < BTN_COUNT ? taker(INPUT_POINTER_REL | INPUT_POINTER_ABS) : NULL;
+
+    if (e && e->h->button) {
+        e->h->button(e->opaque, button, down);
+        e->got = true;
+    }
+}
+
+void input_rel(int dx, int dy)
+{
+    Entry *e = taker(INPUT_POINTER_REL);
+
+    if (e && e->h->rel) {
+        e->h->rel(e->opaque, dx, dy);
+        e->got = true;
+    }
+}
+
+void input_abs(int x, int y)
+{
+    Entry *e = taker(INPUT_POINTER_ABS);
+
+    if (e && e->h->abs) {
+        e->h->abs(e->opaque, CLAMP(x, 0, INPUT_ABS_MAX), CLAMP(y, 0, INPUT_ABS_MAX));
+        e->got = true;
+    }
+}
+
+void input_sync(void)
+{
+    for (guint i = 0; entries && i < entries->len; i++) {
+        Entry *e = g_ptr_array_index(entries, i);
+        if (e->got && e->h->sync) {
+            e->h->sync(e->opaque);
+        }
+        e->got = false;
+    }
+}
+
+bool input_is_absolute(void)
+{
+    Entry *e = taker(INPUT_POINTER_REL | INPUT_POINTER_ABS);
+    return e && (e->h->mask & INPUT_POINTER_ABS);
+}
+
+void input_set_leds(unsigned leds)
+{
+    led_state = leds;
+}
+
+unsigned input_leds(void)
+{
+    return led_state;
+}
+
+/* ---- chords -------------------------------------------------------------------------- */
+
+/*
+ * One at a time: pressed in order, held, released in reverse order, and the next only after a
+ * pause as long, so that a guest that polls slowly sees each.  Time is the VM's.
+ */
+typedef struct Chord {
+    unsigned key[CHORD_MAX], n, hold_ms;
+} Chord;
+
+static GQueue chords = G_QUEUE_INIT;    /* of Chord*; the head is being played */
+static bool chord_down;
+static Timer chord_timer;
+
+static void press(const Chord *c, bool down)
+{
+    for (unsigned i = 0; i < c->n; i++) {
+        input_key(c->key[down ? i : c->n - 1 - i], down);
+        input_sync();
+    }
+}
+
+static void play(void *opaque)
+{
+    Chord *c = g_queue_peek_head(&chords);
+    unsigned pause;
+
+    if (!c) {
+        return;
+    }
+    chord_down = !chord_down;
+    press(c, chord_down);
+    pause = c->hold_ms;
+    if (!chord_down) {
+        g_free(g_queue_pop_head(&chords));
+    }
+    timer_mod(&chord_timer, vclock_ns() + pause * NS_PER_MS);
+}
+
+bool input_send_keys(const char *const *qcodes, unsigned n, unsigned hold_ms, Error **err)
+{
+    Chord c = { .n = n, .hold_ms = hold_ms };
+
+    if (n > CHORD_MAX) {
+        return fail(err, "too many keys at once, at most %d", CHORD_MAX);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        c.key[i] = input_hid_from_qcode(qcodes[i]);
+        if (!c.key[i]) {
+            return fail(err, "unknown key: '%s'", qcodes[i]);
+        }
+    }
+    if (chords.length >= CHORDS_WAITING_MAX) {
+        return fail(err, "too many keys are waiting to be sent");
+    }
+    if (!chord_timer.cb) {
+        timer_init(&chord_timer, ORRERY_CLOCK_VIRTUAL, play, NULL);
+    }
+    g_queue_push_tail(&chords, g_memdup2(&c, sizeof(c)));
+    if (chords.length == 1 && !timer_pending(&chord_timer)) {
+        play(NULL);
+    }
+    return true;
+}
