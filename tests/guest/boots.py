@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: MIT
+"""Guests that boot: firmware, boot loaders, memory tests, Linux."""
+
+import hashlib
+import os
+import re
+import tempfile
+
+import material
+from vm import VM, Failed
+
+APPEND = "console=ttyS0 mitigations=off"
+
+
+def weight(n):
+    """Order of tests: small ones first."""
+    def mark(fn):
+        fn.weight = n
+        return fn
+    return mark
+
+
+def linux(extra, append=APPEND, **kw):
+    return VM(["-kernel", material.kernel(), "-initrd", material.initramfs(),
+               "-append", append] + extra, mem="256", **kw)
+
+
+def expect(text, pattern):
+    if not re.search(pattern, text):
+        raise Failed("no %r in:\n%s" % (pattern, text))
+
+
+# ---- firmware -------------------------------------------------------------------------------
+
+@weight(1)
+def test_seabios_banner():
+    """SeaBIOS shows its banner and finds nothing to boot."""
+    with VM([]) as vm:
+        text = vm.wait_text("No bootable device", 60)
+        expect(text, r"SeaBIOS \(version")
+
+
+@weight(1)
+def test_seabios_debugcon():
+    """SeaBIOS writes its log to port 402h."""
+    with tempfile.TemporaryDirectory() as d:
+        with VM(["-chardev", "file,id=d,path=%s/log" % d, "-device",
+                 "isa-debugcon,iobase=0x402,chardev=d"]) as vm:
+            vm.wait_text("No bootable device", 60)
+        with open(d + "/log") as f:
+            log = f.read()
+    for what in ("Found QEMU fw_cfg", "RamSize: 0x08000000", "Found 1 lpt ports|Found 0 lpt",
+                 "ACPI tables|Copying RSDP|table_loader|romfile_loader|Moving pm_base",
+                 "Booting from|No bootable"):
+        expect(log, what)
+
+
+@weight(1)
+def test_boot_menu():
+    """-boot menu=on: the menu opens, lists the drives, and boots the chosen one."""
+    with VM(["-boot", "menu=on", "-cdrom", material.grub_cdrom()]) as vm:
+        vm.wait_text("Press .* for boot menu", 60)
+        vm.key("esc")
+        text = vm.wait_text("Select boot device", 30)
+        n = re.search(r"(\d)\. DVD/CD", text)
+        if not n:
+            raise Failed("the CD is not in the menu:\n" + text)
+        vm.key(n.group(1))
+        vm.wait_text("GNU GRUB", 90)
+
+
+# ---- boot loaders ---------------------------------------------------------------------------
+
+def grub(args):
+    with VM(args) as vm:
+        text = vm.wait_text("GNU GRUB +version", 120)
+        if "grub>" not in text:                     # a menu: go to the command line
+            vm.key("c")
+            vm.wait_text("grub>", 60)
+        vm.type("echo A-b_c $grub_platform\n")
+        vm.wait_text(r"\nA-b_c pc\b", 60)
+        vm.type("ls\n")
+        return vm.wait_text(r"\n\(\S+\).*\ngrub>", 60)
+
+
+@weight(2)
+def test_grub_cdrom():
+    """The GRUB rescue CD comes to its command line, takes keys, sees the CD."""
+    expect(grub(["-cdrom", material.grub_cdrom()]), r"\(cd|\(hd|\(memdisk")
+
+
+@weight(2)
+def test_grub_floppy():
+    """The GRUB rescue floppy comes to its command line and takes keys."""
+    expect(grub(["-drive", "if=floppy,format=raw,readonly=on,file=" + material.grub_floppy()]),
+           r"\(fd0")
+
+
+@weight(3)
+def test_isolinux_linux():
+    """isolinux loads kernel and initramfs from a CD; Linux comes to its shell."""
+    with VM(["-cdrom", material.linux_cd()], mem="256") as vm:
+        vm.wait_serial("ISOLINUX", 120)
+        vm.wait_serial("BusyBox shell", 300)
+        expect(vm.shell("uname -m", 60), "x86_64")
+
+
+# ---- Linux ----------------------------------------------------------------------------------
+
+@weight(2)
+def test_linux_shell():
+    """Debian's cloud kernel by -kernel comes to a shell; poweroff ends with status 0."""
+    with linux(["-no-reboot"]) as vm:
+        vm.wait_serial("BusyBox shell", 300)
+        expect(vm.shell("cat /proc/cpuinfo"), "flags.* lm ")
+        expect(vm.shell("echo $((6 * 7))"), "42")
+        expect(vm.shell("dmesg"), r"ACPI: .*FACP")
+        expect(vm.shell("ls /sys/bus/pci/devices"), "0000:00:01.3")
+        vm.send("poweroff -f\n")
+        if vm.wait_exit(60) != 0:
+            raise Failed("exit status %d" % vm.proc.returncode)
+
+
+@weight(2)
+def test_linux_quiet_kernel_log():
+    """The kernel complains about nothing while it boots."""
+    with linux([]) as vm:
+        vm.wait_serial("BusyBox shell", 300)
+        log = vm.shell("dmesg")
+    bad = [line for line in log.split("\n")
+           if re.search(r"Oops|BUG:|WARNING:|Call Trace|unchecked MSR|ACPI (BIOS )?Error|"
+                        r"lost interrupt|exception Emask|clocksource.*unstable|hpet.*failed|"
+                        r"MP-BIOS bug|irq \d+: nobody cared", line)]
+    if bad:
+        raise Failed("kernel messages:\n" + "\n".join(bad))
+
+
+@weight(3)
+def test_linux_reboot():
+    """reboot -f resets the machine; -no-reboot turns that into an exit with status 0."""
+    with linux(["-no-reboot"]) as vm:
+        vm.wait_serial("BusyBox shell", 300)
+        vm.send("reboot -f\n")
+        if vm.wait_exit(60) != 0:
+            raise Failed("exit status %d" % vm.proc.returncode)
+
+
+@weight(3)
+def test_linux_vga_console():
+    """The kernel's console on VGA shows the shell; keys typed at it arrive."""
+    with linux([], append="console=tty0 mitigations=off", serial=False) as vm:
+        vm.wait_text("BusyBox shell", 300)
+        vm.wait_text(r"# *$", 30)
+        vm.type("echo $((1234 * 2)) A-b_c\n")
+        vm.wait_text(r"\n2468 A-b_c", 60)
+
+
+@weight(3)
+def test_powerdown_button():
+    """system_powerdown presses the ACPI power button, which the guest sees."""
+    with linux([]) as vm:
+        vm.wait_serial("BusyBox shell", 300)
+        before = vm.shell("grep -h . /sys/firmware/acpi/interrupts/ff_pwr_btn")
+        vm.cmd("system_powerdown")
+        vm.wait_event("POWERDOWN")
+        for _ in range(20):
+            now = vm.shell("sleep 0.2; grep -h . /sys/firmware/acpi/interrupts/ff_pwr_btn")
+            if now.split()[0] != before.split()[0]:
+                return
+        raise Failed("no power button event: %s -> %s" % (before, now))
+
+
+@weight(3)
+def test_ide_ext4():
+    """A partitioned ext4 disk is read, written and unmounted; the host finds it clean."""
+    with tempfile.TemporaryDirectory() as d:
+        disk, part = d + "/disk.img", d + "/part.img"
+        material.ext4_disk(disk)
+        with linux(["-drive", "file=%s,format=raw,if=ide" % disk, "-no-reboot"]) as vm:
+            vm.wait_serial("BusyBox shell", 300)
+            vm.shell("for k in 1 2 3 4 5 6 7 8 9; do [ -b /dev/sda1 ] && break; sleep 1; done; "
+                     "mount -t ext4 /dev/sda1 /mnt")
+            expect(vm.shell("cat /mnt/hello"), "hello from the host")
+            vm.shell("i=0; while [ $i -lt 200 ]; do echo line $i > /mnt/f$i; i=$((i+1)); done", 120)
+            sum_in = vm.shell("dd if=/dev/urandom of=/mnt/big bs=64k count=64 2>/dev/null; "
+                              "md5sum < /mnt/big", 120).split()[0]
+            vm.shell("umount /mnt; sync", 60)
+            vm.send("poweroff -f\n")
+            vm.wait_exit(60)
+        material.partition(disk, part)
+        material.run(["e2fsck", "-fn", part])
+        material.run(["debugfs", "-R", "dump big %s/big" % d, part])
+        with open(d + "/big", "rb") as f:
+            if hashlib.md5(f.read()).hexdigest() != sum_in:
+                raise Failed("the file the guest wrote reads differently on the host")
+        expect(material.run(["debugfs", "-R", "cat f137", part]).stdout.decode(), "line 137")
+
+
+@weight(3)
+def test_cdrom_read():
+    """A CD-ROM is mounted and read; its file has the right checksum."""
+    cd, payload = material.data_cd()
+    with open(payload, "rb") as f:
+        want = hashlib.md5(f.read()).hexdigest()
+    with linux(["-cdrom", cd]) as vm:
+        vm.wait_serial("BusyBox shell", 300)
+        vm.shell("for k in 1 2 3 4 5 6 7 8 9; do [ -b /dev/sr0 ] && break; sleep 1; done; "
+                 "mount -t iso9660 -o ro /dev/sr0 /mnt")
+        got = vm.shell("md5sum < /mnt/payload.bin", 180).split()[0]
+        if got != want:
+            raise Failed("checksum %s, should be %s" % (got, want))
+
+
+@weight(4)
+def test_disk_boot():
+    """Linux boots from a hard disk image that isolinux made hybrid-free: MBR reads by INT 13h."""
+    with VM(["-drive", "file=%s,format=raw,media=cdrom,if=ide,index=2" % material.linux_cd(),
+             "-boot", "order=d"], mem="256") as vm:
+        vm.wait_serial("BusyBox shell", 300)
+
+
+@weight(6)
+def test_installer_serial():
+    """The i386 installer comes to its first dialog on the serial port."""
+    with VM(["-kernel", material.installer("linux"), "-initrd", material.installer("initrd.gz"),
+             "-append", "console=ttyS0 mitigations=off priority=low TERM=vt102"], mem="512") as vm:
+        vm.wait_serial("(?i)choose language|installer main menu|select a language", 900)
+
+
+@weight(6)
+def test_installer_vga():
+    """The i386 installer comes to its first dialog on the VGA text console."""
+    with VM(["-kernel", material.installer("linux"), "-initrd", material.installer("initrd.gz"),
+             "-append", "mitigations=off vga=normal nomodeset fb=false"], mem="512", serial=False) as vm:
+        vm.wait_text("(?i)select a language|choose language|language", 900)
+
+
+# ---- memtest86+ -----------------------------------------------------------------------------
+
+def memtest(arch):
+    with VM(["-cdrom", material.memtest(arch)], mem="24") as vm:
+        vm.wait_text(r"Memtest86\+", 120)
+        # two tests are through when the third begins
+        text = vm.wait_text(r"#2 \[|Test\s*:?\s*#2", 900)
+        expect(text, r"Errors: +0\b")
+
+
+@weight(7)
+def test_memtest_ia32():
+    """memtest86+ (ia32) runs its first two tests without an error."""
+    memtest("ia32")
+
+
+@weight(7)
+def test_memtest_x64():
+    """memtest86+ (x64) runs its first two tests without an error."""
+    memtest("x64")
+
+
+# ---- monitor --------------------------------------------------------------------------------
+
+@weight(1)
+def test_screendump_png():
+    """screendump writes PNG with the right size."""
+    with VM([]) as vm:
+        vm.wait_text("SeaBIOS", 60)
+        path = vm.dir + "/s.png"
+        vm.cmd("screendump", filename=path, format="png")
+        with open(path, "rb") as f:
+            head = f.read(24)
+        p = vm.picture()
+        size = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+        if head[:8] != b"\x89PNG\r\n\x1a\n" or size != (p.width, p.height):
+            raise Failed("bad PNG: %r" % head)
+
+
+@weight(1)
+def test_stop_cont_reset():
+    """stop, cont, system_reset, quit and their events."""
+    with VM([]) as vm:
+        vm.wait_text("No bootable device", 60)
+        vm.cmd("stop")
+        vm.wait_event("STOP")
+        if vm.cmd("query-status")["status"] != "paused":
+            raise Failed("not paused")
+        vm.cmd("cont")
+        vm.wait_event("RESUME")
+        vm.cmd("system_reset")
+        vm.wait_event("RESET")
+        vm.wait_text("No bootable device", 60)
+        vm.cmd("quit")
+        if vm.wait_exit(10) != 0:
+            raise Failed("exit status %d" % vm.proc.returncode)
+
+
+@weight(1)
+def test_hmp_info():
+    """human-monitor-command: the info commands give tables of the machine."""
+    with VM([]) as vm:
+        vm.wait_text("SeaBIOS", 60)
+        for what, pattern in (("registers", r"EAX=|RAX="), ("mtree", "pc.ram|ram-below-4g"),
+                              ("pic", "pic|irr"), ("qtree", "PIIX3|piix3|PIIX4|piix4"),
+                              ("status", "VM status: running"), ("version", r"\d+\.\d+")):
+            expect(vm.cmd("human-monitor-command", command_line="info " + what), pattern)

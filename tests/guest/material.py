@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: MIT
+"""Guest systems for tests, benchmarks and the demo, taken from Debian packages.
+
+Packages are downloaded with apt-get (no root needed), unpacked below build/guests and never
+installed.  Images are made from them without root and without loop devices.
+
+    python3 tests/guest/material.py [kernel initramfs ...]     fetch or make some, or all
+"""
+
+import glob
+import gzip
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CACHE = os.environ.get("ORRERY_GUESTS", os.path.join(TOP, "build", "guests"))
+
+
+class Missing(Exception):
+    """Something a guest is made of can't be had; the message says what and how to get it."""
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def run(args, **kw):
+    try:
+        return subprocess.run(args, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kw)
+    except FileNotFoundError:
+        raise Missing("'%s' is not installed" % args[0])
+    except subprocess.CalledProcessError as e:
+        raise Missing("%s: %s" % (" ".join(args), e.stderr.decode(errors="replace").strip()[-400:]))
+
+
+def cached(name, make):
+    """Path of build/guests/NAME; make(temporary path) creates it if it isn't there."""
+    path = os.path.join(CACHE, name)
+    if os.path.exists(path):
+        return path
+    os.makedirs(CACHE, exist_ok=True)
+    tmp = tempfile.mkdtemp(dir=CACHE, prefix=".new-")
+    try:
+        out = os.path.join(tmp, os.path.basename(name))
+        make(out)
+        try:
+            os.rename(out, path)
+        except OSError:             # another run was quicker
+            if not os.path.exists(path):
+                raise
+    finally:
+        shutil.rmtree(tmp, ignore_errors=True)
+    return path
+
+
+def package(name):
+    """Folder with the unpacked files of a Debian package."""
+    def make(out):
+        say("fetching Debian package %s" % name)
+        tmp = os.path.dirname(out)
+        os.chmod(tmp, 0o755)
+        try:
+            run(["apt-get", "download", "-q", name], cwd=tmp)
+        except Missing as e:
+            raise Missing("can't download Debian package '%s' (is the network there? has "
+                          "'apt-get update' been run?): %s" % (name, e))
+        deb = glob.glob(os.path.join(tmp, "*.deb"))
+        run(["dpkg-deb", "-x", deb[0], out])
+    return cached("pkg-" + name, make)
+
+
+def installed_or_package(path, name):
+    return path if os.path.exists(path) else package(name) + path
+
+
+def kernel_package():
+    out = run(["apt-cache", "depends", "linux-image-cloud-amd64"]).stdout.decode()
+    m = re.search(r"Depends: (linux-image-\S+)", out)
+    if not m:
+        raise Missing("apt-cache knows no linux-image-cloud-amd64 (run 'apt-get update')")
+    return package(m.group(1))
+
+
+def kernel():
+    """Debian's 64-bit cloud kernel (bzImage)."""
+    return glob.glob(kernel_package() + "/boot/vmlinuz-*")[0]
+
+
+def busybox():
+    return package("busybox-static") + "/bin/busybox"
+
+
+def installer(name):
+    """'linux' or 'initrd.gz' of the Debian installer for i386 (text or gtk)."""
+    return (package("debian-installer-12-netboot-i386") +
+            "/usr/lib/debian-installer/images/12/i386/text/debian-installer/i386/" + name)
+
+
+def memtest(arch):
+    return package("memtest86+") + "/usr/lib/memtest86+/memtest86+%s.iso" % arch
+
+
+def grub_cdrom():
+    return package("grub-rescue-pc") + "/usr/lib/grub-rescue/grub-rescue-cdrom.iso"
+
+
+def grub_floppy():
+    return package("grub-rescue-pc") + "/usr/lib/grub-rescue/grub-rescue-floppy.img"
+
+
+def firmware_dir():
+    return installed_or_package("/usr/share/seabios", "seabios")
+
+
+# ---- initramfs ------------------------------------------------------------------------------
+
+class Cpio:
+    """A cpio archive in "newc" format."""
+
+    def __init__(self):
+        self.data = bytearray()
+        self.ino = 1
+
+    def add(self, name, mode, content=b"", rdev=(0, 0)):
+        name = name.encode()
+        fields = [self.ino, mode, 0, 0, 1, 0, len(content), 0, 0, rdev[0], rdev[1], len(name) + 1, 0]
+        self.ino += 1
+        self.data += b"070701" + b"".join(b"%08X" % f for f in fields) + name + b"\0"
+        self.pad()
+        self.data += content
+        self.pad()
+
+    def pad(self):
+        self.data += b"\0" * (-len(self.data) % 4)
+
+    def dir(self, name):
+        self.add(name, 0o040755)
+
+    def file(self, name, content, mode=0o755):
+        self.add(name, 0o100000 | mode, content)
+
+    def link(self, name, target):
+        self.add(name, 0o120777, target.encode())
+
+    def node(self, name, kind, major, minor, mode=0o600):
+        self.add(name, (0o020000 if kind == "c" else 0o060000) | mode, b"", (major, minor))
+
+    def finish(self):
+        self.add("TRAILER!!!", 0)
+        return bytes(self.data)
+
+
+# Modules the cloud kernel needs for the disks of a "pc", in loading order.
+MODULES = ["scsi_common", "scsi_mod", "crct10dif_generic", "crc-t10dif", "crc64", "crc64-rocksoft",
+           "t10-pi", "libata", "ata_piix", "sd_mod", "cdrom", "sr_mod", "isofs", "floppy",
+           "fat", "vfat", "nls_cp437", "nls_ascii"]
+
+INIT = """#!/bin/sh
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/ TERM=${TERM:-linux} PS1='\\w # '
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev 2>/dev/null
+mkdir -p /dev/pts; mount -t devpts pts /dev/pts
+for m in $(cat /etc/modules); do insmod /lib/modules/$m 2>/dev/null; done
+mkdir -p /mnt
+console=/dev/$(sed 's/.* //' /sys/class/tty/console/active)
+exec 0<$console 1>$console 2>$console
+if grep -q orrery.test /proc/cmdline; then
+    # the kernel takes a moment to find the disks
+    n=0; while [ $n -lt 50 ] && ! ls /dev/[sh]d[a-z] >/dev/null 2>&1; do n=$((n+1)); usleep 100000; done
+    for w in $(cat /proc/cmdline); do case $w in orrery.test=*) cmd=${w#*=};; esac; done
+    echo "TEST-BEGIN $cmd"; . /etc/tests/$cmd; echo "TEST-END $cmd $?"
+    poweroff -f
+fi
+echo
+echo "Orrery: $(uname -sr) on $(grep -m1 'model name' /proc/cpuinfo | sed 's/.*: //')"
+echo "This is a BusyBox shell; 'poweroff -f' ends the machine."
+while :; do setsid cttyhack /bin/sh -i; done
+"""
+
+
+def initramfs(extra=None, name="initramfs.cpio.gz"):
+    """The busybox initramfs.  extra: {path: bytes} of further files."""
+    def make(out):
+        say("making %s" % name)
+        c = Cpio()
+        for d in ("bin", "sbin", "etc", "etc/tests", "proc", "sys", "dev", "lib", "lib/modules",
+                  "tmp", "mnt", "root", "usr", "usr/bin", "usr/sbin"):
+            c.dir(d)
+        c.node("dev/console", "c", 5, 1)
+        c.node("dev/null", "c", 1, 3, 0o666)
+        with open(busybox(), "rb") as f:
+            c.file("bin/busybox", f.read())
+        applets = run([busybox(), "--list-full"]).stdout.decode().split()
+        for a in applets:
+            if a != "bin/busybox":
+                c.link(a, "/bin/busybox")
+        pkg = kernel_package()
+        have = []
+        for m in MODULES:
+            for path in glob.glob(pkg + "/lib/modules/*/kernel/**/%s.ko" % m, recursive=True):
+                with open(path, "rb") as f:
+                    c.file("lib/modules/%s.ko" % m, f.read(), 0o644)
+                have.append(m + ".ko")
+        c.file("etc/modules", "\n".join(have).encode() + b"\n", 0o644)
+        c.file("etc/passwd", b"root::0:0:root:/root:/bin/sh\n", 0o644)
+        for path, content in (extra or {}).items():
+            c.file(path, content)
+        c.file("init", INIT.encode())
+        with open(out, "wb") as f:
+            f.write(gzip.compress(c.finish(), 6, mtime=0))
+    return cached(name, make)
+
+
+# ---- disk images ----------------------------------------------------------------------------
+
+def isolinux_cd(name, config, files):
+    """A CD that isolinux boots; files: {name on the CD: host path}."""
+    def make(out):
+        say("making %s" % name)
+        tree = os.path.join(os.path.dirname(out), "tree")
+        os.makedirs(tree + "/isolinux")
+        iso = package("isolinux") + "/usr/lib/ISOLINUX/isolinux.bin"
+        mods = package("syslinux-common") + "/usr/lib/syslinux/modules/bios/"
+        shutil.copy(iso, tree + "/isolinux/")
+        for m in ("ldlinux.c32", "libutil.c32", "libcom32.c32", "menu.c32"):
+            shutil.copy(mods + m, tree + "/isolinux/")
+        with open(tree + "/isolinux/isolinux.cfg", "w") as f:
+            f.write(config)
+        for to, path in files.items():
+            shutil.copy(path, os.path.join(tree, to))
+        run(["xorriso", "-as", "mkisofs", "-o", out, "-b", "isolinux/isolinux.bin", "-c",
+             "isolinux/boot.cat", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
+             "-J", "-R", "-V", "ORRERY", tree])
+    return cached(name, make)
+
+
+def linux_cd():
+    cfg = ("default linux\nprompt 0\nserial 0 115200\nlabel linux\n  kernel /vmlinuz\n"
+           "  append initrd=/initrd console=tty0 console=ttyS0 mitigations=off\n")
+    return isolinux_cd("linux-cd.iso", cfg, {"vmlinuz": kernel(), "initrd": initramfs()})
+
+
+def data_cd():
+    def payload(out):
+        import random
+        with open(out, "wb") as f:
+            f.write(random.Random(1).randbytes(3 << 20))
+    data = cached("payload.bin", payload)
+
+    def make(out):
+        tree = os.path.join(os.path.dirname(out), "tree")
+        os.makedirs(tree)
+        shutil.copy(data, tree + "/payload.bin")
+        run(["xorriso", "-as", "mkisofs", "-o", out, "-R", "-V", "DATA", tree])
+    return cached("data-cd.iso", make), data
+
+
+def ext4_disk(path, mib=64):
+    """A new MBR-partitioned disk whose only partition holds an ext4 with /hello."""
+    with open(path, "wb") as f:
+        f.truncate(mib << 20)
+    run(["sfdisk", "-q", path], input=b"label: dos\nlabel-id: 0x4f525259\nstart=2048, type=83\n")
+    with tempfile.TemporaryDirectory() as d:
+        with open(d + "/hello", "w") as f:
+            f.write("hello from the host\n")
+        run(["mke2fs", "-q", "-t", "ext4", "-d", d, "-E", "offset=%d" % (2048 * 512), path,
+             "%dk" % ((mib << 10) - 1024)])
+
+
+def partition(path, out):
+    """Copies the first partition of ext4_disk out for e2fsck and debugfs."""
+    with open(path, "rb") as f, open(out, "wb") as g:
+        f.seek(2048 * 512)
+        shutil.copyfileobj(f, g)
+
+
+TARGETS = {
+    "kernel": kernel, "busybox": busybox, "initramfs": initramfs, "linux-cd": linux_cd,
+    "data-cd": data_cd, "grub-cd": grub_cdrom, "grub-floppy": grub_floppy,
+    "memtest": lambda: memtest("ia32"), "installer": lambda: installer("linux"),
+    "firmware": firmware_dir,
+}
+
+
+def main():
+    names = sys.argv[1:] or list(TARGETS)
+    for n in names:
+        if n not in TARGETS:
+            sys.exit("material.py: unknown '%s' (there are: %s)" % (n, " ".join(TARGETS)))
+        try:
+            r = TARGETS[n]()
+        except Missing as e:
+            sys.exit("material.py: %s" % e)
+        print(r if isinstance(r, str) else " ".join(r))
+
+
+if __name__ == "__main__":
+    main()

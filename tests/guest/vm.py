@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: MIT
+"""One virtual machine under test: a headless emulator with QMP, its serial port and screen.
+
+The emulator is build/orrery-system-x86_64, or what ORRERY names (QEMU works too: the options and
+QMP are the same).
+"""
+
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+import material
+import screen
+
+EMULATOR = os.environ.get("ORRERY", os.path.join(material.TOP, "build", "orrery-system-x86_64"))
+ACCEL = os.environ.get("ORRERY_ACCEL", "tcg")
+# A slow machine (sanitizers, a busy host) multiplies every time limit.
+PATIENCE = float(os.environ.get("ORRERY_PATIENCE", "1"))
+
+
+class Failed(Exception):
+    """The guest did not do what the test expects."""
+
+
+class VM:
+    def __init__(self, args, serial=True, accel=True, keep_log=None, mem="128"):
+        self.dir = tempfile.mkdtemp(prefix="orrery-vm-")
+        self.log = b""              # all that came out of the serial port
+        self.proc = self.qmp = self.ser = None
+        self.events = []
+        self.args = [EMULATOR, "-display", "none", "-nodefaults", "-no-user-config", "-vga", "std",
+                     "-m", mem, "-qmp", "unix:%s/qmp,server=on,wait=off" % self.dir]
+        if accel:
+            self.args += ["-accel", ACCEL]
+        if serial:
+            self.args += ["-serial", "unix:%s/serial,server=on,wait=off" % self.dir]
+        self.args += args
+        self.serial = serial
+        self.keep_log = keep_log
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.stop()
+
+    def start(self):
+        self.stderr = open(self.dir + "/stderr", "wb+")
+        self.proc = subprocess.Popen(self.args, stdin=subprocess.DEVNULL, stdout=self.stderr,
+                                     stderr=self.stderr)
+        self.qmp = self.connect("qmp")
+        self.qmp_buf = b""
+        self.reply()                            # greeting
+        self.cmd("qmp_capabilities")
+        if self.serial:
+            self.ser = self.connect("serial")
+
+    def connect(self, name):
+        end = time.monotonic() + 10 * PATIENCE
+        while True:
+            s = socket.socket(socket.AF_UNIX)
+            try:
+                s.connect("%s/%s" % (self.dir, name))
+                return s
+            except OSError:
+                s.close()
+                if self.proc.poll() is not None or time.monotonic() > end:
+                    raise Failed("the emulator did not start: " + self.errors())
+                time.sleep(0.02)
+
+    def errors(self):
+        self.stderr.flush()
+        with open(self.dir + "/stderr", "rb") as f:
+            return f.read().decode(errors="replace")[-2000:]
+
+    def stop(self):
+        if self.proc and self.proc.poll() is None:
+            self.proc.send_signal(signal.SIGTERM)
+            try:
+                self.proc.wait(5)
+            except subprocess.TimeoutExpired:
+                self.proc.kill()
+                self.proc.wait()
+        for s in (self.qmp, self.ser):
+            if s:
+                s.close()
+        if self.keep_log:
+            with open(self.keep_log, "wb") as f:
+                f.write(self.log)
+        self.stderr.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    # ---- QMP ----
+
+    def reply(self, timeout=20):
+        """Next message; events are put aside by cmd()."""
+        end = time.monotonic() + timeout * PATIENCE
+        while b"\n" not in self.qmp_buf:
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self.qmp], [], [], left)[0]:
+                raise Failed("no answer on QMP")
+            data = self.qmp.recv(65536)
+            if not data:
+                raise Failed("the emulator went away (status %s): %s"
+                             % (self.wait_exit(5, check=False), self.errors()))
+            self.qmp_buf += data
+        line, self.qmp_buf = self.qmp_buf.split(b"\n", 1)
+        return json.loads(line)
+
+    def cmd(self, name, **arguments):
+        msg = {"execute": name}
+        if arguments:
+            msg["arguments"] = {k.replace("_", "-"): v for k, v in arguments.items()}
+        self.qmp.sendall(json.dumps(msg).encode() + b"\n")
+        while True:
+            r = self.reply()
+            if "event" in r:
+                self.events.append(r)
+            elif "error" in r:
+                raise Failed("QMP %s: %s" % (name, r["error"]["desc"]))
+            else:
+                return r["return"]
+
+    def wait_event(self, name, timeout=30):
+        end = time.monotonic() + timeout * PATIENCE
+        while True:
+            for e in self.events:
+                if e["event"] == name:
+                    self.events.remove(e)
+                    return e
+            left = end - time.monotonic()
+            if left <= 0:
+                raise Failed("event %s did not come" % name)
+            r = self.reply(left / PATIENCE)
+            if "event" in r:
+                self.events.append(r)
+
+    def wait_exit(self, timeout=30, check=True):
+        end = time.monotonic() + timeout * PATIENCE
+        while self.proc.poll() is None:
+            if time.monotonic() > end:
+                if check:
+                    raise Failed("the emulator did not exit")
+                return None
+            self.drain(0.05)
+        self.drain(0)
+        return self.proc.returncode
+
+    # ---- serial port ----
+
+    def drain(self, wait):
+        socks = [s for s in (self.ser,) if s]
+        if not socks:
+            time.sleep(wait)
+            return
+        if select.select(socks, [], [], wait)[0]:
+            data = self.ser.recv(65536)
+            if not data:
+                self.ser.close()
+                self.ser = None
+            self.log += data
+
+    def wait_serial(self, pattern, timeout=60, start=0):
+        """Wait for a regular expression in the output from position start; gives the match."""
+        end = time.monotonic() + timeout * PATIENCE
+        rx = re.compile(pattern.encode() if isinstance(pattern, str) else pattern, re.S)
+        while True:
+            m = rx.search(self.log, start)
+            if m:
+                return m
+            if time.monotonic() > end or (self.proc.poll() is not None and not self.ser):
+                raise Failed("serial port: no %r within %g s; last lines:\n%s" % (
+                    pattern, timeout * PATIENCE, self.log[-1500:].decode(errors="replace")))
+            self.drain(0.2)
+
+    def send(self, text):
+        self.ser.sendall(text.encode())
+
+    def shell(self, command, timeout=60):
+        """Run a command in the guest's shell on the serial port; gives its output."""
+        start = len(self.log)
+        mark = "M%d" % start
+        self.send("%s; echo %s''$?\n" % (command, mark))
+        m = self.wait_serial(r"\n?([^\n]*?)%s(\d+)\r" % mark, timeout, start)
+        text = self.log[start:m.end()].decode(errors="replace")
+        if m.group(2) != b"0":
+            raise Failed("guest command '%s' failed: %s" % (command, text))
+        return text.split("\n", 1)[1].rsplit(mark, 1)[0].replace("\r", "") if "\n" in text else ""
+
+    # ---- screen and keyboard ----
+
+    def picture(self):
+        path = self.dir + "/screen.ppm"
+        self.cmd("screendump", filename=path)
+        end = time.monotonic() + 10 * PATIENCE
+        while not os.path.exists(path):
+            if time.monotonic() > end:
+                raise Failed("screendump made no file")
+            time.sleep(0.02)
+        return screen.Picture.load(path)
+
+    def text(self):
+        return self.picture().text()
+
+    def wait_text(self, pattern, timeout=60):
+        end = time.monotonic() + timeout * PATIENCE
+        rx = re.compile(pattern, re.S)
+        while True:
+            self.drain(0)
+            t = self.text()
+            if rx.search(t):
+                return t
+            if time.monotonic() > end or self.proc.poll() is not None:
+                raise Failed("screen: no %r within %g s; it shows:\n%s"
+                             % (pattern, timeout * PATIENCE, t))
+            self.drain(0.25)
+
+    def key(self, *names):
+        """Press a chord."""
+        self.cmd("send-key", keys=[{"type": "qcode", "data": n} for n in names], hold_time=40)
+        time.sleep(0.08)
+
+    def type(self, text):
+        shifted = {"~": "grave_accent", "_": "minus", "+": "equal", ":": "semicolon", "(": "9",
+                   ")": "0", "*": "8", "|": "backslash", "\"": "apostrophe", ">": "dot", "<": "comma"}
+        plain = {" ": "spc", "\n": "ret", "-": "minus", "=": "equal", "/": "slash", ".": "dot",
+                 ",": "comma", ";": "semicolon", "'": "apostrophe", "\\": "backslash",
+                 "\t": "tab"}
+        for ch in text:
+            if ch in plain:
+                self.key(plain[ch])
+            elif ch in shifted:
+                self.key("shift", shifted[ch])
+            elif ch.isupper():
+                self.key("shift", ch.lower())
+            else:
+                self.key(ch)
