@@ -12,6 +12,7 @@ import gzip
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -264,7 +265,11 @@ def ext4_disk(path, mib=64):
     """A new MBR-partitioned disk whose only partition holds an ext4 with /hello."""
     with open(path, "wb") as f:
         f.truncate(mib << 20)
-    run(["sfdisk", "-q", path], input=b"label: dos\nlabel-id: 0x4f525259\nstart=2048, type=83\n")
+        f.seek(446)                 # the MBR's first entry: type 83h, LBA 2048 to the end
+        f.write(struct.pack("<B3sB3sII", 0, b"\x20\x21\0", 0x83, b"\xfe\xff\xff", 2048,
+                            (mib << 11) - 2048))
+        f.seek(510)
+        f.write(b"\x55\xaa")
     with tempfile.TemporaryDirectory() as d:
         with open(d + "/hello", "w") as f:
             f.write("hello from the host\n")

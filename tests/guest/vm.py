@@ -230,7 +230,8 @@ class VM:
 
     def type(self, text):
         shifted = {"~": "grave_accent", "_": "minus", "+": "equal", ":": "semicolon", "(": "9",
-                   ")": "0", "*": "8", "|": "backslash", "\"": "apostrophe", ">": "dot", "<": "comma"}
+                   ")": "0", "*": "8", "|": "backslash", "\"": "apostrophe", ">": "dot", "<": "comma",
+                   "$": "4", "!": "1", "@": "2", "#": "3", "%": "5", "^": "6", "&": "7", "?": "slash"}
         plain = {" ": "spc", "\n": "ret", "-": "minus", "=": "equal", "/": "slash", ".": "dot",
                  ",": "comma", ";": "semicolon", "'": "apostrophe", "\\": "backslash",
                  "\t": "tab"}
