@@ -35,6 +35,7 @@ class VM:
         self.log = b""              # all that came out of the serial port
         self.proc = self.qmp = self.ser = None
         self.events = []
+        self.wide = False
         self.args = [EMULATOR, "-display", "none", "-nodefaults", "-no-user-config", "-vga", "std",
                      "-m", mem, "-qmp", "unix:%s/qmp,server=on,wait=off" % self.dir]
         if accel:
@@ -186,6 +187,10 @@ class VM:
 
     def shell(self, command, timeout=60):
         """Run a command in the guest's shell on the serial port; gives its output."""
+        if not self.wide:               # or the shell's line editor would wrap long commands
+            self.wide = True
+            self.send("stty cols 4000\n")
+            self.wait_serial(r"stty cols 4000\r.*# ", 20 + timeout)
         start = len(self.log)
         mark = "M%d" % start
         self.send("%s; echo %s''$?\n" % (command, mark))
