@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "accel/accel.h"
+#include "target-i386/fxsave.h"
 #include "target-i386/msr.h"
 #include "util/bits.h"
 
@@ -287,28 +288,6 @@ static void leaf_topology(const X86CPU *c, uint32_t sub, uint32_t out[4])
 
 /* ---- XSAVE ------------------------------------------------------------------------------------------ */
 
-/* State components beyond the legacy area and header (SDM 1 13.4.3). */
-static const struct {
-    uint16_t size, offset;
-} xsave_parts[64] = {
-    [2] = { 256, 576 },       /* upper halves of YMM */
-    [9] = { 8, 2688 },        /* PKRU */
-};
-#define XSAVE_BASE 576
-
-uint32_t x86_xsave_size(uint64_t bits, bool compacted)
-{
-    uint32_t end = XSAVE_BASE;
-
-    for (unsigned i = 2; i < 64; i++) {
-        if (bits >> i & 1) {
-            end = compacted ? end + xsave_parts[i].size
-                            : MAX(end, (uint32_t)xsave_parts[i].offset + xsave_parts[i].size);
-        }
-    }
-    return end;
-}
-
 static uint64_t xsave_bits(const X86CPU *c)
 {
     return XCR0_X87 | XCR0_SSE | (x86_has(c, CPUID_AVX) ? XCR0_AVX : 0)
@@ -333,8 +312,9 @@ static void leaf_d(const X86CPU *c, uint32_t sub, uint32_t out[4])
             out[EBX] = x86_xsave_size(c->xcr0 | c->xss, true);
         }
     } else if (sub < 64 && (all >> sub & 1)) {
-        out[EAX] = xsave_parts[sub].size;
-        out[EBX] = xsave_parts[sub].offset;
+        const XsaveComponent *part = x86_xsave_component(sub);
+        out[EAX] = part->size;
+        out[EBX] = part->offset;
     }
 }
 

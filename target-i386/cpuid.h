@@ -37,8 +37,6 @@ extern bool (*x86_kvm_host_model)(X86CPU *c, Error **err);
 
 /* The answer EAX, EBX, ECX, EDX to CPUID with EAX = leaf, ECX = sub, as the guest sees it now. */
 void x86_cpuid(const X86CPU *c, uint32_t leaf, uint32_t sub, uint32_t out[4]);
-/* Bytes of the XSAVE area for these XCR0 | XSS bits; compacted or standard format. */
-uint32_t x86_xsave_size(uint64_t bits, bool compacted);
 
 /* Give c the identity and features of "MODEL[,+feat][,-feat][,prop=value]..." (models.c).
  * Warns of features the accelerator lacks; with enforce they are an error. */
