@@ -189,8 +189,8 @@ class VM:
         """Run a command in the guest's shell on the serial port; gives its output."""
         if not self.wide:               # or the shell's line editor would wrap long commands
             self.wide = True
-            self.send("stty cols 4000\n")
-            self.wait_serial(r"stty cols 4000\r.*# ", 20 + timeout)
+            self.send("stty cols 4000; dmesg -n 1\n")
+            self.wait_serial(r"dmesg -n 1\r.*# ", 20 + timeout)
         start = len(self.log)
         mark = "M%d" % start
         self.send("%s; echo %s''$?\n" % (command, mark))
