@@ -185,20 +185,33 @@ void vm_start(void)
     cpus_resume_all();
 }
 
-void vm_stop(RunState why)
+static void stop(RunState why, bool tell)
 {
-    if (cpu_current()) {
-        runstate_request_stop(why);
-        return;
-    }
     if (runstate_running()) {
         runstate_set(why);
         vclock_stop();
         cpus_pause_all();
-        event_emit("STOP", NULL);
+        if (tell) {
+            event_emit("STOP", NULL);
+        }
     }
     blk_drain_all();
     blk_flush_all();
+}
+
+void vm_stop(RunState why)
+{
+    if (cpu_current()) {
+        runstate_request_stop(why);
+    } else {
+        stop(why, true);
+    }
+}
+
+void vm_end(void)
+{
+    stop(RUN_STATE_SHUTDOWN, false);
+    cpus_end();
 }
 
 bool vm_continue(Error **err)

@@ -335,6 +335,9 @@ extern const TargetOps x86_target_ops;
 void x86_cpu_set_topology(X86CPU *c, unsigned cores, unsigned threads);
 /* `-cpu help`: models and feature names. */
 void x86_cpu_help(GString *out);
+/* The same for query-cpu-definitions and the properties of CPU types. */
+void x86_cpu_model_foreach(void (*fn)(const char *name, const char *desc, void *opaque), void *opaque);
+void x86_feature_foreach(void (*fn)(const char *name, void *opaque), void *opaque);
 
 /* Create vCPU n of a model ("qemu64,+avx2", QEMU's -cpu syntax).  Not yet running. [bql] */
 X86CPU *x86_cpu_new(const char *model_and_features, int index, Error **err);

@@ -508,6 +508,27 @@ bool x86_model_apply(X86CPU *c, const char *spec, Error **err)
 
 /* ---- help ----------------------------------------------------------------------------------------- */
 
+void x86_cpu_model_foreach(void (*fn)(const char *name, const char *desc, void *opaque), void *opaque)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(models); i++) {
+        fn(models[i].name, models[i].brand, opaque);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(aliases); i++) {
+        fn(aliases[i].name, aliases[i].of, opaque);
+    }
+    fn("max", "all features the accelerator supports", opaque);
+}
+
+void x86_feature_foreach(void (*fn)(const char *name, void *opaque), void *opaque)
+{
+    for (unsigned f = 0; f < FEAT_WORDS * 64; f++) {
+        const char *name = x86_feature_name(f);
+        if (name) {
+            fn(name, opaque);
+        }
+    }
+}
+
 static int by_name(gconstpointer a, gconstpointer b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);

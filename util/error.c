@@ -52,13 +52,30 @@ bool fail_errno(Error **err, int errnum, const char *fmt, ...)
     return false;
 }
 
+bool error_timestamps, error_guest_names;
+const char *error_guest_name;
+
+/* One write for the whole line, so that lines of several threads stay apart. */
 static void report(const char *kind, const char *fmt, va_list ap)
 {
-    char *text = g_strdup_vprintf(fmt, ap);
+    GString *line = g_string_new(NULL);
     const char *name = g_get_prgname();
-    fprintf(stderr, "%s: %s%s\n", name ? name : "orrery", kind, text);
+    if (error_timestamps) {
+        GDateTime *now = g_date_time_new_now_utc();
+        char *text = g_date_time_format(now, "%Y-%m-%dT%H:%M:%S");
+        g_string_append_printf(line, "%s.%06dZ ", text, g_date_time_get_microsecond(now));
+        g_free(text);
+        g_date_time_unref(now);
+    }
+    if (error_guest_names && error_guest_name) {
+        g_string_append_printf(line, "%s ", error_guest_name);
+    }
+    g_string_append_printf(line, "%s: %s", name ? name : "orrery", kind);
+    g_string_append_vprintf(line, fmt, ap);
+    g_string_append_c(line, '\n');
+    fwrite(line->str, 1, line->len, stderr);
     fflush(stderr);
-    g_free(text);
+    g_string_free(line, TRUE);
 }
 
 void error_report(const char *fmt, ...)

@@ -25,6 +25,11 @@ bool fail_class(Error **err, ErrorClass cls, const char *fmt, ...) G_GNUC_PRINTF
 /* ... followed by ": " and the text of errnum. */
 bool fail_errno(Error **err, int errnum, const char *fmt, ...) G_GNUC_PRINTF(3, 4);
 
+/* -msg timestamp=on: messages begin with the time; -msg guest-name=on: with the guest's name
+ * (error_guest_name, NULL = none). */
+extern bool error_timestamps, error_guest_names;
+extern const char *error_guest_name;
+
 /* Print "orrery-system-x86_64: MESSAGE" on stderr; die also exits with status 1. */
 void error_report(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 void warn_report(const char *fmt, ...) G_GNUC_PRINTF(1, 2);

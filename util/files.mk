@@ -10,3 +10,4 @@ lib += util/json.c              # JSON values: building and writing
 lib += util/json-read.c         # JSON: parser, splitting of streams
 lib += util/opts.c              # option strings, -readconfig
 lib += util/iov.c               # scattered memory
+lib += util/event.c             # events for the outside

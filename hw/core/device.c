@@ -18,6 +18,8 @@ typedef struct Global {
     bool user;                          /* from -global, not from a machine version */
 } Global;
 
+void (*irq_observer)(const IRQ *irq, int level);
+
 static GPtrArray *devices;              /* of Device*, realized, in order of realize */
 static GPtrArray *globals;              /* of Global* */
 
@@ -234,7 +236,7 @@ Device *device_find(const char *id)
 
 IRQ device_irq_in(Device *dev, int n)
 {
-    g_assert(dev->type->irq_in);
+    g_assert(dev->type->irq_in && n >= 0 && n < (int)dev->type->irq_inputs);
     return irq_make(dev->type->irq_in, dev, n);
 }
 

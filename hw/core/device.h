@@ -42,6 +42,7 @@ typedef struct DeviceType {
     void (*reset)(Device *dev);
     void (*unrealize)(Device *dev);
     void (*irq_in)(void *dev, int n, int level);   /* input lines, for device_irq_in() */
+    unsigned irq_inputs;              /* how many */
     const void *info;                 /* constants of the bus: PCIInfo etc. */
     bool no_user;                     /* boards create it; -device refuses */
 } DeviceType;

@@ -465,6 +465,6 @@ static const VMState vm_pic = {
 static const DeviceType i8259 = {
     .name = "isa-i8259", .desc = "8259A interrupt controllers", .size = sizeof(I8259),
     .vmstate = &vm_pic, .realize = pic_realize, .reset = pic_reset, .unrealize = pic_unrealize,
-    .irq_in = pic_irq_in, .no_user = true,
+    .irq_in = pic_irq_in, .irq_inputs = 16, .no_user = true,
 };
 DEVICE_TYPE(i8259);

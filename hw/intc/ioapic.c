@@ -238,6 +238,7 @@ static const DeviceType ioapic = {
     .name = "ioapic", .desc = "I/O interrupt controller", .size = sizeof(IOApic),
     .props = ioapic_props, .vmstate = &vm_ioapic, .realize = ioapic_realize,
     .reset = ioapic_reset, .unrealize = ioapic_unrealize, .irq_in = ioapic_irq_in,
+    .irq_inputs = IOAPIC_PINS,
     .no_user = true,
 };
 DEVICE_TYPE(ioapic);

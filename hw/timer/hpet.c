@@ -504,6 +504,6 @@ static const Prop hpet_props[] = {
 static const DeviceType hpet = {
     .name = "hpet", .desc = "high precision event timer", .size = sizeof(Hpet),
     .props = hpet_props, .vmstate = &vm_hpet, .realize = hpet_realize, .reset = hpet_reset,
-    .unrealize = hpet_unrealize, .irq_in = hpet_irq_in, .no_user = true,
+    .unrealize = hpet_unrealize, .irq_in = hpet_irq_in, .irq_inputs = 1, .no_user = true,
 };
 DEVICE_TYPE(hpet);

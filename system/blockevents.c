@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Connects the block layer's hooks to the monitor's events and to the run state.
+ */
+#include "system/blockevents.h"
+
+#include <errno.h>
+
+#include "block/block.h"
+#include "hw/core/device.h"
+#include "system/runstate.h"
+#include "util/event.h"
+
+/* Id of the -device whose medium this is, or "" */
+typedef struct Search {
+    const BlockBackend *blk;
+    const char *id;
+} Search;
+
+static void match_device(Device *dev, void *opaque)
+{
+    Search *s = opaque;
+    for (const Prop *p = dev->type->props; p && p->name; p++) {
+        if (p->kind == PROP_KIND_DRIVE && *(void **)((char *)dev + p->offset) == s->blk && dev->id) {
+            s->id = dev->id;
+        }
+    }
+}
+
+static void io_error(BlockBackend *b, bool is_read, BlkAction action, int errnum)
+{
+    static const char *const actions[] = {
+        [BLK_ACTION_REPORT] = "report", [BLK_ACTION_IGNORE] = "ignore", [BLK_ACTION_STOP] = "stop",
+    };
+    Json *data = json_object();
+    json_set_str(data, "device", blk_name(b));
+    json_set_str(data, "operation", is_read ? "read" : "write");
+    json_set_str(data, "action", actions[action]);
+    json_set_bool(data, "nospace", errnum == ENOSPC);
+    json_set_str(data, "reason", g_strerror(errnum));
+    event_emit("BLOCK_IO_ERROR", data);
+}
+
+static void tray_moved(BlockBackend *b, bool open)
+{
+    Search s = { b, "" };
+    device_foreach(match_device, &s);
+    Json *data = json_object();
+    json_set_str(data, "device", blk_name(b));
+    json_set_str(data, "id", s.id);
+    json_set_bool(data, "tray-open", open);
+    event_emit("DEVICE_TRAY_MOVED", data);
+}
+
+static void stop_vm(void)
+{
+    runstate_request_stop(RUN_STATE_IO_ERROR);
+}
+
+void block_events_init(void)
+{
+    blk_hooks = (BlkHooks) { .io_error = io_error, .tray_moved = tray_moved,
+                             .vm_stop_io_error = stop_vm };
+}

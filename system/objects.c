@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * -object.  There are two types:
+ *
+ *   memory-backend-ram  guest memory of a size, for -machine memory-backend=ID
+ *   secret              a password or key, from a file or the option itself, so that it need
+ *                       not stand in the option that uses it
+ */
+#include "system/objects.h"
+
+#include <string.h>
+
+#include "util/parse.h"
+
+/* ---- memory-backend-ram ------------------------------------------------------------------ */
+
+static const Prop memory_props[] = {
+    PROP_SIZE("size", MemoryBackend, size, 0, "bytes"),
+    PROP_DONE
+};
+
+static bool memory_complete(Object *o, Error **err)
+{
+    return ((MemoryBackend *)o)->size || fail(err, "size= is missing");
+}
+
+static const ObjectType memory_type = {
+    .name = "memory-backend-ram", .desc = "guest memory", .size = sizeof(MemoryBackend),
+    .props = memory_props, .complete = memory_complete,
+};
+
+/* ---- secret ------------------------------------------------------------------------------ */
+
+enum { FORMAT_RAW, FORMAT_BASE64 };
+static const char *const secret_formats[] = { "raw", "base64", NULL };
+
+typedef struct Secret {
+    Object object;
+    char *data, *file;
+    int format;
+    GBytes *value;
+} Secret;
+
+static const Prop secret_props[] = {
+    PROP_STRING("data", Secret, data, NULL, "the secret itself"),
+    PROP_STRING("file", Secret, file, NULL, "file that holds the secret"),
+    PROP_ENUM("format", Secret, format, FORMAT_RAW, secret_formats, "of data or file"),
+    PROP_DONE
+};
+
+static bool secret_complete(Object *o, Error **err)
+{
+    Secret *s = (Secret *)o;
+    char *text;
+    gsize len;
+    if (!s->data == !s->file) {
+        return fail(err, "one of data= and file= is needed");
+    }
+    if (s->file && !g_file_get_contents(s->file, &text, &len, err)) {
+        return false;
+    }
+    if (s->data) {
+        text = g_strdup(s->data);
+        len = strlen(text);
+    }
+    if (s->format == FORMAT_BASE64) {
+        g_base64_decode_inplace(text, &len);
+    }
+    s->value = g_bytes_new_take(text, len);
+    return true;
+}
+
+static void secret_finish(Object *o)
+{
+    g_clear_pointer(&((Secret *)o)->value, g_bytes_unref);
+}
+
+static const ObjectType secret_type = {
+    .name = "secret", .desc = "a password or key", .size = sizeof(Secret),
+    .props = secret_props, .complete = secret_complete, .finish = secret_finish,
+};
+
+/* ---- all of them ------------------------------------------------------------------------- */
+
+static const ObjectType *const types[] = { &memory_type, &secret_type };
+static GPtrArray *objects;              /* of Object* */
+
+static const ObjectType *find_type(const char *name)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(types); i++) {
+        if (!strcmp(types[i]->name, name)) {
+            return types[i];
+        }
+    }
+    return NULL;
+}
+
+static void object_free(Object *o)
+{
+    if (o->type->finish) {
+        o->type->finish(o);
+    }
+    props_free(o, o->type->props);
+    g_free(o->id);
+    g_free(o);
+}
+
+typedef struct Setter {
+    Object *o;
+    Error *err;
+} Setter;
+
+static void set_one(const char *name, const char *value, void *opaque)
+{
+    Setter *s = opaque;
+    if (!s->err && strcmp(name, "qom-type") && strcmp(name, "id")) {
+        prop_set(s->o, s->o->type->props, s->o->type->name, name, value, &s->err);
+    }
+}
+
+bool object_add(Opts *opts, Error **err)
+{
+    const char *type_name = opts_get(opts, "qom-type"), *id = opts_get(opts, "id");
+    const ObjectType *t = type_name ? find_type(type_name) : NULL;
+    if (!type_name) {
+        return fail(err, "Parameter 'qom-type' is missing");
+    }
+    if (!t) {
+        return fail(err, "invalid object type: %s (memory-backend-ram and secret exist)", type_name);
+    }
+    if (!id || !*id) {
+        return fail(err, "Parameter 'id' is missing");
+    }
+    if (object_find(id)) {
+        return fail(err, "attempt to add duplicate property '%s' to object (type 'container')", id);
+    }
+    Setter s = { g_malloc0(t->size), NULL };
+    s.o->type = t;
+    props_set_defaults(s.o, t->props);
+    opts_foreach(opts, set_one, &s);
+    if (!s.err && t->complete) {
+        t->complete(s.o, &s.err);
+    }
+    if (s.err) {
+        g_propagate_error(err, s.err);
+        object_free(s.o);
+        return false;
+    }
+    s.o->id = g_strdup(id);
+    if (!objects) {
+        objects = g_ptr_array_new();
+    }
+    g_ptr_array_add(objects, s.o);
+    return true;
+}
+
+Object *object_find(const char *id)
+{
+    for (guint i = 0; objects && i < objects->len; i++) {
+        Object *o = objects->pdata[i];
+        if (!strcmp(o->id, id)) {
+            return o;
+        }
+    }
+    return NULL;
+}
+
+bool object_del(const char *id, Error **err)
+{
+    Object *o = object_find(id);
+    if (!o) {
+        return fail(err, "object '%s' not found", id);
+    }
+    if (o->in_use) {
+        return fail(err, "object '%s' is in use, can not be deleted", id);
+    }
+    g_ptr_array_remove(objects, o);
+    object_free(o);
+    return true;
+}
+
+void object_foreach(void (*fn)(Object *o, void *opaque), void *opaque)
+{
+    for (guint i = 0; objects && i < objects->len; i++) {
+        fn(objects->pdata[i], opaque);
+    }
+}
+
+void object_type_foreach(void (*fn)(const ObjectType *t, void *opaque), void *opaque)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(types); i++) {
+        fn(types[i], opaque);
+    }
+}
+
+MemoryBackend *memory_backend_find(const char *id, Error **err)
+{
+    Object *o = object_find(id);
+    if (!o || o->type != &memory_type) {
+        fail(err, "there is no memory-backend object '%s'", id);
+        return NULL;
+    }
+    return (MemoryBackend *)o;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Objects of -object and object-add: things with a type and an id that other options refer to.
+ */
+#ifndef SYSTEM_OBJECTS_H
+#define SYSTEM_OBJECTS_H
+
+#include <glib.h>
+#include "util/opts.h"
+#include "util/prop.h"
+
+struct Object;
+
+typedef struct ObjectType {
+    const char *name, *desc;
+    size_t size;                        /* of the struct that starts with Object */
+    const Prop *props;
+    bool (*complete)(struct Object *o, Error **err);    /* all properties are set; may be NULL */
+    void (*finish)(struct Object *o);   /* before it is freed; may be NULL */
+} ObjectType;
+
+typedef struct Object {
+    const ObjectType *type;
+    char *id;
+    bool in_use;                        /* something refers to it: object-del is refused */
+} Object;
+
+typedef struct MemoryBackend {
+    Object object;
+    uint64_t size;
+} MemoryBackend;
+
+/* Options are qom-type (or the first word), id and the type's properties; opts is borrowed. */
+bool object_add(Opts *opts, Error **err);
+bool object_del(const char *id, Error **err);
+Object *object_find(const char *id);
+void object_foreach(void (*fn)(Object *o, void *opaque), void *opaque);
+void object_type_foreach(void (*fn)(const ObjectType *t, void *opaque), void *opaque);
+/* The guest's memory as an object says; NULL and err if id is no memory backend. */
+MemoryBackend *memory_backend_find(const char *id, Error **err);
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Options about what a person or a program sees: display, ports, monitors.
+ */
+#include <string.h>
+
+#include "system/cmdline.h"
+#include "system/options.h"
+#include "util/opts.h"
+
+static bool opt_display(const Option *o, const char *arg, Error **err)
+{
+    g_autoptr(Opts) opts = opts_parse("-display", arg, "type", NULL, err);
+    if (!opts) {
+        return false;
+    }
+    const char *type = opts_get(opts, "type");
+    if (!type || strcmp(type, "none")) {
+        return fail(err, "this kind of display is not available here; 'none' is, and -nographic "
+                    "for a text console");
+    }
+    config.display_given = true;
+    return opts_check_unused(opts, err);
+}
+
+static bool opt_vnc(const Option *o, const char *arg, Error **err)
+{
+    if (strcmp(arg, "none")) {
+        return fail(err, "there is no VNC server here; use -display none and the monitor's screendump");
+    }
+    config.display_given = true;
+    return true;
+}
+
+static void add_monitor(const Option *o, const char *text, bool qmp, bool pretty, bool by_chardev)
+{
+    MonitorArg *m = g_new0(MonitorArg, 1);
+    char *name = g_strdup_printf("-%s", o->name);
+    Arg *a = arg_new(name, text);
+    *m = (MonitorArg) { *a, qmp, pretty, by_chardev };
+    g_free(a);
+    g_free(name);
+    g_ptr_array_add(config.monitors, m);
+}
+
+/* -monitor, -qmp, -qmp-pretty; with: the mode */
+static bool opt_monitor(const Option *o, const char *arg, Error **err)
+{
+    bool qmp = !strcmp(o->with, "control");
+    if (!qmp && !strcmp(arg, "none")) {
+        config.monitor_none = true;
+        return true;
+    }
+    add_monitor(o, arg, qmp, !strcmp(o->name, "qmp-pretty"), false);
+    return true;
+}
+
+static bool opt_mon(const Option *o, const char *arg, Error **err)
+{
+    static const char *const modes[] = { "readline", "control", NULL };
+    g_autoptr(Opts) opts = opts_parse("-mon", arg, "chardev", NULL, err);
+    int mode;
+    bool pretty;
+    if (!opts || !opts_enum(opts, "mode", modes, 0, &mode, err)
+        || !opts_bool(opts, "pretty", false, &pretty, err)) {
+        return false;
+    }
+    const char *chardev = opts_get(opts, "chardev");
+    opts_get(opts, "id");               /* a name for -readconfig; nothing refers to it */
+    if (!chardev) {
+        return fail(err, "chardev= is missing");
+    }
+    if (pretty && !mode) {
+        return fail(err, "pretty=on is for mode=control only");
+    }
+    if (!opts_check_unused(opts, err)) {
+        return false;
+    }
+    add_monitor(o, chardev, mode == 1, pretty, true);
+    return true;
+}
+
+static const Option table[] = {
+    { "display", "none", "where the screen is shown", opt_display },
+    { "nographic", NULL, "no display; first serial port and monitor on this terminal", option_flag,
+      &config.nographic },
+    { "vnc", "none", "no VNC server", opt_vnc },
+    { "serial", "DEV", "first, second, ... serial port: stdio, pty, file:F, tcp:H:P, unix:P, null, none",
+      option_list, &config.serials },
+    { "parallel", "DEV", "first, second, ... parallel port", option_list, &config.parallels },
+    { "debugcon", "DEV", "debug console at port E9h", option_list, &config.debugcons },
+    { "monitor", "DEV", "monitor for people", opt_monitor, .with = "readline" },
+    { "qmp", "DEV", "monitor for programs: JSON", opt_monitor, .with = "control" },
+    { "qmp-pretty", "DEV", "... with indented output", opt_monitor, .with = "control" },
+    { "mon", "[chardev=]ID[,mode=readline|control][,pretty=on|off]", "monitor on a -chardev", opt_mon },
+    { "chardev", "BACKEND,id=ID[,OPTION=VALUE...]", "a character device (-chardev help)",
+      option_list, &config.chardevs },
+    { NULL }
+};
+
+const OptionTopic options_consoles = { "Display, ports, monitors", table };

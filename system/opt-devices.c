@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Options about devices: -device, -global, -object, the default set, graphics and network cards.
+ */
+#include <string.h>
+
+#include "system/cmdline.h"
+#include "system/options.h"
+#include "util/opts.h"
+
+static bool opt_device(const Option *o, const char *arg, Error **err)
+{
+    if (!strcmp(arg, "help") || !strcmp(arg, "?")) {
+        config.help_devices = true;
+        return true;
+    }
+    return option_list(o, arg, err);
+}
+
+static bool opt_usb(const Option *o, const char *arg, Error **err)
+{
+    g_ptr_array_add(config.machine_props, arg_new("-machine", "usb=on"));
+    return true;
+}
+
+static const char *const vga_names[] = { "none", "std", "cirrus", "vmware", "qxl", "virtio", NULL };
+
+static bool opt_vga(const Option *o, const char *arg, Error **err)
+{
+    if (!g_strv_contains(vga_names, arg)) {
+        return fail(err, "unknown kind of graphics card ('std' and 'none' work)");
+    }
+    if (strcmp(arg, "none") && strcmp(arg, "std")) {
+        return fail(err, "this graphics card is not available here ('std' and 'none' are)");
+    }
+    return option_string(o, arg, err);
+}
+
+static bool opt_no_network(const Option *o, const char *arg, Error **err)
+{
+    if (strcmp(arg, "none")) {
+        return fail(err, "there are no network cards and back-ends; 'none', which is also the "
+                    "default, works");
+    }
+    return true;
+}
+
+static const Option table[] = {
+    { "device", "TYPE[,PROP=VALUE...]", "add a device (-device help, -device TYPE,help)", opt_device,
+      &config.devices },
+    { "global", "TYPE.PROP=VALUE", "default of a property for all devices of a type", option_list,
+      &config.globals },
+    { "object", "TYPE,id=ID[,PROP=VALUE...]", "add an object: memory-backend-ram, secret",
+      option_list, &config.objects },
+    { "nodefaults", NULL, "only what is asked for: no default serial port, drives, monitor, graphics",
+      option_flag, &config.nodefaults },
+    { "vga", "std|none", "graphics card", opt_vga, &config.m.vga },
+    { "usb", NULL, "same as -machine usb=on", opt_usb },
+    { "nic", "none", "no network card", opt_no_network },
+    { "net", "none", "no network card", opt_no_network },
+    { NULL }
+};
+
+const OptionTopic options_devices = { "Devices", table };
