@@ -20,6 +20,7 @@ endif
 
 emu :=
 lib :=
+lib-tests :=
 unit-tests :=
 check-targets :=
 DIRS := util fpu memory migration block chardev net ui accel accel/tcg accel/kvm accel/qtest \
@@ -46,15 +47,20 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/config.mk
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CFLAGS_ALL) $(CFLAGS_$<) -MMD -MP -c -o $@ $<
 
-# Unit tests: unit-tests += tests/unit/test-foo.c ; test-foo-objs := objects beside the libraries.
-# The linker takes the whole emulator except system/vl.o, so a test may use any part.
+# Unit tests: lib-tests += tests/unit/test-foo.c is linked with the library objects alone;
+# unit-tests += with the whole emulator except system/vl.o, so that it may use any part.
+lib-bins := $(lib-tests:%.c=$(BUILD)/%)
+$(lib-bins): $(BUILD)/%: $(BUILD)/obj/%.o $(lib-objs)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) $(OPT) -o $@ $< $(lib-objs) $(LIBS)
 unit-bins := $(unit-tests:%.c=$(BUILD)/%)
 test-objs := $(filter-out $(BUILD)/obj/system/vl.o,$(emu-objs)) $(lib-objs)
 $(unit-bins): $(BUILD)/%: $(BUILD)/obj/%.o $(test-objs)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) $(OPT) -o $@ $< $(test-objs) $(LIBS)
-tests-bins: $(unit-bins)
+tests-bins: $(lib-bins) $(unit-bins)
 
 check: all tests-bins
 	$(Q)python3 tests/check.py --build $(BUILD) $(CHECK_ARGS)
@@ -79,4 +85,4 @@ help:
 
 .PHONY: all objs check tests-bins install clean distclean help demo bench
 .DELETE_ON_ERROR:
--include $(emu-objs:.o=.d) $(lib-objs:.o=.d) $(unit-tests:%.c=$(BUILD)/obj/%.d)
+-include $(emu-objs:.o=.d) $(lib-objs:.o=.d) $(patsubst %.c,$(BUILD)/obj/%.d,$(lib-tests) $(unit-tests))

@@ -5,6 +5,6 @@ lib += block/raw.c              # format raw
 lib += block/null.c             # a disk that forgets
 lib += block/blkdebug.c         # error injection
 lib += block/overlay.c          # snapshot=on
-emu += block/backend.c          # slots with media; asynchronous requests
-emu += block/drive.c            # -drive, -blockdev
-emu += block/info.c             # info block, info blockstats
+lib += block/backend.c          # slots with media; asynchronous requests
+lib += block/drive.c            # -drive, -blockdev
+lib += block/info.c             # info block, info blockstats

@@ -166,8 +166,8 @@ const char *nearest_name(const char *name, const char *const *candidates, unsign
 {
     size_t len = strlen(name);
     const char *best = NULL;
-    /* a third of the letters may be wrong, but never all of a short name */
-    unsigned limit = MAX(1, MIN(len / 3, 3)), best_distance = limit + 1;
+    /* some letters may be wrong, but never most of a short name */
+    unsigned limit = len < 4 ? 1 : len < 9 ? 2 : 3, best_distance = limit + 1;
     if (len >= 64 || len < 2) {
         return NULL;
     }
