@@ -48,7 +48,8 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/config.mk
 	$(Q)$(CC) $(CFLAGS_ALL) $(CFLAGS_$<) -MMD -MP -c -o $@ $<
 
 # Unit tests: lib-tests += tests/unit/test-foo.c is linked with the library objects alone;
-# unit-tests += with the whole emulator except system/vl.o, so that it may use any part.
+# unit-tests += with the whole emulator except system/vl.o, so that it may use any part, and
+# with the objects named in test-foo-objs += tests/unit/helper.o.
 lib-bins := $(lib-tests:%.c=$(BUILD)/%)
 $(lib-bins): $(BUILD)/%: $(BUILD)/obj/%.o $(lib-objs)
 	@mkdir -p $(@D)
@@ -56,10 +57,11 @@ $(lib-bins): $(BUILD)/%: $(BUILD)/obj/%.o $(lib-objs)
 	$(Q)$(CC) $(LDFLAGS) $(OPT) -o $@ $< $(lib-objs) $(LIBS)
 unit-bins := $(unit-tests:%.c=$(BUILD)/%)
 test-objs := $(filter-out $(BUILD)/obj/system/vl.o,$(emu-objs)) $(lib-objs)
-$(unit-bins): $(BUILD)/%: $(BUILD)/obj/%.o $(test-objs)
+.SECONDEXPANSION:
+$(unit-bins): $(BUILD)/%: $(BUILD)/obj/%.o $$(addprefix $(BUILD)/obj/,$$($$(*F)-objs)) $(test-objs)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	$(Q)$(CC) $(LDFLAGS) $(OPT) -o $@ $< $(test-objs) $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) $(OPT) -o $@ $^ $(LIBS)
 tests-bins: $(lib-bins) $(unit-bins)
 
 check: all tests-bins
