@@ -3,16 +3,16 @@
 #ifndef FPU_ELEMENTARY_TABLES_H
 #define FPU_ELEMENTARY_TABLES_H
 
-#include "fpu/parts.h"
+#include "fpu/elementary.h"
 
 /* pi */
-static const Wide c_pi = { .sig = { 0xc90fdaa22168c234, 0xc4c6628b80dc1cd1 }, .exp = 1 };
+const Wide wide_const_pi = { .sig = { 0xc90fdaa22168c234, 0xc4c6628b80dc1cd1 }, .exp = 1 };
 /* pi / 2 */
-static const Wide c_pi_2 = { .sig = { 0xc90fdaa22168c234, 0xc4c6628b80dc1cd1 }, .exp = 0 };
+const Wide wide_const_pi_2 = { .sig = { 0xc90fdaa22168c234, 0xc4c6628b80dc1cd1 }, .exp = 0 };
 /* pi / 4 */
-static const Wide c_pi_4 = { .sig = { 0xc90fdaa22168c234, 0xc4c6628b80dc1cd1 }, .exp = -1 };
+const Wide wide_const_pi_4 = { .sig = { 0xc90fdaa22168c234, 0xc4c6628b80dc1cd1 }, .exp = -1 };
 /* 3 pi / 4 */
-static const Wide c_3pi_4 = { .sig = { 0x96cbe3f9990e91a7, 0x9394c9e8a0a5159d }, .exp = 1 };
+const Wide wide_const_3pi_4 = { .sig = { 0x96cbe3f9990e91a7, 0x9394c9e8a0a5159d }, .exp = 1 };
 /* ln 2 */
 static const Wide c_ln2 = { .sig = { 0xb17217f7d1cf79ab, 0xc9e3b39803f2f6af }, .exp = -1 };
 /* 2 / ln 2 */

@@ -10,9 +10,6 @@
 #include "fpu/elementary.h"
 #include "fpu/elementary-tables.h"
 
-const Wide wide_const_pi = c_pi, wide_const_pi_2 = c_pi_2, wide_const_pi_4 = c_pi_4,
-           wide_const_3pi_4 = c_3pi_4;
-
 #define ODD_TERMS       (sizeof(inverse_odd) / sizeof(inverse_odd[0]))
 #define FACTORIAL_TERMS (sizeof(inverse_factorial) / sizeof(inverse_factorial[0]))
 
@@ -183,7 +180,7 @@ Wide wide_atan2(Wide y, Wide x)
     }
     if (steep) {
         z.sign = !z.sign;
-        z = num_add(c_pi_2, z);
+        z = num_add(wide_const_pi_2, z);
     }
     return z;
 }

@@ -99,6 +99,30 @@ static inline bool round_up(unsigned rc, bool sign, bool odd, uint64_t rest)
     }
 }
 
+/* Sign, biased exponent and significand (its stored bits are taken) as an encoding of f. */
+static inline uint64_t fmt_pack(bool sign, uint32_t exp, uint64_t frac, const Format *f)
+{
+    return (uint64_t)sign << (f->frac_bits + f->exp_bits) | (uint64_t)exp << f->frac_bits |
+           (frac & ((1ull << f->frac_bits) - 1));
+}
+
+/* ---- F80 ---- */
+
+#define F80_INT_BIT   (1ull << 63)
+#define F80_QUIET_BIT (1ull << 62)
+#define F80_BIAS      16383
+#define F80_EXP_MAX   0x7fff
+
+static inline F80 f80_infinity(bool sign)
+{
+    return f80_make(sign, F80_EXP_MAX, F80_INT_BIT);
+}
+
+static inline F80 f80_zero(bool sign)
+{
+    return f80_make(sign, 0, 0);
+}
+
 Num f80_unpack(F80 a);
 /* Round to F80 with all 64 bits, whatever the precision control. */
 F80 f80_round_pack(Wide w, FpEnv *e);

@@ -34,38 +34,32 @@ static Num unpack(uint64_t bits, const Format *f, bool daz)
     return n;
 }
 
-static uint64_t pack(bool sign, uint32_t exp, uint64_t frac, const Format *f)
-{
-    return (uint64_t)sign << (f->frac_bits + f->exp_bits) | (uint64_t)exp << f->frac_bits |
-           (frac & ((1ull << f->frac_bits) - 1));
-}
-
 static uint64_t infinity(bool sign, const Format *f)
 {
-    return pack(sign, 2 * f->bias + 1, 0, f);
+    return fmt_pack(sign, 2 * f->bias + 1, 0, f);
 }
 
 static uint64_t zero(bool sign, const Format *f)
 {
-    return pack(sign, 0, 0, f);
+    return fmt_pack(sign, 0, 0, f);
 }
 
 static uint64_t invalid(const Format *f, FpEnv *e)
 {
     e->flags |= FP_IE;
-    return pack(true, 2 * f->bias + 1, 1ull << (f->frac_bits - 1), f);
+    return fmt_pack(true, 2 * f->bias + 1, 1ull << (f->frac_bits - 1), f);
 }
 
 static uint64_t round_pack(Wide w, const Format *f, unsigned rc, FpEnv *e)
 {
     Packed p = fp_round(w, f, f->prec, rc, e);
-    return pack(w.sign, p.exp, p.frac, f);
+    return fmt_pack(w.sign, p.exp, p.frac, f);
 }
 
 /* The NaN n in format f, quiet. */
 static uint64_t pack_nan(Num n, const Format *f)
 {
-    return pack(n.sign, 2 * f->bias + 1,
+    return fmt_pack(n.sign, 2 * f->bias + 1,
                 n.frac >> (63 - f->frac_bits) | 1ull << (f->frac_bits - 1), f);
 }
 

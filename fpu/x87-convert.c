@@ -8,10 +8,6 @@
  */
 #include "fpu/parts.h"
 
-#define INT_BIT (1ull << 63)
-#define BIAS    16383
-#define EXP_MAX 0x7fff
-
 /* ---- Integers ---- */
 
 F80 i64_to_f80(int64_t a)
@@ -21,7 +17,7 @@ F80 i64_to_f80(int64_t a)
         return (F80) { 0, 0 };
     }
     int shift = __builtin_clzll(v);
-    return f80_make(a < 0, BIAS + 63 - shift, v << shift);
+    return f80_make(a < 0, F80_BIAS + 63 - shift, v << shift);
 }
 
 /* To a signed integer of the given width. */
@@ -74,17 +70,17 @@ static F80 widen(uint64_t bits, const Format *f, bool *denormal, bool *snan)
     *denormal = *snan = false;
     if (exp == 2 * f->bias + 1) {
         *snan = frac && !(frac >> 62);
-        return f80_make(sign, EXP_MAX, frac | INT_BIT);
+        return f80_make(sign, F80_EXP_MAX, frac | F80_INT_BIT);
     }
     if (exp != 0) {
-        return f80_make(sign, exp - f->bias + BIAS, frac | INT_BIT);
+        return f80_make(sign, exp - f->bias + F80_BIAS, frac | F80_INT_BIT);
     }
     if (frac == 0) {
         return f80_make(sign, 0, 0);
     }
     int shift = __builtin_clzll(frac);
     *denormal = true;
-    return f80_make(sign, 1 - f->bias - shift + BIAS, frac << shift);
+    return f80_make(sign, 1 - f->bias - shift + F80_BIAS, frac << shift);
 }
 
 static F80 operand(uint64_t bits, const Format *f, FpEnv *e)
@@ -102,7 +98,7 @@ static F80 load(uint64_t bits, const Format *f, FpEnv *e)
 
     if (snan) {
         e->flags |= FP_IE;
-        r.frac |= 1ull << 62;
+        r.frac |= F80_QUIET_BIT;
     }
     if (denormal) {
         e->flags |= FP_DE;
@@ -116,12 +112,6 @@ F80 f64_widen(uint64_t a, FpEnv *e)  { return operand(a, &fmt_f64, e); }
 F80 f32_to_f80(uint32_t a, FpEnv *e) { return load(a, &fmt_f32, e); }
 F80 f64_to_f80(uint64_t a, FpEnv *e) { return load(a, &fmt_f64, e); }
 
-static uint64_t assemble(bool sign, uint32_t exp, uint64_t frac, const Format *f)
-{
-    return (uint64_t)sign << (f->frac_bits + f->exp_bits) | (uint64_t)exp << f->frac_bits |
-           (frac & ((1ull << f->frac_bits) - 1));
-}
-
 static uint64_t narrow(F80 a, const Format *f, FpEnv *e)
 {
     Num x = f80_unpack(a);
@@ -130,13 +120,13 @@ static uint64_t narrow(F80 a, const Format *f, FpEnv *e)
 
     e->c1 = false;
     if (f80_nan1(a, x, &nan, e)) {
-        return assemble(f80_sign(nan), top, nan.frac >> (63 - f->frac_bits), f);
+        return fmt_pack(f80_sign(nan), top, nan.frac >> (63 - f->frac_bits), f);
     }
     if (x.cls == CLS_INF) {
-        return assemble(x.sign, top, 0, f);
+        return fmt_pack(x.sign, top, 0, f);
     }
     if (x.cls == CLS_ZERO) {
-        return assemble(x.sign, 0, 0, f);
+        return fmt_pack(x.sign, 0, 0, f);
     }
     uint8_t before = e->flags;
     e->flags = 0;
@@ -146,7 +136,7 @@ static uint64_t narrow(F80 a, const Format *f, FpEnv *e)
         e->c1 = false;
     }
     e->flags |= before;
-    return assemble(x.sign, p.exp, p.frac, f);
+    return fmt_pack(x.sign, p.exp, p.frac, f);
 }
 
 uint32_t f80_to_f32(F80 a, FpEnv *e)

@@ -13,29 +13,16 @@
  */
 #include "fpu/elementary.h"
 
-#define INT_BIT (1ull << 63)
-#define BIAS    16383
-
-static F80 infinity(bool sign)
-{
-    return f80_make(sign, 0x7fff, INT_BIT);
-}
-
-static F80 zero(bool sign)
-{
-    return f80_make(sign, 0, 0);
-}
-
 static F80 one(bool sign)
 {
-    return f80_make(sign, BIAS, INT_BIT);
+    return f80_make(sign, F80_BIAS, F80_INT_BIT);
 }
 
 /* |n| against 1 */
 static FpRel compare_one(Num n)
 {
     n.sign = false;
-    return num_compare(n, (Num) { .frac = INT_BIT, .cls = CLS_NORMAL });
+    return num_compare(n, (Num) { .frac = F80_INT_BIT, .cls = CLS_NORMAL });
 }
 
 /* Round w, which may be exact, and flag the result inexact in any case. */
@@ -117,7 +104,7 @@ static bool trig_special(F80 a, Num x, bool *range, F80 *result, FpEnv *e)
 
 static Wide quadrant_sin(unsigned k, Wide r)
 {
-    static const Wide one = { .sig = { INT_BIT, 0 } };
+    static const Wide one = { .sig = { F80_INT_BIT, 0 } };
     bool tiny = r.exp < TINY_EXP && !u128_is_zero(r.sig);
     Wide w = k & 1 ? (tiny ? one : wide_cos(r)) : tiny ? r : wide_sin(r);
     w.sign ^= k >> 1 & 1;
@@ -219,7 +206,7 @@ F80 f80_patan(F80 a, F80 b, FpEnv *e)
                      left ? wide_const_3pi_4 : wide_const_pi_4, sign, e);
     }
     if (y.cls == CLS_ZERO || x.cls == CLS_INF) {
-        return left ? angle(wide_const_pi, sign, e) : zero(sign);
+        return left ? angle(wide_const_pi, sign, e) : f80_zero(sign);
     }
     if (x.cls == CLS_ZERO) {
         return angle(wide_const_pi_2, sign, e);
@@ -261,19 +248,19 @@ F80 f80_yl2x(F80 a, F80 b, FpEnv *e)
     }
     if (x.cls == CLS_ZERO && y.cls != CLS_INF) {
         e->flags |= FP_ZE;
-        return infinity(!y.sign);
+        return f80_infinity(!y.sign);
     }
     if (f80_denormal(x, y, e)) {
         return a;
     }
     bool sign = y.sign ^ (rel == FP_LESS);
     if (y.cls == CLS_INF || x.cls == CLS_INF) {
-        return infinity(sign);
+        return f80_infinity(sign);
     }
     if (y.cls == CLS_ZERO || rel == FP_EQUAL) {
-        return zero(sign);
+        return f80_zero(sign);
     }
-    return scaled_log(y, wide_log2(num_widen(x)), x.frac == INT_BIT, e);
+    return scaled_log(y, wide_log2(num_widen(x)), x.frac == F80_INT_BIT, e);
 }
 
 F80 f80_yl2xp1(F80 a, F80 b, FpEnv *e)
@@ -294,10 +281,10 @@ F80 f80_yl2xp1(F80 a, F80 b, FpEnv *e)
         return a;
     }
     if (y.cls == CLS_INF || x.cls == CLS_INF) {
-        return infinity(sign);
+        return f80_infinity(sign);
     }
     if (y.cls == CLS_ZERO || x.cls == CLS_ZERO) {
-        return zero(sign);
+        return f80_zero(sign);
     }
     if (x.sign && compare_one(x) != FP_LESS) {
         e->flags |= FP_PE;              /* undefined: what Intel's units do */
@@ -324,7 +311,7 @@ F80 f80_2xm1(F80 a, FpEnv *e)
     FpRel rel = compare_one(x);
     if (rel != FP_LESS) {               /* beyond +-1 undefined: what Intel's units do */
         e->flags |= FP_PE;
-        return rel == FP_EQUAL && x.sign ? f80_make(true, BIAS - 1, INT_BIT) : a;
+        return rel == FP_EQUAL && x.sign ? f80_make(true, F80_BIAS - 1, F80_INT_BIT) : a;
     }
     return round_inexact(wide_exp2m1(num_widen(x)), e);
 }

@@ -8,16 +8,11 @@
  */
 #include "fpu/parts.h"
 
-#define INT_BIT   (1ull << 63)
-#define QUIET_BIT (1ull << 62)
-#define BIAS      16383
-#define EXP_MAX   0x7fff
-
-const F80 f80_default_nan = { .frac = INT_BIT | QUIET_BIT, .se = 0xffff };
+const F80 f80_default_nan = { .frac = F80_INT_BIT | F80_QUIET_BIT, .se = 0xffff };
 
 Num f80_unpack(F80 a)
 {
-    int exp = a.se & EXP_MAX;
+    int exp = a.se & F80_EXP_MAX;
     Num n = { .frac = a.frac, .sign = a.se >> 15 };
 
     if (exp == 0) {
@@ -27,17 +22,17 @@ Num f80_unpack(F80 a)
             int shift = __builtin_clzll(a.frac);        /* 0: a pseudo-denormal */
             n.cls = CLS_DENORMAL;
             n.frac <<= shift;
-            n.exp = 1 - BIAS - shift;
+            n.exp = 1 - F80_BIAS - shift;
         }
-    } else if (!(a.frac & INT_BIT)) {
+    } else if (!(a.frac & F80_INT_BIT)) {
         n.cls = CLS_UNSUPPORTED;
-    } else if (exp != EXP_MAX) {
+    } else if (exp != F80_EXP_MAX) {
         n.cls = CLS_NORMAL;
-        n.exp = exp - BIAS;
-    } else if (a.frac == INT_BIT) {
+        n.exp = exp - F80_BIAS;
+    } else if (a.frac == F80_INT_BIT) {
         n.cls = CLS_INF;
     } else {
-        n.cls = a.frac & QUIET_BIT ? CLS_QNAN : CLS_SNAN;
+        n.cls = a.frac & F80_QUIET_BIT ? CLS_QNAN : CLS_SNAN;
     }
     return n;
 }
@@ -50,16 +45,6 @@ F80Class f80_classify(F80 a)
         [CLS_UNSUPPORTED] = F80_UNSUPPORTED,
     };
     return map[f80_unpack(a).cls];
-}
-
-static F80 infinity(bool sign)
-{
-    return f80_make(sign, EXP_MAX, INT_BIT);
-}
-
-static F80 zero(bool sign)
-{
-    return f80_make(sign, 0, 0);
 }
 
 static F80 round_pack(Wide w, unsigned prec, FpEnv *e)
@@ -88,7 +73,7 @@ F80 f80_invalid(FpEnv *e)
 
 static F80 quiet(F80 a)
 {
-    a.frac |= QUIET_BIT;
+    a.frac |= F80_QUIET_BIT;
     return a;
 }
 
@@ -153,7 +138,7 @@ bool f80_denormal(Num a, Num b, FpEnv *e)
 /* a with a pseudo-denormal's exponent put right. */
 static F80 normal_form(F80 a)
 {
-    if (!(a.se & EXP_MAX) && a.frac & INT_BIT) {
+    if (!(a.se & F80_EXP_MAX) && a.frac & F80_INT_BIT) {
         a.se++;
     }
     return a;
@@ -178,15 +163,15 @@ static F80 add(F80 a, F80 b, bool negate, FpEnv *e)
         return a;
     }
     if (x.cls == CLS_INF || y.cls == CLS_INF) {
-        return infinity(x.cls == CLS_INF ? x.sign : y.sign);
+        return f80_infinity(x.cls == CLS_INF ? x.sign : y.sign);
     }
     if (x.cls == CLS_ZERO && y.cls == CLS_ZERO) {
-        return zero(x.sign == y.sign ? x.sign : e->rc == FP_RC_DOWN);
+        return f80_zero(x.sign == y.sign ? x.sign : e->rc == FP_RC_DOWN);
     }
     Wide w = x.cls == CLS_ZERO ? num_widen(y)
            : y.cls == CLS_ZERO ? num_widen(x) : num_add(num_widen(x), num_widen(y));
     if (u128_is_zero(w.sig)) {
-        return zero(e->rc == FP_RC_DOWN);
+        return f80_zero(e->rc == FP_RC_DOWN);
     }
     return round_pc(w, e);
 }
@@ -218,10 +203,10 @@ F80 f80_mul(F80 a, F80 b, FpEnv *e)
         return a;
     }
     if (x.cls == CLS_INF || y.cls == CLS_INF) {
-        return infinity(sign);
+        return f80_infinity(sign);
     }
     if (x.cls == CLS_ZERO || y.cls == CLS_ZERO) {
-        return zero(sign);
+        return f80_zero(sign);
     }
     return round_pc(num_mul(x, y), e);
 }
@@ -241,16 +226,16 @@ F80 f80_div(F80 a, F80 b, FpEnv *e)
     }
     if (y.cls == CLS_ZERO && x.cls != CLS_INF) {
         e->flags |= FP_ZE;
-        return infinity(sign);
+        return f80_infinity(sign);
     }
     if (f80_denormal(x, y, e)) {
         return a;
     }
     if (x.cls == CLS_INF) {
-        return infinity(sign);
+        return f80_infinity(sign);
     }
     if (x.cls == CLS_ZERO || y.cls == CLS_INF) {
-        return zero(sign);
+        return f80_zero(sign);
     }
     return round_pc(num_div(x, y), e);
 }
@@ -297,7 +282,7 @@ F80 f80_round_int(F80 a, FpEnv *e)
         e->c1 = up;
     }
     r = i64_to_f80(v);                  /* below 2^63 + 1; 2^63 itself has its own sign bit */
-    r.se = (r.se & EXP_MAX) | x.sign << 15;
+    r.se = (r.se & F80_EXP_MAX) | x.sign << 15;
     return r;
 }
 
@@ -318,7 +303,7 @@ F80 f80_scale(F80 a, F80 b, FpEnv *e)
         return normal_form(a);
     }
     if (y.cls == CLS_INF) {
-        return y.sign ? zero(x.sign) : infinity(x.sign);
+        return y.sign ? f80_zero(x.sign) : f80_infinity(x.sign);
     }
     uint64_t n = num_to_int(y, FP_RC_ZERO, &inexact, &up, &over);
     if (over || n > 0x20000) {
@@ -340,7 +325,7 @@ F80 f80_extract(F80 a, F80 *exp, FpEnv *e)
     }
     if (x.cls == CLS_ZERO) {
         e->flags |= FP_ZE;
-        *exp = infinity(true);
+        *exp = f80_infinity(true);
         return a;
     }
     if (f80_denormal(x, x, e)) {
@@ -348,11 +333,11 @@ F80 f80_extract(F80 a, F80 *exp, FpEnv *e)
         return a;
     }
     if (x.cls == CLS_INF) {
-        *exp = infinity(false);
+        *exp = f80_infinity(false);
         return a;
     }
     *exp = i64_to_f80(x.exp);
-    return f80_make(x.sign, BIAS, x.frac);
+    return f80_make(x.sign, F80_BIAS, x.frac);
 }
 
 /* ---- Remainders ---- */
@@ -429,7 +414,7 @@ F80 f80_rem(F80 a, F80 b, bool nearest, unsigned *quotient, bool *partial, FpEnv
         *quotient = q & 7;
     }
     if (u128_is_zero(w.sig)) {
-        return zero(x.sign);
+        return f80_zero(x.sign);
     }
     return f80_round_pack(w, e);
 }

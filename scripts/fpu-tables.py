@@ -55,7 +55,8 @@ def wide(name, value, comment):
     v = (value + (1 << (shift - 1))) >> shift
     text = f"{{ .sig = {{ 0x{v >> 64:016x}, 0x{v & (1 << 64) - 1:016x} }}, .exp = {exp} }}"
     if name:
-        print(f"/* {comment} */\nstatic const Wide {name} = {text};")
+        linkage = "" if name.startswith("wide_") else "static "
+        print(f"/* {comment} */\n{linkage}const Wide {name} = {text};")
     else:
         print(f"    {text},{'':2}/* {comment} */")
 
@@ -66,14 +67,14 @@ def main():
 #ifndef FPU_ELEMENTARY_TABLES_H
 #define FPU_ELEMENTARY_TABLES_H
 
-#include "fpu/parts.h"
+#include "fpu/elementary.h"
 """)
     pi = 4 * (4 * atan_inverse(5) - atan_inverse(239))
     ln2 = 18 * atanh_inverse(26) - 2 * atanh_inverse(4801) + 8 * atanh_inverse(8749)
-    wide("c_pi", pi, "pi")
-    wide("c_pi_2", pi // 2, "pi / 2")
-    wide("c_pi_4", pi // 4, "pi / 4")
-    wide("c_3pi_4", 3 * pi // 4, "3 pi / 4")
+    wide("wide_const_pi", pi, "pi")
+    wide("wide_const_pi_2", pi // 2, "pi / 2")
+    wide("wide_const_pi_4", pi // 4, "pi / 4")
+    wide("wide_const_3pi_4", 3 * pi // 4, "3 pi / 4")
     wide("c_ln2", ln2, "ln 2")
     wide("c_2_ln2", 2 * ONE * ONE // ln2, "2 / ln 2")
     print("\n/* 1/n! as fractions of 2^128, from n = 2 */\nstatic const U128 inverse_factorial[] = {")

@@ -8,9 +8,7 @@
  */
 #include "target-i386/x87.h"
 
-#define NOINLINE __attribute__((noinline))
-
-/* ---- loads ------------------------------------------------------------------------------------ */
+/* ---- loads ----------------------------------------------------------------------------- */
 
 static NOINLINE void load(X86CPU *c, const Insn *i, F80 v)
 {
@@ -158,7 +156,7 @@ HANDLER(fld_const)
     load_constant(c, i, i->rm & 7);     /* D9 E8..EE: the low bits of ModRM */
 }
 
-/* ---- stores ----------------------------------------------------------------------------------- */
+/* ---- stores ---------------------------------------------------------------------------- */
 
 /* A converted value on its way to memory. */
 typedef struct Out {
@@ -301,7 +299,7 @@ HANDLER(fbstp)
     store_bcd(c, i);
 }
 
-/* ---- register moves --------------------------------------------------------------------------- */
+/* ---- register moves -------------------------------------------------------------------- */
 
 /* FST ST(i), FSTP ST(i) */
 static inline void store_reg(X86CPU *c, const Insn *i, bool pop)
@@ -417,7 +415,7 @@ HANDLER(fnop)
     x87_note(c, i);
 }
 
-/* ---- control and status ----------------------------------------------------------------------- */
+/* ---- control and status ---------------------------------------------------------------- */
 
 /* FENI, FDISI, FSETPM of older coprocessors do nothing. */
 FAST_HANDLER(fnone)

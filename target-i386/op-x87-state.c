@@ -14,8 +14,6 @@
 #include "target-i386/sse-env.h"
 #include "target-i386/x87.h"
 
-#define NOINLINE __attribute__((noinline))
-
 /* FNINIT.  The registers keep their contents. */
 void x86_fpu_init(X86CPU *c)
 {
@@ -64,7 +62,7 @@ uint16_t x86_fpu_tags(const X86CPU *c)
     return tags;
 }
 
-/* ---- FSTENV, FLDENV --------------------------------------------------------------------------- */
+/* ---- FSTENV, FLDENV -------------------------------------------------------------------- */
 
 static bool real_layout(const X86CPU *c)
 {
@@ -168,7 +166,7 @@ HANDLER(fldenv)
     load_env(c, i);
 }
 
-/* ---- FSAVE, FRSTOR ---------------------------------------------------------------------------- */
+/* ---- FSAVE, FRSTOR --------------------------------------------------------------------- */
 
 static NOINLINE void save(X86CPU *c, const Insn *i)
 {
@@ -207,7 +205,7 @@ HANDLER(frstor)
     restore(c, i);
 }
 
-/* ---- the FXSAVE image ------------------------------------------------------------------------- */
+/* ---- the FXSAVE image ------------------------------------------------------------------ */
 
 void x86_fx_put_x87(const X86CPU *c, bool wide, uint8_t *b)
 {
@@ -269,7 +267,7 @@ void x86_fx_get_xmm(X86CPU *c, unsigned count, const uint8_t *b)
     }
 }
 
-/* ---- FXSAVE, FXRSTOR -------------------------------------------------------------------------- */
+/* ---- FXSAVE, FXRSTOR ------------------------------------------------------------------- */
 
 static void check_aligned(X86CPU *c, const Insn *i)
 {

@@ -7,9 +7,7 @@
  */
 #include "target-i386/x87.h"
 
-#define NOINLINE __attribute__((noinline))
-
-/* ---- FRNDINT, FSCALE, FXTRACT ---------------------------------------------------------------- */
+/* ---- FRNDINT, FSCALE, FXTRACT ---------------------------------------------------------- */
 
 typedef F80 Soft1(F80 a, FpEnv *e);
 typedef F80 Soft2(F80 a, F80 b, FpEnv *e);
@@ -134,7 +132,7 @@ HANDLER(fxtract)
     run_fxtract(c, i);
 }
 
-/* ---- FPREM, FPREM1 ----------------------------------------------------------------------------- */
+/* ---- FPREM, FPREM1 --------------------------------------------------------------------- */
 
 /* C0, C3, C1 are the quotient's low bits, C2 says "not finished".  A NaN has no quotient: C0 and
  * C3 stay. */
@@ -190,7 +188,7 @@ HANDLER(fprem1)
     partial_remainder(c, i, true);
 }
 
-/* ---- transcendental instructions --------------------------------------------------------------- */
+/* ---- transcendental instructions ------------------------------------------------------- */
 
 /* What one of them did. */
 typedef struct Result {

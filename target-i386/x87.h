@@ -37,10 +37,14 @@
 #define CW_ONE   0x0040         /* reads as one */
 #define CW_RESET 0x037f
 
+/* For the work behind a handler: locals whose address is passed on would cost the handler
+ * its sibling call (interp.h). */
+#define NOINLINE __attribute__((noinline))
+
 /* Use the host's x87 where there is one.  Tests clear it to have softfloat everywhere. */
 extern bool x86_x87_use_host;
 
-/* ---- the stack -------------------------------------------------------------------------------- */
+/* ---- the stack ------------------------------------------------------------------------- */
 
 static inline F80 *x87_st(X86CPU *c, unsigned n)
 {
@@ -71,7 +75,7 @@ static inline void x87_push(X86CPU *c, F80 v)
     x87_write(c, 0, v);
 }
 
-/* ---- before ----------------------------------------------------------------------------------- */
+/* ---- before ---------------------------------------------------------------------------- */
 
 static inline void x87_wait(X86CPU *c)
 {
@@ -91,7 +95,7 @@ static inline void x87_note_mem(X86CPU *c, const Insn *i)
     c->fpu.fds = c->seg[i->seg].sel;
 }
 
-/* ---- after ------------------------------------------------------------------------------------ */
+/* ---- after ----------------------------------------------------------------------------- */
 
 /* Do these flags, unmasked, keep the operation from completing? */
 static inline bool x87_stopped(const X86CPU *c, unsigned flags)
@@ -134,7 +138,7 @@ static inline FpEnv x87_env(const X86CPU *c)
     };
 }
 
-/* ---- the host's unit -------------------------------------------------------------------------- */
+/* ---- the host's unit ------------------------------------------------------------------- */
 
 /*
  * May the host compute?  Then it is made ready.  It runs with everything masked, which gives

@@ -55,7 +55,7 @@ unsigned x86_xsave_size(uint64_t mask, bool compacted)
     return size;
 }
 
-/* ---- the parts -------------------------------------------------------------------------------- */
+/* ---- the parts ------------------------------------------------------------------------- */
 
 /* Components not in their initial configuration, MXCSR left aside. */
 static uint64_t in_use(const X86CPU *c, unsigned count)
@@ -107,7 +107,7 @@ static void put_legacy(X86CPU *c, const Insn *i, uint64_t save, bool mxcsr)
     }
 }
 
-/* ---- saving ----------------------------------------------------------------------------------- */
+/* ---- saving ---------------------------------------------------------------------------- */
 
 static uint64_t requested(X86CPU *c)
 {
@@ -199,7 +199,7 @@ HANDLER(xsaves)                         /* row: CPL 0 */
     save_compacted(c, i);
 }
 
-/* ---- restoring -------------------------------------------------------------------------------- */
+/* ---- restoring ------------------------------------------------------------------------- */
 
 static void bad_header(X86CPU *c)
 {

@@ -88,7 +88,7 @@ static void setup(void)
     }
 }
 
-/* ---- running ------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------- */
 
 /* All YMM, MXCSR in; call; all out.  The host knows that a register is in its initial state by
  * the instruction that put it there, not by its value. */
@@ -180,7 +180,7 @@ static bool run_interpreter(uint64_t mask)
     return true;
 }
 
-/* ---- cases --------------------------------------------------------------------------------- */
+/* ---- cases ----------------------------------------------------------------------------- */
 
 static void random_state(State *s)
 {
