@@ -33,6 +33,8 @@ enum {
     CPU_REQ_EXIT  = 1 << 8,   /* return from run(): stop, reset, queued work, quit */
     CPU_REQ_TLB   = 1 << 9,   /* TLB flush asked for by another thread */
     CPU_REQ_DEBUG = 1 << 10,  /* a breakpoint or a single step ended the run */
+    CPU_REQ_STEP  = 1 << 12,  /* one instruction was to be run (accel/tcg; own thread only) */
+    CPU_REQ_SYNC  = 1 << 11,  /* somebody wants to run alone (accel/tcg/exclusive.h) */
 };
 
 /* What the generic code asks of the architecture; target-i386 fills one. */

@@ -302,6 +302,10 @@ typedef struct X86CPU {
     X86TableWindow table_window;        /* mmu.c */
     X86PscEntry psc[X86_PSC_SIZE];      /* mmu.c; emptied with the TLB */
 
+    /* The interpreter's */
+    bool lazy_flags;                    /* fl_* hold the arithmetic flags: inside run() */
+    bool run_one, running_one;          /* next / this pass of the loop runs one instruction */
+    bool began_with_tf;
     uint8_t vtmp[64];                   /* a memory operand put together by a slow path */
     TcgCPU tcg;                         /* last: the TLB and look-up tables of accel/tcg, not
                                            architectural; reset must not clear it */

@@ -50,7 +50,8 @@ struct Insn {
     uint8_t base, index;    /* into X86CPU.r: 16 = none, 17 = RIP of the block's start */
     uint8_t scale;          /* shift count */
     uint8_t seg;            /* R_ES.. of the memory operand (DS:rSI operand of strings) */
-    uint8_t reg;            /* ModRM.reg with REX.R, or the register in the opcode (Zv) */
+    uint8_t reg;            /* ModRM.reg with REX.R, or the register in the opcode (Zv); without
+                               either the low four opcode bits */
     uint8_t rm;             /* ModRM.rm with REX.B, when it is a register */
     uint8_t vvvv;           /* VEX.vvvv */
     uint8_t is4;            /* register in imm8[7:4] */
@@ -89,8 +90,12 @@ enum {
     A_VEXU   = 1 << 19,     /* VEX.vvvv is not used: must be 1111b */
     A_NOREP  = 1 << 20,     /* #UD with F2 or F3 */
     A_REP    = 1 << 21,     /* a string instruction: F2/F3 repeat it */
-    A_OSZ64R = 1 << 22,     /* forced to 64 bits in 64-bit mode, 32 otherwise (MOV CR/DR) */
+    A_OSZ64R = 1 << 22,     /* MOV CR/DR: 64 bits in 64-bit mode, 32 otherwise; the mod field is
+                               ignored, rm is always a register */
     A_RND    = 1 << 23,     /* result is not a function of the inputs: no differential test */
+    A_NEAR   = 1 << 25,     /* near branch: in code segments that are not flat the handler of
+                               the 16-bit column, which checks CS.limit, is used for all sizes */
+    A_IOSZ   = 1 << 26,     /* operand size at most 4 (IN, OUT, INS, OUTS) */
     A_SYS    = 1 << 24,     /* touches system state: no user-mode differential test */
 };
 
@@ -136,13 +141,18 @@ typedef enum {
 
 typedef struct InsnOpnd {
     uint8_t kind;           /* OPND_* */
-    uint8_t size;           /* bytes; 0 = by operand size (v, z, y, p, a), 255 = vector length */
-    char type[3];           /* the manual's letters after the first: "v", "b", "dq", "ps" */
-    const char *text;       /* as written in the row */
+    uint8_t size;           /* bytes; OPND_BY_OSZ, OPND_BY_VL */
+    char type[4];           /* the manual's letters after the first: "v", "b", "dq", "ps" */
+    char text[12];          /* as written in the row */
 } InsnOpnd;
+enum { OPND_BY_OSZ = 0, OPND_BY_VL = 255 };
 
 enum { ENC_LEGACY, ENC_VEX };
 enum { PFX_ANY, PFX_NONE, PFX_66, PFX_F3, PFX_F2 };
+/* How an immediate is encoded (InsnDesc.imm). */
+enum { IMM_NONE, IMM_U8, IMM_S8, IMM_16, IMM_32, IMM_Z, IMM_V, IMM_J8, IMM_JZ, IMM_FAR, IMM_MOFFS };
+/* InsnDesc.bytes: which fields are byte registers */
+enum { BYTE_REG = 1, BYTE_RM = 2, BYTE_OSZ = 4 /* operand size is 1 */ };
 
 typedef struct InsnDesc {
     uint8_t enc;            /* ENC_* */
@@ -154,19 +164,26 @@ typedef struct InsnDesc {
     int8_t l;               /* -1 any, 0, 1: VEX.L */
     bool modrm;             /* has a ModRM byte */
     int8_t reg;             /* /digit, -1 any */
-    int16_t modrm_first, modrm_last;    /* D8 C0+i, 0F 01 D0: register forms in this range; -1 any */
+    int16_t modrm_first, modrm_last;    /* ModRM byte in this range (C0 and up); -1 any */
     int8_t mod;             /* 0 = memory only, 3 = register only, -1 = both */
     uint8_t nopnd;
     InsnOpnd opnd[5];
-    uint8_t immsize;        /* of operands I, J: see decode.c */
-    uint8_t fl_read, fl_write, fl_undef;    /* bits as in RFLAGS, OF at bit 3, DF at bit 5 */
+    uint8_t imm[2];         /* IMM_* in the order of encoding */
+    uint8_t bytes;          /* BYTE_* */
+    bool uses_vvvv, rm_low; /* has H or B; rm is one of 8 registers whatever REX.B (MMX, x87) */
+    bool reg_low;           /* so is reg (MMX, segment registers) */
+    uint8_t fl_read, fl_write, fl_undef;    /* FLB_* */
     bool fl_maybe;          /* flags may stay unwritten (shift by 0) */
-    uint16_t next;          /* next row to try for the same opcode, 0xffff = none */
+    uint16_t next;          /* next row to try for the same opcode, NO_ROW = none */
 } InsnDesc;
-extern InsnDesc *insn_desc;             /* [insn_row_count], valid after insn_table_init */
+#define NO_ROW 0xffff
+enum { FLB_C = 1, FLB_P = 2, FLB_A = 4, FLB_Z = 8, FLB_S = 16, FLB_O = 32, FLB_D = 64 };
 
-/* Parses the rows and builds the decode tables.  Once, before the first decode.  A malformed
- * row aborts with its text. */
+extern InsnDesc *insn_desc;             /* [insn_row_count], valid after insn_table_init */
+extern uint16_t insn_first[2][4][256];  /* [enc][map][opcode]: first row to try */
+
+/* Parses the rows and builds the decode tables.  Once, before the first decode; again is
+ * harmless.  A malformed row aborts with its text. */
 void insn_table_init(void);
 
 /* ---- decoding --------------------------------------------------------------------------- */

@@ -245,6 +245,89 @@ static inline void m_probe(X86CPU *c, const Insn *i, unsigned off, unsigned len,
     tcg_probe(&c->cpu, data_mode(c), la, len, write ? TLB_WRITE : TLB_READ);
 }
 
+/*
+ * The fast path alone, for handlers with a slow twin: host address of the memory operand, or
+ * NULL when anything at all is special about it.
+ */
+static inline void *fast_host(X86CPU *c, const Insn *i, TlbAccess acc, unsigned bytes)
+{
+    uint64_t ea = insn_ea(c, i);
+    if (unlikely(i->flags & IF_SEG)) {
+        if (!(i->flags & IF_CODE64)) {
+            return NULL;
+        }
+        ea += c->seg[i->seg].base;
+    }
+    return tlb_host(c->tcg.data, acc, ea, bytes);
+}
+
+/*
+ * Read-modify-write of memory at la: check the right to write, then load; x86_rmw_st is then
+ * an ordinary store that won't fault.  For slow paths.
+ */
+uint64_t x86_rmw_ld(X86CPU *c, const Insn *i, uint64_t la, unsigned size);
+
+/*
+ * LOCK: host memory for an atomic operation on size bytes at la, after all checks.  NULL: no
+ * host instruction can do it; everybody else stands still until x86_atomic_done, load and
+ * store with ldN and stN.
+ */
+void *x86_atomic_slow(X86CPU *c, const Insn *i, uint64_t la, unsigned size);
+void x86_atomic_slow_done(X86CPU *c, uint64_t la, unsigned size, void *host);
+static inline void *x86_atomic_host(X86CPU *c, const Insn *i, uint64_t la, unsigned size)
+{
+    void *h = tlb_host(c->tcg.data, TLB_WRITE, la, size);
+    return likely(h && !(la & (size - 1))) ? h : x86_atomic_slow(c, i, la, size);
+}
+static inline void x86_atomic_done(X86CPU *c, uint64_t la, unsigned size, void *host)
+{
+    if (unlikely(!host || !tlb_host(c->tcg.data, TLB_WRITE, la, size))) {
+        x86_atomic_slow_done(c, la, size, host);
+    }
+}
+/* CMPXCHG16B at la (aligned): compares with *lo, *hi, and stores or fetches there. */
+bool x86_cmpxchg16(X86CPU *c, const Insn *i, uint64_t la, uint64_t *lo, uint64_t *hi,
+                   uint64_t new_lo, uint64_t new_hi);
+
+/* ---- stack ----------------------------------------------------------------------------------- */
+
+/* Linear address of SP + delta for an access of len bytes; SS checks as seg_lin. */
+static inline uint64_t stack_mask(const Insn *i)
+{
+    return i->flags & IF_SS64 ? ~0ull : i->flags & IF_SS32 ? 0xffffffff : 0xffff;
+}
+static inline uint64_t stack_lin(X86CPU *c, const Insn *i, uint64_t sp, unsigned len, bool write)
+{
+    sp &= stack_mask(i);
+    return likely(i->flags & IF_SSFLAT) ? sp : x86_seg_check(c, i, R_SS, sp, len, write);
+}
+static inline void set_sp(X86CPU *c, const Insn *i, uint64_t sp)
+{
+    if (i->flags & IF_SS64) {
+        c->r[R_ESP] = sp;
+    } else if (i->flags & IF_SS32) {
+        c->r[R_ESP] = (uint32_t)sp;
+    } else {
+        WR16(c, R_ESP, sp);
+    }
+}
+/* By operand size 1-3.  pop_value does not move SP: the caller does when nothing can fault
+ * any more. */
+static inline void push_value(X86CPU *c, const Insn *i, unsigned osz, uint64_t v)
+{
+    uint64_t sp = c->r[R_ESP] - (1u << osz);
+    stx(c, i, stack_lin(c, i, sp, 1u << osz, true), osz, v);
+    set_sp(c, i, sp);
+}
+static inline uint64_t pop_value(X86CPU *c, const Insn *i, unsigned osz)
+{
+    return ldx(c, i, stack_lin(c, i, c->r[R_ESP], 1u << osz, false), osz);
+}
+static inline void drop_stack(X86CPU *c, const Insn *i, unsigned bytes)
+{
+    set_sp(c, i, c->r[R_ESP] + bytes);
+}
+
 /* ---- vectors ----------------------------------------------------------------------------------- */
 
 /* Elements of a Vec in the architecture's order on any host: VB(v, 0) is bits 7:0. */

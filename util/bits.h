@@ -39,7 +39,11 @@ static inline bool is_pow2(uint64_t v)
 #define LE_(n, v) (v)
 #define BE_(n, v) __builtin_bswap##n(v)
 #else
-#define LE_(n, v) __builtin_bswap##n(v)
+#define LE_(n, v) LE_SWAP##n##_(v)
+#define LE_SWAP8_(v) (v)
+#define LE_SWAP16_(v) __builtin_bswap16(v)
+#define LE_SWAP32_(v) __builtin_bswap32(v)
+#define LE_SWAP64_(v) __builtin_bswap64(v)
 #define BE_(n, v) (v)
 #endif
 #define LDST_(n)                                                                   \

@@ -36,21 +36,40 @@ typedef struct TcgTarget {
     bool (*tlb_fill)(CPU *c, uint64_t va, TlbAccess acc, int mode, bool raise, TlbPage *out);
     /* The address space seen now (SMM or not). */
     AddressSpace *(*as)(CPU *c);
+    /* The address after the last one of a page: wraps where addresses do. */
+    uint64_t (*wrap)(CPU *c, uint64_t va);
+    /* MMU modes whose accesses must be aligned, and what happens if one isn't: raise, or
+     * return to allow it. */
+    unsigned align_modes;
+    void (*unaligned)(CPU *c, uint64_t va, unsigned size, bool write);
+    /* Is a data breakpoint in this page?  And an access to such a page, before it is done: may
+     * unwind to run the instruction alone. */
+    bool (*watched)(CPU *c, uint64_t page);
+    void (*watch)(CPU *c, uint64_t va, unsigned size, bool write);
+
+    /* Once, before any other. */
+    void (*init)(void);
+    /* The engine's state in the target's CPU. */
+    struct TcgCPU *(*state)(CPU *c);
+    /* run() begins and ends: bring the engine's view of the registers in, and back out. */
+    void (*begin)(CPU *c);
+    void (*end)(CPU *c);
     /* Between instructions: deliver exceptions and interrupts.  May unwind. */
     TargetBoundary (*boundary)(CPU *c);
     /* Linear address of the next instruction, the mode word its block must have, and the MMU
      * mode it is fetched with. */
     uint64_t (*pc)(CPU *c, uint32_t *mode, int *mmu);
-    /* Make a block of at most max instructions at pc (host = its first byte, NULL if not in
-     * RAM: then one instruction, not cached).  May raise a fetch fault. */
-    struct Block *(*translate)(CPU *c, uint64_t pc, const uint8_t *host, uint32_t mode,
-                               unsigned max);
+    /* Make a block at pc (host = its first byte) under a mode word that may have BLOCK_ONE,
+     * and insert it.  May raise a fetch fault. */
+    struct Block *(*translate)(CPU *c, uint64_t pc, const uint8_t *host, uint32_t mode);
+    /* One instruction whose bytes are not in RAM, or that can't be cached: fetch, run. */
+    void (*run_uncached)(CPU *c, uint64_t pc, uint32_t mode);
     /* Run a block (and those chained to it); returns with the CPU's pc exact. */
     void (*enter)(CPU *c, struct Block *b);
-    /* A store or load hit a page with TLB_WATCH. */
-    void (*watch)(CPU *c, uint64_t va, unsigned size, bool write);
-    /* An access that is not aligned in a mode with TLB_ALIGN: raise, or return to allow it. */
-    void (*unaligned)(CPU *c, uint64_t va, unsigned size, bool write);
+    /* The block was invalidated, and may be running: make it lead back to the loop. */
+    void (*kill)(struct Block *b);
+    /* Log a block about to be entered (-d exec, cpu). */
+    void (*log_enter)(CPU *c, const struct Block *b);
 } TcgTarget;
 extern const TcgTarget tcg_target;      /* there is one: defined by the target */
 
@@ -70,9 +89,13 @@ typedef struct TcgCPU {
     TlbMode *code;              /* for fetches */
     JumpEntry jump[JUMP_SIZE];  /* by pc; survives TLB flushes, checked against the fetch TLB */
     struct TlbSlow *slow;       /* second level and page details, tlb.c */
-    struct Block *running;      /* the block being executed */
-    bool leave;                 /* the running block was invalidated: leave after this insn */
+    struct Block *from;         /* the block left by a direct jump that could be chained ... */
+    unsigned from_link;         /* ... and through which of its links; from NULL: none */
+    uint64_t from_page;         /* ... only within this page (linear) */
+    bool in_guest;              /* [atomic] between tcg_enter_guest and tcg_leave_guest */
+    unsigned exclusive;         /* nesting of tcg_exclusive_begin */
     uint64_t insns;             /* counted when instruction counting is on */
+    int64_t budget;             /* ... and how many may still run before the loop must look */
 } TcgCPU;
 
 static inline TcgCPU *tcg_cpu(CPU *c)
@@ -99,11 +122,26 @@ void tcg_probe(CPU *c, int mode, uint64_t va, unsigned len, TlbAccess acc);
  * store at once, before anything else runs. */
 void *tcg_host(CPU *c, int mode, uint64_t va, unsigned len, TlbAccess acc);
 
+/*
+ * Host memory for an atomic operation on size bytes at va, naturally aligned; after it
+ * tcg_atomic_done.  NULL: no host instruction can do it (device memory, not aligned); do it
+ * with tcg_ld and tcg_st between tcg_exclusive_begin and _end.  Raises faults.
+ */
+void *tcg_atomic_host(CPU *c, int mode, uint64_t va, unsigned size);
+void tcg_atomic_done(CPU *c, int mode, uint64_t va, unsigned size);
+
 /* TLB maintenance, own vCPU. */
 void tcg_tlb_flush(CPU *c);
 void tcg_tlb_flush_nonglobal(CPU *c);
 void tcg_tlb_flush_page(CPU *c, uint64_t va);
 /* From any thread: flush all of c's TLB at its next boundary. */
 void tcg_flush_request(CPU *c);
+/* Forget all virtual-pc look-ups. */
+static inline void tcg_jumps_clear(TcgCPU *t)
+{
+    for (unsigned k = 0; k < JUMP_SIZE; k++) {
+        t->jump[k] = (JumpEntry) { 1ull << 63, NULL };     /* no pc is that */
+    }
+}
 
 #endif

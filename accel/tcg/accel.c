@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * -accel tcg: the portable engine.  It needs nothing of the host.
+ */
+#include "accel/accel.h"
+
+#include "accel/tcg/block.h"
+#include "accel/tcg/exec.h"
+#include "accel/tcg/slow.h"
+
+typedef struct TcgOptions {
+    int engine, thread;
+    uint32_t tb_size;               /* MiB */
+    bool one_insn;
+} TcgOptions;
+
+static const char *const engines[] = { "interp", NULL };
+static const char *const threads[] = { "single", "multi", NULL };
+
+static const Prop tcg_props[] = {
+    PROP_ENUM("engine", TcgOptions, engine, 0, engines, "how guest code is executed"),
+    PROP_ENUM("thread", TcgOptions, thread, 1, threads,
+              "one thread for each virtual CPU (multi), or one that takes turns (single)"),
+    PROP_UINT_R("tb-size", TcgOptions, tb_size, 0, 0, 4096,
+                "size of the cache of translated code in MiB, 0 = default"),
+    PROP_DONE
+};
+
+static bool tcg_available(Error **err)
+{
+    return true;
+}
+
+static bool tcg_init(struct Machine *m, void *opts, Error **err)
+{
+    const TcgOptions *o = opts;
+    tcg_target.init();
+    block_cache_init(o ? (size_t)o->tb_size << 20 : 0);
+    tlb_init_hooks();
+    return true;
+}
+
+static bool tcg_cpu_create(CPU *c, Error **err)
+{
+    c->engine = tcg_target.state(c);
+    tlb_init_cpu(c);
+    return true;
+}
+
+static void tcg_cpu_destroy(CPU *c)
+{
+    tlb_destroy_cpu(c);
+    c->engine = NULL;
+}
+
+/* run() looks at CPU.request at every block boundary; nothing to do. */
+static void tcg_kick(CPU *c)
+{
+}
+
+static void tcg_get_state(CPU *c)
+{
+}
+
+static bool tcg_put_state(CPU *c, StateLevel what, Error **err)
+{
+    if (what != STATE_RUNTIME) {
+        tcg_tlb_flush(c);
+    }
+    return true;
+}
+
+static const Accel tcg_accel = {
+    .name = "tcg",
+    .desc = "runs guest code by interpretation, on any host",
+    .size = sizeof(TcgOptions),
+    .props = tcg_props,
+    .available = tcg_available,
+    .init = tcg_init,
+    .cpu_create = tcg_cpu_create,
+    .cpu_destroy = tcg_cpu_destroy,
+    .run = tcg_run,
+    .kick = tcg_kick,
+    .get_state = tcg_get_state,
+    .put_state = tcg_put_state,
+    .info = block_cache_info,
+};
+ACCEL(tcg_accel);

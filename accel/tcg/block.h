@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Translated blocks and where they are kept.
+ *
+ * A block stands for straight-line guest code at a host address (guest RAM never moves, so
+ * the host address of a code byte names it whatever virtual or physical address leads to it)
+ * under a mode word.  It holds the target's payload: decoded instructions, host code.
+ *
+ * A block lies within one guest page; only a block of a single instruction may cross into a
+ * second one.  So a jump to the same page may be chained without a check: who runs a block of
+ * a page has that page mapped.
+ *
+ * Threads: look-ups are lock-free; inserting, invalidating and chaining take the cache lock.
+ * Memory of blocks is given back only in whole chunks, when no vCPU is inside a block.
+ */
+#ifndef ACCEL_TCG_BLOCK_H
+#define ACCEL_TCG_BLOCK_H
+
+#include "accel/tcg/tcg.h"
+
+struct CodePage;
+
+/* A direct jump from one block to another; on the target's list of incoming links. */
+typedef struct BlockLink {
+    struct Block *to;               /* [atomic] NULL: not chained */
+    struct BlockLink *next;
+} BlockLink;
+
+typedef struct Block {
+    const uint8_t *host;            /* first guest byte */
+    uint32_t mode;                  /* BLOCK_DEAD once invalidated */
+    uint16_t size;                  /* guest bytes */
+    uint16_t count;                 /* guest instructions */
+    uint32_t alloc;                 /* bytes of the whole thing */
+    uint32_t link_bits;
+    struct Block *hash_next;        /* [atomic] */
+    struct CodePage *page[2];       /* where it is listed; [1] NULL unless it crosses */
+    const uint8_t *host2;           /* second page's first byte, or NULL */
+    struct Block *page_next[2];
+    BlockLink link[2];              /* taken / not taken */
+    BlockLink *incoming;
+    uint64_t payload[];
+} Block;
+
+/* Mode bits the generic code adds to the target's (which uses the low 28). */
+#define BLOCK_ONE   (1u << 30)      /* one instruction, then back to the loop */
+#define BLOCK_CROSS (1u << 31)      /* lies in two pages: never entered by the inline look-up */
+#define BLOCK_DEAD  0xffffffffu
+
+/* Cache size in bytes; before the first block.  0: default. */
+void block_cache_init(size_t bytes);
+
+/* Room for a block with this payload; fill it, then insert it.  Own thread's until then. May
+ * evict old blocks: call only outside of blocks. */
+Block *block_alloc(CPU *c, size_t payload);
+/* Tell the cache before reading the bytes of [host, host+len): stores to them will be seen. */
+void block_protect(const uint8_t *host, unsigned len);
+/* Publish.  host, mode, size, count (host2, BLOCK_CROSS) are set. */
+void block_insert(CPU *c, Block *b);
+/* NULL if there is none.  Blocks that cross are found without BLOCK_CROSS in mode; check
+ * host2 against where the next page is mapped now. */
+Block *block_find(const uint8_t *host, uint32_t mode);
+
+/* Chain from->link[n] to `to`, if both live. */
+void block_chain(Block *from, unsigned n, Block *to);
+
+/* A store of len bytes at host was done, to a page with PAGE_CODE: drop what it hit.  True if
+ * the page's guard bit is gone now. */
+bool block_stored(const uint8_t *host, unsigned len);
+void block_drop(Block *b);
+/* Drop everything. */
+void block_flush_all(void);
+void block_cache_info(GString *out);
+
+static inline unsigned jump_hash(uint64_t pc)
+{
+    return (pc ^ pc >> JUMP_BITS) & (JUMP_SIZE - 1);
+}
+
+#endif

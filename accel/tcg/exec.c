@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The execution loop of a vCPU: events, then the next block, until somebody wants the vCPU
+ * back.  Guest exceptions raised anywhere below unwind to the sigsetjmp here.
+ */
+#include "accel/tcg/exec.h"
+
+#include "accel/tcg/block.h"
+#include "accel/tcg/exclusive.h"
+#include "accel/tcg/slow.h"
+#include "util/log.h"
+
+/* Where is the page after b's first mapped now?  Raises the fetch fault. */
+static bool second_page_fits(CPU *c, int mmu, uint64_t pc, const Block *b)
+{
+    uint64_t next = (pc & GUEST_PAGE_MASK) + GUEST_PAGE_SIZE;
+    TlbFull *f = tlb_get(c, mmu, tcg_target.wrap ? tcg_target.wrap(c, next) : next, TLB_FETCH, true);
+    return f->ram && f->host == b->host2;
+}
+
+static Block *find_or_make(CPU *c, uint64_t pc, uint32_t mode, int mmu, const uint8_t *host)
+{
+    Block *b = block_find(host, mode);
+    if (b && unlikely(b->mode & BLOCK_CROSS) && !second_page_fits(c, mmu, pc, b)) {
+        /* Another mapping: blocks of both would differ only in host2; keep the newer. */
+        block_drop(b);
+        b = NULL;
+    }
+    return b ? b : tcg_target.translate(c, pc, host, mode);
+}
+
+static void run_once(CPU *c, bool one)
+{
+    TcgCPU *t = tcg_cpu(c);
+    uint32_t mode;
+    int mmu;
+    uint64_t pc = tcg_target.pc(c, &mode, &mmu);
+    TlbFull *f = tlb_get(c, mmu, pc, TLB_FETCH, true);
+
+    t->code = &t->tlb[mmu];
+    if (unlikely(!f->ram)) {
+        t->from = NULL;
+        tcg_target.run_uncached(c, pc, mode);
+        return;
+    }
+    const uint8_t *host = f->host + (pc & (GUEST_PAGE_SIZE - 1));
+    Block *from = t->from, *b;
+    t->from = NULL;
+    b = find_or_make(c, pc, one ? mode | BLOCK_ONE : mode, mmu, host);
+    if (!b) {
+        tcg_target.run_uncached(c, pc, mode);
+        return;
+    }
+    if (unlikely(log_on(LOG_EXEC | LOG_CPU))) {
+        tcg_target.log_enter(c, b);
+    } else if (!one && !(b->mode & BLOCK_CROSS)) {
+        if (from && t->from_page == (pc & GUEST_PAGE_MASK) && from->mode == b->mode) {
+            block_chain(from, t->from_link, b);
+        }
+        t->jump[jump_hash(pc)] = (JumpEntry) { pc, b };
+    }
+    if (one) {
+        /* Whatever the instruction is, it must not go on into a chained block. */
+        __atomic_fetch_or(&c->request, CPU_REQ_STEP, __ATOMIC_RELAXED);
+    }
+    tcg_target.enter(c, b);
+}
+
+/* What other threads asked for.  False: leave run(). */
+static bool requests(CPU *c, uint32_t req)
+{
+    if (req & CPU_REQ_TLB) {
+        cpu_clear_request(c, CPU_REQ_TLB);
+        tcg_tlb_flush(c);
+    }
+    if (req & CPU_REQ_SYNC) {
+        cpu_clear_request(c, CPU_REQ_SYNC);
+        tcg_leave_guest(c);
+        tcg_enter_guest(c);
+    }
+    if (req & CPU_REQ_STEP) {
+        cpu_clear_request(c, CPU_REQ_STEP);
+    }
+    return !(req & CPU_REQ_EXIT);
+}
+
+static ExitReason loop(CPU *c)
+{
+    for (;;) {
+        uint32_t req = cpu_pending(c);
+        if (unlikely(req) && !requests(c, req)) {
+            return EXIT_KICKED;
+        }
+        TargetBoundary next = tcg_target.boundary(c);
+        switch (next) {
+        case TARGET_HALTED: return EXIT_HALTED;
+        case TARGET_RESET:  return EXIT_RESET;
+        case TARGET_DEBUG:  return EXIT_DEBUG;
+        case TARGET_RUN: case TARGET_ONE: break;
+        }
+        run_once(c, next == TARGET_ONE);
+    }
+}
+
+ExitReason tcg_run(CPU *c)
+{
+    TcgCPU *t = tcg_cpu(c);
+
+    tcg_target.begin(c);
+    tcg_enter_guest(c);
+    if (sigsetjmp(c->jmp, 0)) {
+        t->from = NULL;
+        if (t->exclusive) {
+            t->exclusive = 1;
+            tcg_exclusive_end(c);
+        }
+    }
+    ExitReason why = loop(c);
+    t->from = NULL;
+    tcg_leave_guest(c);
+    tcg_target.end(c);
+    return why;
+}

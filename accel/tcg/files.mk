@@ -1,0 +1,7 @@
+# The portable engine: runs guest code without help from the host's CPU
+emu += accel/tcg/accel.c       # -accel tcg and its options
+emu += accel/tcg/exec.c        # the loop of a vCPU
+emu += accel/tcg/cache.c       # translated blocks: storage, look-up, chaining, self-modifying code
+emu += accel/tcg/tlb.c         # software TLB: fill, flush, changes of the memory map
+emu += accel/tcg/memory.c      # slow paths of guest memory accesses
+emu += accel/tcg/exclusive.c   # running alone among vCPUs

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Leaving a block: to a known successor (chained), to a computed address (virtual-pc table),
+ * or to the execution loop.  For the handlers of near branches, and the pseudo instructions
+ * that the block builder appends.
+ *
+ * Chaining needs guaranteed tail calls, or the stack would grow with every block.  Without
+ * them (no optimisation, sanitizers) every block returns to the loop.
+ */
+#ifndef TARGET_I386_FLOW_H
+#define TARGET_I386_FLOW_H
+
+#include "accel/tcg/block.h"
+#include "target-i386/interp.h"
+
+#if defined(__OPTIMIZE__) && !defined(ORRERY_DEBUG) && !defined(__SANITIZE_ADDRESS__)
+#define CAN_CHAIN 1
+#elif defined(__clang__) && defined(__has_attribute)
+#if __has_attribute(musttail)
+#define CAN_CHAIN 1
+#endif
+#endif
+#ifndef CAN_CHAIN
+#define CAN_CHAIN 0
+#endif
+
+/* The pseudo instruction handlers (op-flow.c). */
+InsnFn op_end, op_exit;
+
+static inline const Insn *block_insns(const Block *b)
+{
+    return (const Insn *)b->payload;
+}
+
+/* The block a direct branch belongs to: the builder puts it there. */
+static inline Block *insn_block(const Insn *i)
+{
+    return (Block *)(uintptr_t)i->disp;
+}
+
+/* Go to offset `target` through link n of the branch's block.  32 and 64-bit flat code only. */
+#define CHAIN(c, i, n, target)                                                              \
+    do {                                                                                    \
+        Block *from_ = insn_block(i);                                                       \
+        const Block *to_ = __atomic_load_n(&from_->link[n].to, __ATOMIC_RELAXED);           \
+        if (CAN_CHAIN && likely(to_ && !(c)->cpu.request)) {                                \
+            (c)->r[17] = (target);                                                          \
+            TAIL block_insns(to_)->fn(c, block_insns(to_));                                 \
+        }                                                                                   \
+        TAIL x86_unchained(c, from_, n, target);                                            \
+    } while (0)
+
+/* Link n is not set, or somebody wants us: look target up, or back to the loop. */
+void x86_unchained(X86CPU *c, Block *from, uint64_t n, uint64_t target);
+
+/* Go to a computed offset, flat code. */
+#define JUMP_TO(c, target)                                                                  \
+    do {                                                                                    \
+        uint64_t pc_ = (target);                                                            \
+        const JumpEntry *e_ = &(c)->tcg.jump[jump_hash(pc_)];                               \
+        const Block *b_ = e_->block;                                                        \
+        if (CAN_CHAIN && likely(e_->pc == pc_) && likely(b_->mode == (c)->mode)) {          \
+            const TlbEntry *t_ = &(c)->tcg.code->e[TLB_FETCH][tlb_index(pc_)];              \
+            if (likely(t_->tag == (pc_ & GUEST_PAGE_MASK)) &&                               \
+                likely((const uint8_t *)(uintptr_t)(pc_ + t_->addend) == b_->host) &&       \
+                likely(!(c)->cpu.request)) {                                                \
+                (c)->r[17] = pc_;                                                           \
+                TAIL block_insns(b_)->fn(c, block_insns(b_));                               \
+            }                                                                               \
+        }                                                                                   \
+        (c)->rip = pc_;                                                                     \
+        return;                                                                             \
+    } while (0)
+
+/* The same where CS has a base or a limit: checks the target, #GP(0) with c->rip at i. */
+void x86_jump_checked(X86CPU *c, const Insn *i, uint64_t target);
+/* Only the check: #GP(0) unless target lies within CS. */
+void x86_check_target(X86CPU *c, const Insn *i, uint64_t target);
+
+/* Canonical for the paging in use? */
+static inline bool is_canonical(const X86CPU *c, uint64_t va)
+{
+    unsigned shift = c->cr4 & CR4_LA57 ? 7 : 16;
+    return (uint64_t)((int64_t)(va << shift) >> shift) == va;
+}
+
+#endif

@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Snippets of x86 code in 16, 32 and 64-bit mode on a bare CPU with 16 MiB of RAM: no devices,
+ * no firmware.  Each runs until HLT (or an exception, whose handlers are HLTs of their own),
+ * then registers, flags and memory are compared.
+ */
+#include <glib.h>
+#include <string.h>
+
+#include "accel/accel.h"
+#include "memory/memory.h"
+#include "target-i386/helper.h"
+#include "util/bql.h"
+#include "util/timer.h"
+
+#define RAM_SIZE (16u << 20)
+#define CODE     0x10000u
+#define DATA     0x20000u
+#define STACK    0x30000u
+#define IDT      0x40000u
+#define GDT      0x48000u
+#define STUBS    0x50000u       /* 16 bytes for each vector: HLT */
+#define TABLES   0x60000u       /* PML4, PDPT */
+
+static X86CPU *cpu;
+static uint8_t *ram;
+static const Accel *tcg;
+
+/* ---- the machine ------------------------------------------------------------------------- */
+
+static void poke(uint32_t at, const void *p, size_t n)
+{
+    address_space_write(&address_space_memory, at, p, n);
+}
+
+static void set_seg(int n, uint16_t sel, uint64_t base, uint32_t limit, uint32_t attr)
+{
+    cpu->seg[n] = (Segment) { .sel = sel, .base = base, .limit = limit, .attr = attr };
+}
+
+static void put64(uint32_t at, uint64_t v)
+{
+    poke(at, &v, 8);
+}
+
+/* Interrupt gates to the stubs. */
+static void make_idt(int bits)
+{
+    for (unsigned v = 0; v < 32; v++) {
+        uint32_t to = STUBS + v * 16;
+        uint64_t low = (to & 0xffff) | 8ull << 16 | 0x8e00ull << 32 | (uint64_t)(to >> 16) << 48;
+        if (bits == 64) {
+            put64(IDT + v * 16, low);
+            put64(IDT + v * 16 + 8, 0);
+        } else {
+            put64(IDT + v * 8, low);
+        }
+        uint8_t hlt = 0xf4;
+        poke(to, &hlt, 1);
+    }
+}
+
+static void machine(int bits)
+{
+    const uint32_t data = DESC_P | DESC_S | DESC_W | DESC_A | DESC_B | DESC_G;
+    const uint32_t code = DESC_P | DESC_S | DESC_CODE | DESC_R | DESC_A | DESC_G;
+
+    x86_cpu_reset(cpu);
+    x86_tlb_flush(cpu);
+    memset(cpu->r, 0, sizeof(cpu->r));
+    x86_set_flags(cpu, FL_1);
+    cpu->r[R_ESP] = STACK;
+    cpu->rip = CODE;
+    if (bits == 16) {
+        for (int n = 0; n < SEG_COUNT; n++) {
+            set_seg(n, 0, 0, 0xffff, DESC_P | DESC_S | DESC_W | DESC_A);
+        }
+        set_seg(R_CS, CODE >> 4, CODE, 0xffff, DESC_P | DESC_S | DESC_W | DESC_A);
+        set_seg(R_DS, DATA >> 4, DATA, 0xffff, DESC_P | DESC_S | DESC_W | DESC_A);
+        set_seg(R_ES, DATA >> 4, DATA, 0xffff, DESC_P | DESC_S | DESC_W | DESC_A);
+        set_seg(R_SS, (STACK >> 4) - 0x1000, STACK - 0x10000, 0xffff, DESC_P | DESC_S | DESC_W | DESC_A);
+        cpu->r[R_ESP] = 0x8000;
+        cpu->rip = 0;
+        cpu->idt = (DescTable) { 0, 0x3ff };
+        for (unsigned v = 0; v < 32; v++) {
+            uint8_t hlt = 0xf4;
+            uint32_t vec = (STUBS >> 4) << 16 | v * 16;
+            poke(v * 4, &vec, 4);
+            poke(STUBS + v * 16, &hlt, 1);
+        }
+        cpu->cr0 = CR0_ET;
+        x86_update_mode(cpu);
+        return;
+    }
+    for (int n = 0; n < SEG_COUNT; n++) {
+        set_seg(n, 16, 0, 0xffffffff, data);
+    }
+    set_seg(R_CS, 8, 0, 0xffffffff, code | (bits == 64 ? DESC_L : DESC_B));
+    put64(GDT + 8, bits == 64 ? 0x00af9b000000ffff : 0x00cf9b000000ffff);
+    put64(GDT + 16, 0x00cf93000000ffff);
+    cpu->gdt = (DescTable) { GDT, 0x1f };
+    cpu->idt = (DescTable) { IDT, 0xfff };
+    make_idt(bits);
+    cpu->cr0 = CR0_PE | CR0_ET | CR0_NE;
+    if (bits == 64) {
+        put64(TABLES, (TABLES + 0x1000) | 3);
+        put64(TABLES + 0x1000, 0x83);               /* 1 GiB, identity */
+        cpu->cr3 = TABLES;
+        cpu->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+        cpu->efer = EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE;
+        cpu->cr0 |= CR0_PG;
+    } else {
+        cpu->cr4 = CR4_OSFXSR;
+    }
+    x86_update_mode(cpu);
+}
+
+/* Run code until HLT.  The vector whose stub was reached, or -1. */
+static int run_code(const void *code, size_t len)
+{
+    uint8_t hlt = 0xf4;
+    uint32_t at = cpu->seg[R_CS].base + cpu->rip;
+    poke(at, code, len);
+    poke(at + len, &hlt, 1);
+    cpu->cpu.halted = false;
+    bql_unlock();
+    ExitReason why = tcg->run(&cpu->cpu);
+    bql_lock();
+    g_assert_cmpint(why, ==, EXIT_HALTED);
+    uint64_t stop = cpu->seg[R_CS].base + cpu->rip - 1;
+    return stop >= STUBS && stop < STUBS + 32 * 16 ? (int)(stop - STUBS) / 16 : -1;
+}
+#define RUN(bytes) run_code(bytes, sizeof(bytes) - 1)
+
+static uint32_t arith(void)
+{
+    return cpu->rflags & FL_ARITH;
+}
+
+/* ---- tests ------------------------------------------------------------------------------------ */
+
+static void test_alu(void)
+{
+    static const struct { const char *code; int len; uint64_t a, b, r; uint32_t fl; } cases[] = {
+        { "\x01\xd8", 2, 1, 2, 3, FL_PF },                                  /* add eax, ebx */
+        { "\x01\xd8", 2, 0xffffffff, 1, 0, FL_CF | FL_ZF | FL_PF | FL_AF },
+        { "\x01\xd8", 2, 0x7fffffff, 1, 0x80000000, FL_OF | FL_SF | FL_PF | FL_AF },
+        { "\x48\x01\xd8", 3, ~0ull, 1, 0, FL_CF | FL_ZF | FL_PF | FL_AF },
+        { "\x00\xd8", 2, 0x17f, 1, 0x180, FL_OF | FL_SF | FL_AF },          /* add al, bl */
+        { "\x00\xdc", 2, 0x7f00, 1, 0x8000, FL_OF | FL_SF | FL_AF },        /* add ah, bl */
+        { "\x66\x01\xd8", 3, 0x1ffff, 1, 0x10000, FL_CF | FL_ZF | FL_PF | FL_AF },
+        { "\x29\xd8", 2, 0, 1, 0xffffffff, FL_CF | FL_SF | FL_PF | FL_AF }, /* sub */
+        { "\x29\xd8", 2, 0x80000000, 1, 0x7fffffff, FL_OF | FL_PF | FL_AF },
+        { "\xf9\x11\xd8", 3, 0xffffffff, 0, 0, FL_CF | FL_ZF | FL_PF | FL_AF },  /* stc; adc */
+        { "\xf9\x19\xd8", 3, 0, 0xffffffff, 0, FL_CF | FL_ZF | FL_PF | FL_AF },  /* stc; sbb */
+        { "\x21\xd8", 2, 0xff00ff00, 0x80000f00, 0x80000f00, FL_SF | FL_PF },    /* and */
+        { "\x31\xc0", 2, 5, 0, 0, FL_ZF | FL_PF },                               /* xor eax, eax */
+        { "\xf9\xff\xc0", 3, 0x7fffffff, 0, 0x80000000, FL_OF | FL_SF | FL_PF | FL_AF | FL_CF },
+        { "\xf9\xff\xc8", 3, 0, 0, 0xffffffff, FL_SF | FL_PF | FL_AF | FL_CF },  /* stc; dec */
+        { "\xf7\xd8", 2, 1, 0, 0xffffffff, FL_CF | FL_SF | FL_PF | FL_AF },      /* neg */
+        { "\xf7\xd8", 2, 0x80000000, 0, 0x80000000, FL_CF | FL_OF | FL_SF | FL_PF },
+        { "\xc1\xe0\x04", 3, 0x18000001, 0, 0x80000010, FL_CF * 1 | FL_SF, },    /* shl 4 */
+        { "\xd1\xf8", 2, 0x80000001, 0, 0xc0000000, FL_CF | FL_SF | FL_PF },     /* sar 1 */
+        { "\xf9\xd1\xd0", 3, 0x80000000, 0, 1, FL_CF | FL_OF },                  /* stc; rcl 1 */
+        { "\x0f\xaf\xc3", 3, 0x10000, 0x10000, 0, FL_CF | FL_OF | FL_ZF | FL_PF },
+    };
+    for (unsigned k = 0; k < G_N_ELEMENTS(cases); k++) {
+        machine(64);
+        cpu->r[R_EAX] = cases[k].a;
+        cpu->r[R_EBX] = cases[k].b;
+        g_assert_cmpint(run_code(cases[k].code, cases[k].len), ==, -1);
+        if (cpu->r[R_EAX] != cases[k].r || arith() != cases[k].fl) {
+            g_test_message("case %u: %" G_GINT64_MODIFIER "x flags %x, wanted %" G_GINT64_MODIFIER
+                           "x flags %x", k, cpu->r[R_EAX], arith(), cases[k].r, cases[k].fl);
+            g_test_fail();
+        }
+    }
+}
+
+/* 1..100 summed with a loop: branches, chaining, in all modes. */
+static void test_loop(void)
+{
+    machine(64);
+    g_assert_cmpint(RUN("\x31\xc0\xb9\x64\x00\x00\x00\x01\xc8\xff\xc9\x75\xfa"), ==, -1);
+    g_assert_cmpint(cpu->r[R_EAX], ==, 5050);
+    machine(32);
+    g_assert_cmpint(RUN("\x31\xc0\xb9\x64\x00\x00\x00\x01\xc8\x49\x75\xfb"), ==, -1);
+    g_assert_cmpint(cpu->r[R_EAX], ==, 5050);
+    machine(16);
+    g_assert_cmpint(RUN("\x31\xc0\xb9\x64\x00\x01\xc8\x49\x75\xfb"), ==, -1);
+    g_assert_cmpint(cpu->r[R_EAX], ==, 5050);
+    machine(16);                                    /* loop */
+    g_assert_cmpint(RUN("\x31\xc0\xb9\x64\x00\x01\xc8\xe2\xfc"), ==, -1);
+    g_assert_cmpint(cpu->r[R_EAX], ==, 5050);
+}
+
+static void test_stack(void)
+{
+    machine(64);                                    /* push 5; call +1; hlt; pop rax; pop rbx */
+    g_assert_cmpint(RUN("\x6a\x05\xe8\x01\x00\x00\x00\xf4\x58\x5b"), ==, -1);
+    g_assert_cmphex(cpu->r[R_EAX], ==, CODE + 7);
+    g_assert_cmphex(cpu->r[R_EBX], ==, 5);
+    g_assert_cmphex(cpu->r[R_ESP], ==, STACK);
+    machine(32);                                    /* mov eax,1..; pusha; popa with changes */
+    cpu->r[R_EDI] = 7;
+    g_assert_cmpint(RUN("\x60\x31\xff\x61"), ==, -1);
+    g_assert_cmphex(cpu->r[R_EDI], ==, 7);
+    g_assert_cmphex(cpu->r[R_ESP], ==, STACK);
+    machine(64);                                    /* enter 16,0; leave; ret through a call */
+    cpu->r[R_EBP] = 0x1234;
+    g_assert_cmpint(RUN("\xe8\x01\x00\x00\x00\xf4\xc8\x10\x00\x00\xc9\xc3"), ==, -1);
+    g_assert_cmphex(cpu->r[R_EBP], ==, 0x1234);
+    g_assert_cmphex(cpu->rip, ==, CODE + 6);
+}
+
+static void test_memory(void)
+{
+    machine(64);
+    cpu->r[R_EBX] = DATA;
+    cpu->r[R_EAX] = 0x1122334455667788;
+    /* mov [rbx+8],rax; mov ecx,[rbx+9]; movzx edx,byte [rbx+15]; movsx rsi,byte[rbx+8] */
+    g_assert_cmpint(RUN("\x48\x89\x43\x08\x8b\x4b\x09\x0f\xb6\x53\x0f\x48\x0f\xbe\x73\x08"), ==, -1);
+    g_assert_cmphex(cpu->r[R_ECX], ==, 0x44556677);
+    g_assert_cmphex(cpu->r[R_EDX], ==, 0x11);
+    g_assert_cmphex(cpu->r[R_ESI], ==, 0xffffffffffffff88);
+    machine(64);                                    /* across a page */
+    cpu->r[R_EBX] = DATA + 0xffd;
+    cpu->r[R_EAX] = 0x1122334455667788;
+    g_assert_cmpint(RUN("\x48\x89\x03\x48\x8b\x0b"), ==, -1);
+    g_assert_cmphex(cpu->r[R_ECX], ==, 0x1122334455667788);
+    g_assert_cmphex(ram[DATA + 0x1000], ==, 0x55);
+    machine(64);                                    /* lock xadd [rbx],eax; lock inc dword [rbx] */
+    cpu->r[R_EBX] = DATA;
+    cpu->r[R_EAX] = 5;
+    put64(DATA, 10);
+    g_assert_cmpint(RUN("\xf0\x0f\xc1\x03\xf0\xff\x03"), ==, -1);
+    g_assert_cmphex(cpu->r[R_EAX], ==, 10);
+    g_assert_cmphex(ram[DATA], ==, 16);
+    machine(64);                                    /* mov eax,[rip+2] over a jmp */
+    g_assert_cmpint(RUN("\x8b\x05\x02\x00\x00\x00\xeb\x04\x78\x56\x34\x12"), ==, -1);
+    g_assert_cmphex(cpu->r[R_EAX], ==, 0x12345678);
+}
+
+static void test_string(void)
+{
+    machine(64);                                    /* rep movsb over a page end */
+    for (unsigned k = 0; k < 6000; k++) {
+        ram[DATA + 0x800 + k] = k * 7;
+    }
+    cpu->r[R_ESI] = DATA + 0x800;
+    cpu->r[R_EDI] = DATA + 0x5123;
+    cpu->r[R_ECX] = 6000;
+    g_assert_cmpint(RUN("\xf3\xa4"), ==, -1);
+    g_assert_true(!memcmp(ram + DATA + 0x800, ram + DATA + 0x5123, 6000));
+    g_assert_cmphex(cpu->r[R_ECX], ==, 0);
+    g_assert_cmphex(cpu->r[R_ESI], ==, DATA + 0x800 + 6000);
+    machine(64);                                    /* overlapping: a pattern of 4 */
+    memcpy(ram + DATA, "abcd", 4);
+    cpu->r[R_ESI] = DATA;
+    cpu->r[R_EDI] = DATA + 4;
+    cpu->r[R_ECX] = 1000;
+    g_assert_cmpint(RUN("\xf3\xa4"), ==, -1);
+    for (unsigned k = 0; k < 1004; k++) {
+        g_assert_cmpint(ram[DATA + k], ==, 'a' + k % 4);
+    }
+    machine(32);                                    /* std; rep stosd */
+    memset(ram + DATA, 0, 8192);
+    cpu->r[R_EAX] = 0x01020304;
+    cpu->r[R_EDI] = DATA + 4096 + 8;
+    cpu->r[R_ECX] = 5;
+    g_assert_cmpint(RUN("\xfd\xf3\xab"), ==, -1);
+    g_assert_cmphex(cpu->r[R_EDI], ==, DATA + 4096 - 12);
+    g_assert_cmphex(ram[DATA + 4096 - 8], ==, 4);
+    g_assert_cmphex(ram[DATA + 4096 - 9], ==, 0);
+    g_assert_cmphex(ram[DATA + 4096 + 11], ==, 1);
+    machine(64);                                    /* repne scasb */
+    memset(ram + DATA, 'x', 5000);
+    ram[DATA + 4500] = 0;
+    cpu->r[R_EDI] = DATA;
+    cpu->r[R_ECX] = ~0ull;
+    g_assert_cmpint(RUN("\xf2\xae"), ==, -1);
+    g_assert_cmphex(cpu->r[R_EDI], ==, DATA + 4501);
+    g_assert_true(cpu->rflags & FL_ZF);
+    machine(64);                                    /* repe cmpsb */
+    memset(ram + DATA, 'x', 5000);
+    memset(ram + DATA + 0x2000, 'x', 5000);
+    ram[DATA + 0x2000 + 4500] = 'y';
+    cpu->r[R_ESI] = DATA;
+    cpu->r[R_EDI] = DATA + 0x2000;
+    cpu->r[R_ECX] = 5000;
+    g_assert_cmpint(RUN("\xf3\xa6"), ==, -1);
+    g_assert_cmphex(cpu->r[R_ECX], ==, 499);
+    g_assert_true(cpu->rflags & FL_CF);
+    machine(16);                                    /* si wraps at 64 KiB */
+    cpu->r[R_ESI] = 0xfffe;
+    cpu->r[R_EDI] = 0x100;
+    cpu->r[R_ECX] = 4;
+    memcpy(ram + DATA + 0xfffe, "AB", 2);
+    memcpy(ram + DATA, "CD", 2);
+    g_assert_cmpint(RUN("\xf3\xa4"), ==, -1);
+    g_assert_true(!memcmp(ram + DATA + 0x100, "ABCD", 4));
+    g_assert_cmphex(cpu->r[R_ESI], ==, 2);
+}
+
+static void test_fault(void)
+{
+    machine(64);                                    /* ud2 */
+    g_assert_cmpint(RUN("\x0f\x0b"), ==, EXC_UD);
+    machine(64);                                    /* div by zero: rax stays */
+    cpu->r[R_EAX] = 7;
+    g_assert_cmpint(RUN("\xf7\xf3"), ==, EXC_DE);
+    g_assert_cmphex(cpu->r[R_EAX], ==, 7);
+    machine(64);                                    /* unmapped: push rax; add [rbx],eax */
+    cpu->r[R_EBX] = 1ull << 40;
+    g_assert_cmpint(RUN("\x50\x01\x03"), ==, EXC_PF);
+    g_assert_cmphex(cpu->cr2, ==, 1ull << 40);
+    /* the frame holds the address of the second instruction */
+    uint64_t rip;
+    address_space_read(&address_space_memory, cpu->r[R_ESP] + 8, &rip, 8);
+    g_assert_cmphex(rip, ==, CODE + 1);
+    machine(64);                                    /* not canonical */
+    cpu->r[R_EBX] = 1ull << 50;
+    g_assert_cmpint(RUN("\x8b\x03"), ==, EXC_GP);
+    machine(64);                                    /* lock on a register: #UD */
+    g_assert_cmpint(RUN("\xf0\x01\xd8"), ==, EXC_UD);
+    machine(64);                                    /* 16 bytes: #GP; 15 are fine */
+    g_assert_cmpint(RUN("\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x90"), ==, EXC_GP);
+    machine(16);                                    /* word at 0xffff */
+    cpu->r[R_EBX] = 0xffff;
+    g_assert_cmpint(RUN("\x8b\x07"), ==, EXC_GP);
+}
+
+/* Code that changes itself: in the running block, and a called routine. */
+static void test_smc(void)
+{
+    /* mov byte [rip+1],0x42 ; mov al,0x11 -> 42 */
+    machine(64);
+    g_assert_cmpint(RUN("\xc6\x05\x01\x00\x00\x00\x42\xb0\x11"), ==, -1);
+    g_assert_cmphex(cpu->r[R_EAX], ==, 0x42);
+    /* ecx = 10; again: inc byte [rip + imm of add]; add eax, imm8 ...; loop */
+    machine(64);
+    g_assert_cmpint(RUN("\xb9\x0a\x00\x00\x00\xfe\x05\x02\x00\x00\x00\x83\xc0\x00\xff\xc9\x75\xf3"), ==, -1);
+    g_assert_cmphex(cpu->r[R_EAX], ==, 55);
+    /* stores beside the code leave it alone */
+    machine(64);
+    g_assert_cmpint(RUN("\xb9\x0a\x00\x00\x00\xff\x05\xf5\x0f\x00\x00\x83\xc0\x02\xff\xc9\x75\xf3"), ==, -1);
+    g_assert_cmphex(cpu->r[R_EAX], ==, 20);
+}
+
+static void test_modes(void)
+{
+    machine(16);                                    /* mov eax, cr0; or al,1; mov cr0,eax ... */
+    g_assert_cmpint(RUN("\x66\xb8\x78\x56\x34\x12"), ==, -1);
+    g_assert_cmphex(cpu->r[R_EAX], ==, 0x12345678);
+    machine(16);                                    /* mov ax,0x1234; mov ds,ax; mov bx,ds */
+    g_assert_cmpint(RUN("\xb8\x34\x12\x8e\xd8\x8c\xdb"), ==, -1);
+    g_assert_cmphex(cpu->r[R_EBX], ==, 0x1234);
+    g_assert_cmphex(cpu->seg[R_DS].base, ==, 0x12340);
+    machine(32);                                    /* int3 */
+    g_assert_cmpint(RUN("\xcc"), ==, EXC_BP);
+    machine(32);                                    /* pushf; pop eax; popf of TF: one step */
+    g_assert_cmpint(RUN("\x9c\x81\x0c\x24\x00\x01\x00\x00\x9d\x90\x90\x90"), ==, EXC_DB);
+    uint32_t eip;
+    address_space_read(&address_space_memory, cpu->r[R_ESP], &eip, 4);
+    g_assert_cmphex(eip, ==, CODE + 10);
+}
+
+/* ---- main ---------------------------------------------------------------------------------------- */
+
+static void perf(void)
+{
+    if (!g_test_perf()) {
+        g_test_skip("with -m perf only");
+        return;
+    }
+    static const struct { const char *name; const char *code; int len; unsigned per; } loops[] = {
+        { "dec/jnz", "\xff\xc9\x75\xfc", 4, 2 },
+        { "alu", "\x01\xc8\x31\xd8\x8d\x54\x08\x05\x21\xfa\xff\xc9\x75\xf2", 14, 6 },
+        { "xorshift", "\x89\xc2\xc1\xe2\x0d\x31\xd0\x89\xc2\xc1\xea\x11\x31\xd0\x89\xc2\xc1\xe2\x05\x31\xd0\xff\xc9\x75\xe7", 25, 11 },
+        { "load/store", "\x8b\x03\x01\xc8\x89\x43\x08\x8b\x53\x10\xff\xc9\x75\xf2", 14, 6 },
+        { "rmw", "\x01\x0b\x83\x43\x08\x03\xff\xc9\x75\xf5", 10, 4 },
+        { "call/ret", "\xe8\x06\x00\x00\x00\xff\xc9\x75\xf7\xeb\x01\xc3", 12, 4 },
+        { "push/pop", "\x50\x53\x5b\x58\xff\xc9\x75\xf8", 8, 6 },
+        { "cmp/jcc", "\x39\xc8\x72\x00\x39\xd8\x77\x00\xff\xc9\x75\xf4", 12, 6 },
+    };
+    for (unsigned k = 0; k < G_N_ELEMENTS(loops); k++) {
+        machine(64);
+        uint32_t n = 30000000;
+        cpu->r[R_ECX] = n;
+        cpu->r[R_EBX] = DATA;
+        gint64 t = g_get_monotonic_time();
+        run_code(loops[k].code, loops[k].len);
+        t = g_get_monotonic_time() - t;
+        g_print("%-12s %7.1f MIPS\n", loops[k].name, (double)n * loops[k].per / t);
+    }
+}
+
+static void set_up(void)
+{
+    static Region r;
+    Error *err = NULL;
+
+    memory_init();
+    g_assert_true(region_init_ram(&r, "test.ram", RAM_SIZE, &err));
+    region_map(system_memory(), 0, &r, 0);
+    ram = region_host(&r);
+    tcg = accel_find("tcg");
+    g_assert_nonnull(tcg);
+    g_assert_true(tcg->init(NULL, NULL, &err));
+    accel_current = tcg;
+    cpu = x86_cpu_new("max", 0, &err);
+    g_assert_no_error(err);
+    cpu_set_current(&cpu->cpu);
+    g_assert_true(tcg->cpu_create(&cpu->cpu, &err));
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    bql_lock();
+    set_up();
+    g_test_add_func("/x86/alu", test_alu);
+    g_test_add_func("/x86/loop", test_loop);
+    g_test_add_func("/x86/stack", test_stack);
+    g_test_add_func("/x86/memory", test_memory);
+    g_test_add_func("/x86/string", test_string);
+    g_test_add_func("/x86/fault", test_fault);
+    g_test_add_func("/x86/smc", test_smc);
+    g_test_add_func("/x86/modes", test_modes);
+    g_test_add_func("/x86/perf", perf);
+    return g_test_run();
+}
