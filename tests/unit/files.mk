@@ -6,7 +6,4 @@ lib-tests  += tests/unit/test-options.c    # util: values, option strings, prope
 lib-tests  += tests/unit/test-json.c       # util: JSON
 lib-tests  += tests/unit/test-device.c     # hw/core: types, buses, life, reset, -device
 lib-tests  += tests/unit/test-vmstate.c    # migration: state tables, machine state
-unit-tests += tests/unit/test-memory.c     # memory: flattening, accesses, dirty log, threads
-unit-tests += tests/unit/test-softfloat.c  # fpu: 80-bit operations against the host's x87
-unit-tests += tests/unit/test-softfloat-sse.c  # fpu: f32, f64, f16 against the host's SSE
 unit-tests += tests/unit/test-x86-insn.c   # x86: snippets on a bare CPU
