@@ -27,4 +27,3 @@ emu += target-i386/helper-sys.c   # control registers, ports, HLT, MWAIT
 emu += target-i386/op-x87-arith.c # x87: arithmetic, comparison
 emu += target-i386/op-x87-move.c  # x87: loads, stores, constants
 emu += target-i386/op-x87-trans.c # x87: transcendental
-emu += target-i386/xsave.c        # FXSAVE, XSAVE family
