@@ -642,6 +642,7 @@ void blk_foreach(void (*fn)(BlockBackend *b, void *opaque), void *opaque)
 void blk_delete(BlockBackend *b)
 {
     blk_detach(b);
+    drive_forget(b);
     g_ptr_array_remove(backends, b);
     node_unref(b->root);
     g_free(b->name);

@@ -12,6 +12,8 @@
 /* A slot with this medium (reference given away), or without. */
 BlockBackend *blk_new(const char *name, BlockNode *root);
 BlockNode *blk_root(const BlockBackend *b);                 /* NULL: no medium */
+/* The slot goes: so does what -drive noted about it (block/drive.c). */
+void drive_forget(const BlockBackend *b);
 /* What a new medium inherits (-drive's cache=, discard=...). */
 void blk_set_flags(BlockBackend *b, BlockFlags flags);
 /* The device behind it, "" if none. */

@@ -55,6 +55,16 @@ static DriveInfo *add_drive(DriveIf iface, int bus, int unit, BlockBackend *blk)
     return d;
 }
 
+void drive_forget(const BlockBackend *b)
+{
+    DriveInfo *d = drive_of_blk(b);
+    if (d) {
+        g_ptr_array_remove(drives, d);
+        g_free(d->options);
+        g_free(d);
+    }
+}
+
 /* bus=, unit=, index=; without them the first free place. */
 static bool choose_place(Opts *o, DriveIf iface, int *bus, int *unit, Error **err)
 {

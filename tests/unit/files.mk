@@ -7,3 +7,5 @@ lib-tests  += tests/unit/test-json.c       # util: JSON
 lib-tests  += tests/unit/test-device.c     # hw/core: types, buses, life, reset, -device
 lib-tests  += tests/unit/test-vmstate.c    # migration: state tables, machine state
 unit-tests += tests/unit/test-x86-insn.c   # x86: snippets on a bare CPU
+lib-tests  += tests/unit/test-block.c      # block: requests, overlays, locks, errors, media, -drive
+lib-tests  += tests/unit/test-chardev.c    # chardev: every back-end, back-pressure, mux, shorthands
