@@ -390,6 +390,12 @@ static void reject(JsonStream *s, const char *why)
 
 static void feed_in_string(JsonStream *s, char c)
 {
+    if ((unsigned char)c < 0x20) {
+        /* a string that was not closed on its line: the next line begins anew */
+        reject(s, "control character in string");
+        s->skipping = c != '\n';
+        return;
+    }
     g_string_append_c(s->buf, c);
     if (s->escaped) {
         s->escaped = false;
