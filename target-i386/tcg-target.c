@@ -236,10 +236,6 @@ void x86_raise_unaligned(X86CPU *c, const Insn *i)
 {
     x86_raise_err_at(c, i, EXC_GP, 0);
 }
-void x86_mmx_fault(X86CPU *c)
-{
-    x86_fpu_error(c);
-}
 
 /* ---- for accel/tcg ------------------------------------------------------------------------------------------ */
 

@@ -6,6 +6,7 @@
  */
 #include <glib.h>
 #include <string.h>
+#include <time.h>
 
 #include "accel/accel.h"
 #include "memory/memory.h"
@@ -378,7 +379,7 @@ static void perf(void)
         { "alu", "\x01\xc8\x31\xd8\x8d\x54\x08\x05\x21\xfa\xff\xc9\x75\xf2", 14, 6 },
         { "xorshift", "\x89\xc2\xc1\xe2\x0d\x31\xd0\x89\xc2\xc1\xea\x11\x31\xd0\x89\xc2\xc1\xe2\x05\x31\xd0\xff\xc9\x75\xe7", 25, 11 },
         { "load/store", "\x8b\x03\x01\xc8\x89\x43\x08\x8b\x53\x10\xff\xc9\x75\xf2", 14, 6 },
-        { "rmw", "\x01\x0b\x83\x43\x08\x03\xff\xc9\x75\xf5", 10, 4 },
+        { "rmw", "\x01\x0b\x83\x43\x08\x03\xff\xc9\x75\xf6", 10, 4 },
         { "call/ret", "\xe8\x06\x00\x00\x00\xff\xc9\x75\xf7\xeb\x01\xc3", 12, 4 },
         { "push/pop", "\x50\x53\x5b\x58\xff\xc9\x75\xf8", 8, 6 },
         { "cmp/jcc", "\x39\xc8\x72\x00\x39\xd8\x77\x00\xff\xc9\x75\xf4", 12, 6 },
@@ -388,10 +389,10 @@ static void perf(void)
         uint32_t n = 30000000;
         cpu->r[R_ECX] = n;
         cpu->r[R_EBX] = DATA;
-        gint64 t = g_get_monotonic_time();
+        clock_t t = clock();
         run_code(loops[k].code, loops[k].len);
-        t = g_get_monotonic_time() - t;
-        g_print("%-12s %7.1f MIPS\n", loops[k].name, (double)n * loops[k].per / t);
+        t = clock() - t;
+        g_print("%-12s %7.1f MIPS\n", loops[k].name, (double)n * loops[k].per / t * CLOCKS_PER_SEC / 1e6);
     }
 }
 
