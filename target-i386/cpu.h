@@ -240,7 +240,8 @@ typedef struct X86CPU {
 
     FpuState fpu;
     Vec v[32];
-    uint32_t mxcsr;
+    uint32_t mxcsr;                     /* without the flags still in the host: sse-env.h */
+    uint8_t sse_mode;                   /* SSE_*: sse-env.h; 0 after any change from outside */
 
     uint64_t debugctl, perf_global_ctrl, perf_fixed_ctrl;
 

@@ -156,6 +156,13 @@ static bool modrm_fits(const Dec *d, const InsnRow *r, const InsnDesc *k)
     return k->mod < 0 || (k->mod == 3) == reg_form || (r->attr & A_OSZ64R);
 }
 
+/* A memory operand with a SIB byte: what VSIB addressing needs */
+static bool has_sib(const Dec *d)
+{
+    bool a16 = !d->code64 && !(!!(d->mode & MODE_CODE32) ^ d->a67);
+    return !a16 && (d->modrm & 7) == 4;
+}
+
 static bool row_fits(const Dec *d, const InsnRow *r, const InsnDesc *k)
 {
     return pfx_fits(d, r, k)
@@ -164,7 +171,8 @@ static bool row_fits(const Dec *d, const InsnRow *r, const InsnDesc *k)
         && (k->l < 0 || k->l == d->l)
         && !(r->attr & (d->code64 ? A_I64 : A_O64))
         && x86_has(d->c, r->feature)
-        && !((r->attr & A_AVX2) && d->l && !x86_has(d->c, CPUID_AVX2));
+        && !((r->attr & A_AVX2) && d->l && !x86_has(d->c, CPUID_AVX2))
+        && !((r->attr & A_VSIB) && !has_sib(d));
 }
 
 static unsigned find_row(const Dec *d)
@@ -210,7 +218,7 @@ static void mem16(Dec *d, Insn *i)
 }
 
 /* Returns whether it is RIP-relative. */
-static bool mem32(Dec *d, Insn *i)
+static bool mem32(Dec *d, Insn *i, bool vsib)
 {
     unsigned mod = d->modrm >> 6, rm = d->modrm & 7;
     bool rip = false;
@@ -220,7 +228,10 @@ static bool mem32(Dec *d, Insn *i)
         uint8_t sib = *d->p++;
         unsigned index = (sib >> 3 & 7) | d->rex_x << 3;
         rm = sib & 7;
-        if (index != 4) {
+        if (vsib) {
+            i->vindex = index;
+            i->scale = sib >> 6;
+        } else if (index != 4) {
             i->index = index;
             i->scale = sib >> 6;
         }
@@ -323,7 +334,7 @@ static void operands(Dec *d, const InsnRow *r, const InsnDesc *k, Insn *i)
             if (i->asz == 1) {
                 mem16(d, i);
             } else {
-                rip = mem32(d, i);
+                rip = mem32(d, i, r->attr & A_VSIB);
             }
         }
         if (r->attr & A_X87) {

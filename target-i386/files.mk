@@ -27,3 +27,15 @@ emu += target-i386/helper-sys.c   # control registers, ports, HLT, MWAIT
 emu += target-i386/op-x87-arith.c # x87: arithmetic, comparison
 emu += target-i386/op-x87-move.c  # x87: loads, stores, constants
 emu += target-i386/op-x87-trans.c # x87: transcendental
+emu += target-i386/op-x87-state.c # x87: control, environment images, FXSAVE
+emu += target-i386/xsave.c        # XSAVE family, XGETBV
+emu += target-i386/vec-crypto.c   # AES, SHA, string compares on 128-bit lanes
+emu += target-i386/op-simd-int.c  # integer MMX, SSE, AVX
+emu += target-i386/op-simd-move.c # SIMD moves, inserts, extracts
+emu += target-i386/op-simd-fp.c   # SSE and AVX arithmetic, compares; MXCSR
+emu += target-i386/op-simd-cvt.c  # SSE and AVX conversions
+emu += target-i386/op-simd-misc.c # AES, SHA, PCMPxSTRx
+emu += target-i386/op-avx.c       # broadcasts, permutes, gathers, FMA
+
+# loops over lanes become host SIMD
+CFLAGS_target-i386/op-simd-int.c := -O3

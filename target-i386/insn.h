@@ -57,7 +57,7 @@ struct Insn {
     uint8_t is4;            /* register in imm8[7:4] */
     uint8_t osz, asz;       /* operand and address size: 0-3 for 1, 2, 4, 8 bytes */
     uint8_t len;            /* bytes, 1-15 */
-    uint8_t spare;
+    uint8_t vindex;         /* VSIB: number of the index vector (index is then 16) */
     uint16_t off;           /* from the block's start */
     uint16_t row;           /* in insn_rows[] */
     uint32_t flags;         /* IF_* */
@@ -96,6 +96,7 @@ enum {
     A_NEAR   = 1 << 25,     /* near branch: in code segments that are not flat the handler of
                                the 16-bit column, which checks CS.limit, is used for all sizes */
     A_IOSZ   = 1 << 26,     /* operand size at most 4 (IN, OUT, INS, OUTS) */
+    A_VSIB   = 1 << 27,     /* the memory operand's index is a vector register */
     A_SYS    = 1 << 24,     /* touches system state: no user-mode differential test */
 };
 
