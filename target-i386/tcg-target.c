@@ -4,6 +4,7 @@
  * helpers ask of the engine (helper.h, first part): memory by linear address, flags as a
  * word, the mode word, TLB flushes.
  */
+#include "target-i386/sse-env.h"
 #include "target-i386/tcg-target.h"
 
 #include "accel/tcg/exclusive.h"
@@ -258,6 +259,7 @@ static void end(CPU *cpu)
     X86CPU *c = x86_cpu(cpu);
     c->rflags = x86_get_flags(c);
     c->lazy_flags = false;
+    x86_sse_leave(c);
 }
 
 static bool tlb_fill(CPU *cpu, uint64_t va, TlbAccess acc, int mode, bool raise, TlbPage *out)
