@@ -476,6 +476,7 @@ bool x86_deliver(X86CPU *c)
     if (e.vector == VECTOR_TRIPLE) {
         LOG(LOG_INT | LOG_CPU_RESET, "Triple fault\n");
         c->exc_old_vector = -1;
+        c->cpu.halted = true;           /* until somebody carries out the reset */
         return false;
     }
     if (event_is_soft(&e) || e.kind == EVENT_INT1) {

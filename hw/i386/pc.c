@@ -127,6 +127,11 @@ static void create_ports(PCMachine *pc)
 
 /* ---- processors and interrupt controllers -------------------------------------------- */
 
+static void cpu_reset(void *opaque)
+{
+    x86_cpu_reset(opaque);
+}
+
 static bool create_cpus(PCMachine *pc, Error **err)
 {
     for (unsigned i = 0; i < pc->m.smp_cpus; i++) {
@@ -134,6 +139,8 @@ static bool create_cpus(PCMachine *pc, Error **err)
         if (!c) {
             return false;
         }
+        x86_cpu_set_topology(c, MAX(pc->m.smp_cores, 1u), MAX(pc->m.smp_threads, 1u));
+        reset_register(cpu_reset, c);
         pc->apic = x86_has(c, CPUID_APIC);
         if (pc->apic) {
             apic_create(c);
