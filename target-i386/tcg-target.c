@@ -103,14 +103,17 @@ uint32_t x86_fetch_or32(X86CPU *c, uint64_t la, uint32_t bits, int mmu)
 
 void x86_tlb_flush(X86CPU *c)
 {
+    x86_psc_flush(c);
     tcg_tlb_flush(&c->cpu);
 }
 void x86_tlb_flush_nonglobal(X86CPU *c)
 {
+    x86_psc_flush(c);
     tcg_tlb_flush_nonglobal(&c->cpu);
 }
 void x86_tlb_flush_page(X86CPU *c, uint64_t la)
 {
+    x86_psc_flush(c);
     tcg_tlb_flush_page(&c->cpu, la);
 }
 

@@ -5,6 +5,7 @@
 #include "tests/unit/x86-test.h"
 
 #include "migration/vmstate.h"
+#include "util/rcu.h"
 
 uint8_t *ram;
 X86CPU *cpu;
@@ -14,6 +15,7 @@ void x86_test_init(void)
     static Region region;
     Error *err = NULL;
 
+    rcu_register_thread();
     bql_lock();
     memory_begin();
     region_init_ram(&region, "ram", RAM_SIZE, &err);
@@ -21,9 +23,12 @@ void x86_test_init(void)
     region_map(system_memory(), 0, &region, 0);
     memory_commit();
     ram = region_host(&region);
+    accel_current = accel_find("tcg");
+    g_assert_true(accel_current->init(NULL, NULL, &err));
     cpu = x86_cpu_new("max,vendor=GenuineIntel", 0, &err);
     g_assert_no_error(err);
     cpu_set_current(&cpu->cpu);
+    g_assert_true(accel_current->cpu_create(&cpu->cpu, &err));
     bql_unlock();
 }
 
