@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * EDID: what a monitor tells the guest about itself.
+ */
+#ifndef HW_DISPLAY_EDID_H
+#define HW_DISPLAY_EDID_H
+
+#include <stdint.h>
+
+#define EDID_SIZE 128
+
+/* One base block (EDID 1.4) with the preferred size and the usual ones up to max_x, max_y. */
+void edid_make(uint8_t out[EDID_SIZE], unsigned pref_x, unsigned pref_y, unsigned max_x,
+               unsigned max_y);
+
+#endif
