@@ -1,0 +1,11 @@
+emu += hw/ide/bus.c             # an ATA channel: registers, selection, resets
+emu += hw/ide/ata.c             # commands of hard disks
+emu += hw/ide/transfer.c        # PIO and DMA data, errors
+emu += hw/ide/identify.c        # IDENTIFY data, geometry
+emu += hw/ide/smart.c           # SMART
+emu += hw/ide/atapi.c           # packet protocol of CD-ROM drives
+emu += hw/ide/mmc.c             # packet commands that describe drive and disc
+emu += hw/ide/cd-sector.c       # raw CD sectors
+emu += hw/ide/drive.c           # devices ide-hd and ide-cd
+emu += hw/ide/bmdma.c           # bus master DMA engine
+emu += hw/ide/piix.c            # PCI function piix3-ide
