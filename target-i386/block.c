@@ -97,12 +97,15 @@ static void terminate(Builder *b, Block *blk)
     *end = (Insn) {
         .fn = b->stop || b->one ? op_exit : op_end, .off = b->size, .row = NO_ROW,
         .flags = b->mode & MODE_CODE64 ? IF_CODE64 : 0,
-        .disp = (intptr_t)blk,
+        .imm = (uintptr_t)blk,
     };
-    Insn *last = end - 1;
-    if (b->jumps && last->row != NO_ROW && !(last->flags & IF_MEM)) {
-        last->disp = (intptr_t)blk;
-    }
+}
+
+void x86_link_block(Block *from, unsigned n, Block *to)
+{
+    Insn *end = (Insn *)from->payload + from->count;
+    uintptr_t link = to ? (uintptr_t)to->payload : 0;
+    __atomic_store_n((uintptr_t *)&(n ? end - 1 : end)->disp, link, __ATOMIC_RELEASE);
 }
 
 static void log_block(const Builder *b)
@@ -211,12 +214,9 @@ void x86_run_uncached(CPU *cpu, uint64_t la, uint32_t mode)
         g_string_free(out, true);
     }
     insn[1] = (Insn) { .fn = op_exit, .off = insn[0].len, .row = NO_ROW,
-                       .flags = code64 ? IF_CODE64 : 0 };
+                       .flags = code64 ? IF_CODE64 : 0, .imm = (uintptr_t)&nowhere };
     if (insn[0].row != NO_ROW) {
         const InsnRow *r = &insn_rows[insn[0].row];
-        if ((r->attr & A_JUMP) && !(insn[0].flags & IF_MEM)) {
-            insn[0].disp = (intptr_t)&nowhere;
-        }
         if ((r->attr & A_NEAR) && !(mode & (MODE_CODE64 | MODE_CSFLAT))) {
             insn[0].fn = r->fn[1];
         }

@@ -32,26 +32,33 @@ static inline const Insn *block_insns(const Block *b)
     return (const Insn *)b->payload;
 }
 
-/* The block a direct branch belongs to: the builder puts it there. */
-static inline Block *insn_block(const Insn *i)
+/*
+ * Where a block's links are, so that following one costs a single load: link 1 (taken) in the
+ * disp field of the branch, link 0 (not taken, or no branch) in that of the pseudo instruction
+ * after it, each a pointer to the first Insn of the other block or NULL; and the block itself
+ * in the pseudo instruction's imm.  Kept by x86_link_block.
+ */
+static inline const Insn *insn_link(const Insn *i)
 {
-    return (Block *)(uintptr_t)i->disp;
+    return (const Insn *)__atomic_load_n((const uintptr_t *)&i->disp, __ATOMIC_RELAXED);
 }
 
-/* Go to offset `target` through link n of the branch's block.  32 and 64-bit flat code only. */
-#define CHAIN(c, i, n, target)                                                              \
+/* Go to offset `target` through the link in `at`; end: the pseudo instruction.  32 and 64-bit
+ * flat code only. */
+#define CHAIN(c, at, end, n, target)                                                        \
     do {                                                                                    \
-        Block *from_ = insn_block(i);                                                       \
-        const Block *to_ = __atomic_load_n(&from_->link[n].to, __ATOMIC_RELAXED);           \
+        const Insn *to_ = insn_link(at);                                                    \
         if (CAN_CHAIN && likely(to_ && !(c)->cpu.request)) {                                \
             (c)->r[17] = (target);                                                          \
-            TAIL block_insns(to_)->fn(c, block_insns(to_));                                 \
+            TAIL to_->fn(c, to_);                                                           \
         }                                                                                   \
-        TAIL x86_unchained(c, from_, n, target);                                            \
+        TAIL x86_unchained(c, end, n, target);                                              \
     } while (0)
+#define CHAIN_TAKEN(c, i, target) CHAIN(c, i, (i) + 1, 1, target)
+#define CHAIN_NEXT(c, i, target)  CHAIN(c, (i) + 1, (i) + 1, 0, target)
 
 /* Link n is not set, or somebody wants us: look target up, or back to the loop. */
-void x86_unchained(X86CPU *c, Block *from, uint64_t n, uint64_t target);
+void x86_unchained(X86CPU *c, const Insn *end, uint64_t n, uint64_t target);
 
 /* Go to a computed offset, flat code. */
 #define JUMP_TO(c, target)                                                                  \

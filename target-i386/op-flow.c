@@ -12,11 +12,11 @@
 
 /* ---- leaving -------------------------------------------------------------------------------- */
 
-void x86_unchained(X86CPU *c, Block *from, uint64_t n, uint64_t target)
+void x86_unchained(X86CPU *c, const Insn *end, uint64_t n, uint64_t target)
 {
     uint64_t here = c->r[17];
     if (!((here ^ target) & GUEST_PAGE_MASK)) {
-        c->tcg.from = from;
+        c->tcg.from = (Block *)(uintptr_t)end->imm;
         c->tcg.from_link = n;
         c->tcg.from_page = target & GUEST_PAGE_MASK;
         c->rip = target;
@@ -32,7 +32,7 @@ void op_end(X86CPU *c, const Insn *i)
     if (unlikely(!(c->mode & (MODE_CODE64 | MODE_CSFLAT)))) {
         TAIL x86_jump_checked(c, i, next);
     }
-    CHAIN(c, i, 0, next);
+    CHAIN(c, i, i, 0, next);
 }
 
 /* The loop has to look at something. */
@@ -83,18 +83,19 @@ static inline uint64_t rel_target(const X86CPU *c, const Insn *i)
 
 /* ---- Jcc ------------------------------------------------------------------------------------- */
 
-#define FLAT_TARGET(c, i) \
-    ((i)->osz == 3 ? (c)->r[17] + (i)->imm : (uint32_t)((c)->r[17] + (i)->imm))
 #define FLAT_NEXT(c, i) ((c)->r[17] + (i)->off + (i)->len)
 
-#define JCC(name, condition)                                                                \
+#define JCC_SIZE(name, condition, type)                                                     \
     FAST_HANDLER(name)                                                                      \
     {                                                                                       \
         if (condition) {                                                                    \
-            CHAIN(c, i, 1, FLAT_TARGET(c, i));                                              \
+            CHAIN_TAKEN(c, i, (type)(c->r[17] + i->imm));                                   \
         }                                                                                   \
-        CHAIN(c, i, 0, FLAT_NEXT(c, i));                                                    \
+        CHAIN_NEXT(c, i, FLAT_NEXT(c, i));                                                  \
     }
+#define JCC(name, condition)                                                                \
+    JCC_SIZE(name##_l, condition, uint32_t)                                                 \
+    JCC_SIZE(name##_q, condition, uint64_t)
 JCC(jo,   flag_of(c))
 JCC(jno, !flag_of(c))
 JCC(jb,   flag_cf(c))
@@ -140,14 +141,18 @@ FAST_HANDLER(loop_l)
     bool taken = loop_taken(c, i);
     loop_count(c, i);
     if (taken) {
-        CHAIN(c, i, 1, FLAT_TARGET(c, i));
+        CHAIN_TAKEN(c, i, (uint32_t)(c->r[17] + i->imm));
     }
-    CHAIN(c, i, 0, FLAT_NEXT(c, i));
+    CHAIN_NEXT(c, i, FLAT_NEXT(c, i));
 }
-void op_loop_q(X86CPU *c, const Insn *i);
-void op_loop_q(X86CPU *c, const Insn *i)
+FAST_HANDLER(loop_q)
 {
-    TAIL op_loop_l(c, i);
+    bool taken = loop_taken(c, i);
+    loop_count(c, i);
+    if (taken) {
+        CHAIN_TAKEN(c, i, c->r[17] + i->imm);
+    }
+    CHAIN_NEXT(c, i, FLAT_NEXT(c, i));
 }
 FAST_HANDLER(loop_w)
 {
@@ -160,8 +165,8 @@ FAST_HANDLER(loop_w)
 
 /* ---- JMP, CALL, RET ----------------------------------------------------------------------------- */
 
-FAST_HANDLER(jmp_l) { CHAIN(c, i, 1, (uint32_t)(c->r[17] + i->imm)); }
-FAST_HANDLER(jmp_q) { CHAIN(c, i, 1, c->r[17] + i->imm); }
+FAST_HANDLER(jmp_l) { CHAIN_TAKEN(c, i, (uint32_t)(c->r[17] + i->imm)); }
+FAST_HANDLER(jmp_q) { CHAIN_TAKEN(c, i, c->r[17] + i->imm); }
 FAST_HANDLER(jmp_w) { TAIL x86_jump_checked(c, i, rel_target(c, i)); }
 
 #define PUSH_FAST(bits, bytes, value, slow)                                                 \
@@ -187,7 +192,7 @@ static void slow_call(X86CPU *c, const Insn *i)
 FAST_HANDLER(call_q)
 {
     PUSH_FAST(64, 8, FLAT_NEXT(c, i), slow_call)
-    CHAIN(c, i, 1, c->r[17] + i->imm);
+    CHAIN_TAKEN(c, i, c->r[17] + i->imm);
 }
 FAST_HANDLER(call_l)
 {
@@ -195,7 +200,7 @@ FAST_HANDLER(call_l)
         TAIL slow_call(c, i);
     }
     PUSH_FAST(32, 4, FLAT_NEXT(c, i), slow_call)
-    CHAIN(c, i, 1, (uint32_t)(c->r[17] + i->imm));
+    CHAIN_TAKEN(c, i, (uint32_t)(c->r[17] + i->imm));
 }
 void op_call_w(X86CPU *c, const Insn *i);
 void op_call_w(X86CPU *c, const Insn *i)

@@ -392,5 +392,6 @@ const TcgTarget tcg_target = {
     .run_uncached = x86_run_uncached,
     .enter = enter,
     .kill = x86_kill_block,
+    .link = x86_link_block,
     .log_enter = x86_log_enter,
 };

@@ -10,6 +10,9 @@
  * second one.  So a jump to the same page may be chained without a check: who runs a block of
  * a page has that page mapped.
  *
+ * A link is an entry on the target block's list of incoming ones; how the payload follows it
+ * is the target's business (TcgTarget.link).
+ *
  * Threads: look-ups are lock-free; inserting, invalidating and chaining take the cache lock.
  * Memory of blocks is given back only in whole chunks, when no vCPU is inside a block.
  */
@@ -22,7 +25,9 @@ struct CodePage;
 
 /* A direct jump from one block to another; on the target's list of incoming links. */
 typedef struct BlockLink {
-    struct Block *to;               /* [atomic] NULL: not chained */
+    struct Block *to;               /* NULL: not chained */
+    struct Block *from;             /* whose link it is, and which */
+    unsigned n;
     struct BlockLink *next;
 } BlockLink;
 
@@ -32,7 +37,6 @@ typedef struct Block {
     uint16_t size;                  /* guest bytes */
     uint16_t count;                 /* guest instructions */
     uint32_t alloc;                 /* bytes of the whole thing */
-    uint32_t link_bits;
     struct Block *hash_next;        /* [atomic] */
     struct CodePage *page[2];       /* where it is listed; [1] NULL unless it crosses */
     const uint8_t *host2;           /* second page's first byte, or NULL */

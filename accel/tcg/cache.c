@@ -143,7 +143,8 @@ void block_chain(Block *from, unsigned n, Block *to)
     if (from->mode != BLOCK_DEAD && to->mode != BLOCK_DEAD && !from->link[n].to) {
         from->link[n].next = to->incoming;
         to->incoming = &from->link[n];
-        __atomic_store_n(&from->link[n].to, to, __ATOMIC_RELEASE);
+        from->link[n].to = to;
+        tcg_target.link(from, n, to);
     }
     g_mutex_unlock(&lock);
 }
@@ -153,7 +154,8 @@ static void unchain(Block *b)
     for (BlockLink *l = b->incoming, *next; l; l = next) {
         next = l->next;
         l->next = NULL;
-        __atomic_store_n(&l->to, NULL, __ATOMIC_RELAXED);
+        l->to = NULL;
+        tcg_target.link(l->from, l->n, NULL);
     }
     b->incoming = NULL;
     for (unsigned n = 0; n < 2; n++) {
@@ -166,7 +168,8 @@ static void unchain(Block *b)
             p = &(*p)->next;
         }
         *p = b->link[n].next;
-        __atomic_store_n(&b->link[n].to, NULL, __ATOMIC_RELAXED);
+        b->link[n].to = NULL;
+        tcg_target.link(b, n, NULL);
     }
 }
 
@@ -329,6 +332,10 @@ void block_insert(CPU *c, Block *b)
     unsigned first, last;
     uint32_t mode = b->mode;
 
+    for (unsigned n = 0; n < 2; n++) {
+        b->link[n].from = b;
+        b->link[n].n = n;
+    }
     g_mutex_lock(&lock);
     b->page[0] = code_page(b->host, true);
     b->page[1] = b->host2 ? code_page(b->host2, true) : NULL;

@@ -68,6 +68,8 @@ typedef struct TcgTarget {
     void (*enter)(CPU *c, struct Block *b);
     /* The block was invalidated, and may be running: make it lead back to the loop. */
     void (*kill)(struct Block *b);
+    /* Link n of `from` now leads to `to`, or nowhere if NULL. */
+    void (*link)(struct Block *from, unsigned n, struct Block *to);
     /* Log a block about to be entered (-d exec, cpu). */
     void (*log_enter)(CPU *c, const struct Block *b);
 } TcgTarget;
