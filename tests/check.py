@@ -2,90 +2,308 @@
 # SPDX-License-Identifier: MIT
 """Runs the tests of `make check` and says how to run a failed one alone.
 
-A test is a program that ends with status 0 (77: it can't run on this host, which is reported):
-  build/tests/unit/test-*      unit tests in C, made by the Makefile
-  tests/*/test_*.py            everything else; tests/qtest/libqtest.py helps with devices
+    tests/check.py                  everything
+    tests/check.py WORD ...         the tests with one of these words in their names
+    tests/check.py -l               names only
+
+What is a test, and where it comes from:
+    unit/test-X:/path       a case of build/tests/unit/test-X (GLib tests in C)
+    FOLDER/test_X.py:C.m    a method of a unittest.TestCase in tests/FOLDER/test_X.py
+    guest/NAME              a test of tests/guest/run.py
 Longer ones, for `make check-NAME`, have other names.
+
+Environment: ORRERY (the emulator), ORRERY_PATIENCE (factor on all time limits).
 """
 
 import argparse
 import concurrent.futures
 import glob
+import importlib.util
+import json
 import os
+import re
 import shlex
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
+import unittest
 
+sys.dont_write_bytecode = True
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SKIPPED = 77
+PATIENCE = float(os.environ.get("ORRERY_PATIENCE", "1"))
+OK, FAILED, SKIPPED = "ok", "FAILED", "skipped"
 
 
-def find(build, words):
-    tests = []
-    for path in sorted(glob.glob(os.path.join(build, "tests", "unit", "test-*"))):
-        if os.access(path, os.X_OK) and "." not in os.path.basename(path):
-            tests.append(("unit/" + os.path.basename(path), [path]))
-    for path in sorted(glob.glob(os.path.join(TOP, "tests", "*", "test_*.py"))):
-        name = os.path.relpath(path, os.path.join(TOP, "tests"))
-        tests.append((name, [sys.executable, path]))
-    return [t for t in tests if not words or any(w in t[0] for w in words)]
+class Case:
+    """One test that has been run."""
+
+    def __init__(self, name, result, text, again):
+        self.name, self.result, self.text, self.again = name, result, text, again
 
 
-def run(test, env, limit):
-    name, command = test
-    begin = time.monotonic()
+def relative(path):
+    short = os.path.relpath(path, TOP)
+    return path if short.startswith("..") else short
+
+
+def execute(command, limit, **kw):
+    """(exit status or a sentence, output); ends whatever the command left running."""
     with tempfile.TemporaryFile() as out:
         p = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=TOP,
-                             env=env, start_new_session=True)
+                             start_new_session=True, **kw)
         try:
-            status = p.wait(limit)
+            status = p.wait(limit * PATIENCE)
         except subprocess.TimeoutExpired:
+            status = "no end within %d s" % (limit * PATIENCE)
+        try:
             os.killpg(p.pid, 9)         # the test's own session: it and what it started
-            p.wait()
-            status = "no end within %d s" % limit
+        except ProcessLookupError:
+            pass
+        p.wait()
         out.seek(0)
-        return name, command, status, time.monotonic() - begin, out.read().decode(errors="replace")
+        return status, out.read().decode(errors="replace")
+
+
+# ---- unit tests in C ------------------------------------------------------------------------
+
+class GTest:
+    """A GLib test program.  A case that crashes takes the program along: the others are run
+    again without it."""
+
+    TAP = re.compile(r"^(ok|not ok) \d+ (\S+)(.*)$", re.M)
+
+    def __init__(self, path):
+        self.path, self.name = path, "unit/" + os.path.basename(path)
+
+    def run(self, limit):
+        status, text = execute([self.path, "-l"], limit)
+        names = [line for line in text.splitlines() if line.startswith("/")]
+        if status != 0 or not names:
+            return [Case(self.name, FAILED, "can't list its cases: status %s\n%s" % (status, text),
+                         relative(self.path))]
+        done = {}
+        while len(done) < len(names):
+            left = [n for n in names if n not in done]
+            options = [o for n in left for o in ("-p", n)] if done else []
+            status, text = execute([self.path, "--tap", "-k"] + options, limit)
+            reported = self.take_results(text, left, done)
+            left = [n for n in left if n not in done]
+            if left and (status == 0 or not reported):
+                status = status or "not run"
+            if left:                    # the one after the last reported was at work
+                done[left[0]] = self.case(left[0], FAILED, "status %s\n%s" % (status, text))
+            elif status != 0 and all(c.result != FAILED for c in done.values()):
+                done["(exit)"] = Case(self.name, FAILED, "status %s at exit\n%s" % (status, text),
+                                      relative(self.path))
+                break
+        return list(done.values())
+
+    def take_results(self, text, names, done):
+        count = 0
+        for m in self.TAP.finditer(text):
+            if m.group(2) in names:
+                result = FAILED if m.group(1) != "ok" else \
+                    SKIPPED if "# SKIP" in m.group(3) else OK
+                done[m.group(2)] = self.case(m.group(2), result,
+                                             "" if result == OK else m.group(3) + "\n" + text)
+                count += 1
+        return count
+
+    def case(self, name, result, text):
+        return Case("%s:%s" % (self.name, name), result, text,
+                    "%s -p %s" % (relative(self.path), name))
+
+
+# ---- tests in Python ------------------------------------------------------------------------
+
+class PyTest:
+    """A file of unittest.TestCases, run by this program in another process (run_file)."""
+
+    def __init__(self, path):
+        self.path, self.name = path, os.path.relpath(path, os.path.join(TOP, "tests"))
+
+    def run(self, limit):
+        with tempfile.NamedTemporaryFile("r") as results:
+            status, text = execute([sys.executable, os.path.abspath(__file__), "--run-file",
+                                    self.path, "--results", results.name], limit)
+            found = [json.loads(line) for line in results.read().splitlines()]
+        cases = [self.case(*f) for f in found]
+        if status not in (0, 1) or not cases:
+            cases.append(Case(self.name, FAILED, "status %s\n%s" % (status, text),
+                              "python3 " + relative(self.path)))
+        return cases
+
+    def case(self, name, result, text):
+        return Case("%s:%s" % (self.name, name), result, text,
+                    "python3 %s %s" % (relative(self.path), name))
+
+
+class Recorder(unittest.TestResult):
+    """Writes each result down at once, so that a crash loses none."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.out = open(path, "w")
+
+    def note(self, test, result, text=""):
+        name = ".".join(test.id().split(".")[-2:])
+        self.out.write(json.dumps([name, result, text]) + "\n")
+        self.out.flush()
+
+    def startTest(self, test):
+        super().startTest(test)
+        self.broken = ""
+
+    def stopTest(self, test):
+        super().stopTest(test)
+        if self.broken is not None:
+            self.note(test, FAILED if self.broken else OK, self.broken)
+
+    def trouble(self, err):
+        self.broken = (self.broken or "") + "".join(traceback.format_exception(*err))
+
+    def addError(self, test, err):
+        if isinstance(test, unittest.TestCase):
+            self.trouble(err)
+        else:                           # setUpClass or the module's
+            self.note(test, FAILED, "".join(traceback.format_exception(*err)))
+
+    def addFailure(self, test, err):
+        self.trouble(err)
+
+    def addSubTest(self, test, subtest, err):
+        if err:
+            self.broken = (self.broken or "") + str(subtest) + "\n"
+            self.trouble(err)
+
+    def addSkip(self, test, reason):
+        self.note(test, SKIPPED, reason)
+        self.broken = None
+
+    def addUnexpectedSuccess(self, test):
+        self.broken = "succeeded, but is marked as an expected failure"
+
+
+def run_file(path, results):
+    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
+    spec = importlib.util.spec_from_file_location(os.path.basename(path)[:-3], path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    recorder = Recorder(results)
+    try:
+        spec.loader.exec_module(module)
+    except unittest.SkipTest as e:
+        recorder.out.write(json.dumps(["(all)", SKIPPED, str(e)]) + "\n")
+        return 0
+    unittest.defaultTestLoader.loadTestsFromModule(module).run(recorder)
+    return 0
+
+
+# ---- guests ---------------------------------------------------------------------------------
+
+class Guest:
+    def __init__(self, name):
+        self.guest, self.name = name, "guest/" + name
+
+    def run(self, limit):
+        command = [sys.executable, os.path.join(TOP, "tests/guest/run.py"), self.guest]
+        status, text = execute(command, limit * 4)
+        skipped = status == 0 and re.search(r"^skipped ", text, re.M)
+        result = SKIPPED if skipped else OK if status == 0 else FAILED
+        return [Case(self.name, result, "" if result == OK else "status %s\n%s" % (status, text),
+                     "python3 tests/guest/run.py " + self.guest)]
+
+
+def guests():
+    try:
+        text = subprocess.run([sys.executable, os.path.join(TOP, "tests/guest/run.py"), "-l"],
+                              stdout=subprocess.PIPE, check=True, universal_newlines=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return [Guest(line.split()[0]) for line in text.splitlines() if line.strip()]
+
+
+# ---- all of it ------------------------------------------------------------------------------
+
+def find(build, words):
+    jobs = [GTest(p) for p in sorted(glob.glob(os.path.join(build, "tests", "unit", "test-*")))
+            if os.access(p, os.X_OK) and "." not in os.path.basename(p)]
+    jobs += [PyTest(p) for p in sorted(glob.glob(os.path.join(TOP, "tests", "*", "test_*.py")))]
+    jobs += guests()
+    return [j for j in jobs if not words or any(w in j.name for w in words)]
+
+
+def timed_run(job, limit):
+    begin = time.monotonic()
+    try:
+        cases = job.run(limit)
+    except Exception:
+        cases = [Case(job.name, FAILED, traceback.format_exc(), "tests/check.py " + job.name)]
+    return job, cases, time.monotonic() - begin
+
+
+def report(job, cases, seconds, number, total, env, verbose):
+    bad = [c for c in cases if c.result == FAILED]
+    skipped = [c for c in cases if c.result == SKIPPED]
+    word = FAILED if bad else SKIPPED if len(skipped) == len(cases) else OK
+    count = "%d tests" % len(cases) if len(cases) > 1 else "1 test"
+    print("[%*d/%d] %-8s %s (%s%s, %.1f s)" % (
+        len(str(total)), number, total, word, job.name, count,
+        ", %d skipped" % len(skipped) if skipped else "", seconds), flush=True)
+    for c in skipped:
+        print("    skipped %s: %s" % (c.name, (c.text.strip().splitlines() or [""])[0]))
+    for c in bad:
+        print("    FAILED %s" % c.name)
+        print("\n".join("        " + line for line in c.text.rstrip()[-6000:].splitlines()))
+        print("    again: %s%s" % (env, c.again), flush=True)
+    if verbose:
+        for c in cases:
+            print("    %-8s %s" % (c.result, c.name))
+
+
+def parse_arguments():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    ap.add_argument("--build", default=os.path.join(TOP, "build"), help="build folder")
+    ap.add_argument("-j", "--jobs", type=int, default=2, help="programs at a time [2]")
+    ap.add_argument("-v", "--verbose", action="store_true", help="name each case")
+    ap.add_argument("-l", "--list", action="store_true", help="only list the tests")
+    ap.add_argument("--timeout", type=int, default=600, help="seconds a program may take [600]")
+    ap.add_argument("--run-file", help=argparse.SUPPRESS)
+    ap.add_argument("--results", help=argparse.SUPPRESS)
+    ap.add_argument("words", nargs="*", help="run the tests whose names contain one of these")
+    return ap.parse_args()
 
 
 def main():
-    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    ap.add_argument("--build", default=os.path.join(TOP, "build"), help="build folder")
-    ap.add_argument("-j", "--jobs", type=int, default=os.cpu_count(), help="tests at a time")
-    ap.add_argument("-v", "--verbose", action="store_true", help="output of tests that pass, too")
-    ap.add_argument("-l", "--list", action="store_true", help="only list the tests")
-    ap.add_argument("--timeout", type=int, default=600, help="seconds a test may take")
-    ap.add_argument("words", nargs="*", help="run the tests whose names contain one of these")
-    args = ap.parse_args()
+    args = parse_arguments()
+    if args.run_file:
+        return run_file(args.run_file, args.results)
     build = os.path.abspath(args.build)
-    tests = find(build, args.words)
+    emulator = os.path.join(build, "orrery-system-x86_64")
+    env = "" if build == os.path.join(TOP, "build") and "ORRERY" not in os.environ else \
+        "ORRERY=%s " % shlex.quote(os.environ.get("ORRERY", emulator))
+    os.environ.setdefault("ORRERY", emulator)
+    jobs = find(build, args.words)
     if args.list:
-        print("\n".join(t[0] for t in tests))
+        print("\n".join(j.name for j in jobs))
         return 0
-    if not tests:
-        print("no such test")
+    if not jobs:
+        print("no test has %s in its name" % " or ".join(args.words))
         return 1
-    env = dict(os.environ)
-    env.setdefault("ORRERY", os.path.join(build, "orrery-system-x86_64"))
-    failed = skipped = 0
+    passed = failed = skipped = number = 0
     with concurrent.futures.ThreadPoolExecutor(max(args.jobs, 1)) as pool:
-        for job in concurrent.futures.as_completed([pool.submit(run, t, env, args.timeout)
-                                                    for t in tests]):
-            name, command, status, seconds, output = job.result()
-            word = "ok" if status == 0 else "skipped" if status == SKIPPED else "FAILED"
-            print("%-8s %6.1fs  %s" % (word, seconds, name), flush=True)
-            if word == "skipped":
-                skipped += 1
-                print("         " + (output.strip().splitlines() or [""])[-1])
-            elif word == "FAILED":
-                failed += 1
-                print(output[-6000:])
-                print("         status %s; alone: ORRERY=%s %s" % (
-                    status, shlex.quote(env["ORRERY"]), shlex.join(command)), flush=True)
-            elif args.verbose:
-                print(output)
-    print("%d tests, %d failed, %d skipped" % (len(tests), failed, skipped))
+        running = [pool.submit(timed_run, j, args.timeout) for j in jobs]
+        for done in concurrent.futures.as_completed(running):
+            job, cases, seconds = done.result()
+            number += 1
+            report(job, cases, seconds, number, len(jobs), env, args.verbose)
+            passed += sum(c.result == OK for c in cases)
+            failed += sum(c.result == FAILED for c in cases)
+            skipped += sum(c.result == SKIPPED for c in cases)
+    print("%d passed, %d failed" % (passed, failed)
+          + (", %d skipped" % skipped if skipped else ""))
     return 1 if failed else 0
 
 

@@ -156,6 +156,7 @@ static void test_file(void)
         settle();
         g_assert_cmpstr(p.events->str, ==, "O");
         port_free(&p);
+        g_free(name);
         name = chardev_filename(chardev_find("f"));
         chardev_remove("f", NULL);
     }

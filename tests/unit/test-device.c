@@ -113,7 +113,7 @@ static const Prop book_props[] = {
 static const DeviceType book = {
     .name = "book", .alias = "tome", .desc = "a book", .bus = "shelf", .category = "Misc",
     .size = sizeof(Book), .props = book_props, .vmstate = &vm_book, .realize = book_realize,
-    .reset = book_reset, .unrealize = book_unrealize, .irq_in = book_irq,
+    .reset = book_reset, .unrealize = book_unrealize, .irq_in = book_irq, .irq_inputs = 4,
 };
 DEVICE_TYPE(book);
 
