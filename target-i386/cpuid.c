@@ -106,14 +106,15 @@ const uint64_t x86_tcg_features[FEAT_WORDS] = {
         | B(SSE41) | B(SSE42) | B(X2APIC) | B(MOVBE) | B(POPCNT) | B(TSC_DEADLINE) | B(AES)
         | B(XSAVE) | B(OSXSAVE) | B(AVX) | B(F16C) | B(RDRAND) | B(HYPERVISOR),
     [FEAT_7_0_EBX] = B(FSGSBASE) | B(TSC_ADJUST) | B(BMI1) | B(AVX2) | B(SMEP) | B(BMI2)
-        | B(ERMS) | B(INVPCID) | B(RDSEED) | B(ADX) | B(SMAP) | B(CLFLUSHOPT) | B(CLWB),
-    [FEAT_7_0_ECX] = B(UMIP) | B(PKU) | B(OSPKE) | B(LA57) | B(RDPID) | B(PKS),
-    [FEAT_7_0_EDX] = B(FSRM),
+        | B(ERMS) | B(INVPCID) | B(RDSEED) | B(ADX) | B(SMAP) | B(CLFLUSHOPT) | B(CLWB)
+        | B(SHA_NI),
+    [FEAT_7_0_ECX] = B(UMIP) | B(PKU) | B(OSPKE) | B(VPCLMULQDQ) | B(LA57) | B(RDPID) | B(PKS),
+    [FEAT_7_0_EDX] = B(FSRM) | B(SERIALIZE),
     [FEAT_8000_0001_EDX] = B(SYSCALL) | B(NX) | B(PDPE1GB) | B(RDTSCP) | B(LM),
     [FEAT_8000_0001_ECX] = B(LAHF_LM) | B(CMP_LEGACY) | B(ABM) | B(PREFETCHW) | B(TOPOEXT),
     [FEAT_8000_0007_EDX] = B(INVTSC),
     [FEAT_6_EAX] = B(ARAT),
-    [FEAT_XSAVE] = B(XSAVEOPT) | B(XSAVEC) | B(XGETBV1),
+    [FEAT_XSAVE] = B(XSAVEOPT) | B(XSAVEC) | B(XGETBV1) | B(XSAVES),
 };
 
 /* ---- caches ------------------------------------------------------------------------------------ */
