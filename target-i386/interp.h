@@ -228,12 +228,22 @@ static inline void stx(X86CPU *c, const Insn *i, uint64_t la, unsigned osz, uint
 static inline void m_read(X86CPU *c, const Insn *i, unsigned off, void *buf, unsigned len)
 {
     uint64_t la = insn_lin_at(c, i, off, len, false);
+    const void *h = tlb_host(c->tcg.data, TLB_READ, la, len);
+    if (likely(h)) {
+        memcpy(buf, h, len);
+        return;
+    }
     insn_sync(c, i);
     tcg_read(&c->cpu, data_mode(c), la, buf, len);
 }
 static inline void m_write(X86CPU *c, const Insn *i, unsigned off, const void *buf, unsigned len)
 {
     uint64_t la = insn_lin_at(c, i, off, len, true);
+    void *h = tlb_host(c->tcg.data, TLB_WRITE, la, len);
+    if (likely(h)) {
+        memcpy(h, buf, len);
+        return;
+    }
     insn_sync(c, i);
     tcg_write(&c->cpu, data_mode(c), la, buf, len);
 }
@@ -241,6 +251,9 @@ static inline void m_write(X86CPU *c, const Insn *i, unsigned off, const void *b
 static inline void m_probe(X86CPU *c, const Insn *i, unsigned off, unsigned len, bool write)
 {
     uint64_t la = insn_lin_at(c, i, off, len, write);
+    if (likely(tlb_host(c->tcg.data, write ? TLB_WRITE : TLB_READ, la, len))) {
+        return;
+    }
     insn_sync(c, i);
     tcg_probe(&c->cpu, data_mode(c), la, len, write ? TLB_WRITE : TLB_READ);
 }

@@ -5,6 +5,7 @@
  * word, the mode word, TLB flushes.
  */
 #include "target-i386/sse-env.h"
+#include "target-i386/x87.h"
 #include "target-i386/tcg-target.h"
 
 #include "accel/tcg/exclusive.h"
@@ -263,6 +264,7 @@ static void end(CPU *cpu)
     c->rflags = x86_get_flags(c);
     c->lazy_flags = false;
     x86_sse_leave(c);
+    x86_x87_leave();
 }
 
 static bool tlb_fill(CPU *cpu, uint64_t va, TlbAccess acc, int mode, bool raise, TlbPage *out)

@@ -173,7 +173,7 @@ static void run_interpreter(uint32_t eflags, uint64_t rax, Outcome *o)
     cpu->r[R_EDX] = (uintptr_t)&arena->out;
     cpu->r[R_EAX] = rax;
     flags_write_all(cpu, eflags);
-    cpu->exc_vector = -1;
+    cpu->exc_vector = cpu->exc_old_vector = -1;
     cpu->fpu.sw = 0;
 #if HOST_X87
     host_x87_cw = 0;            /* FNSAVE was here */

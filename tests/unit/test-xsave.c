@@ -66,7 +66,6 @@ static bool host_has_leaf_d(unsigned bit)
 
 static void setup(void)
 {
-    signal(SIGSEGV, on_signal);
     arena = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
                 -1, 0);
@@ -133,10 +132,13 @@ static G_GNUC_NO_INLINE void call_native(uint64_t mask)
 
 static bool run_native(uint64_t mask)
 {
+    signal(SIGSEGV, on_signal);
     if (sigsetjmp(trap, 1) == 0) {
         call_native(mask);
+        signal(SIGSEGV, SIG_DFL);
         return true;
     }
+    signal(SIGSEGV, SIG_DFL);
     uint32_t plain = 0x1f80;
     __asm__ volatile("fninit\n ldmxcsr %0" : : "m"(plain));
     return false;
@@ -166,7 +168,7 @@ static bool run_interpreter(uint64_t mask)
     for (unsigned n = 0; n < 16; n++) {
         memcpy(cpu->v[n].q, arena->in.ymm[n], 32);
     }
-    cpu->exc_vector = -1;
+    cpu->exc_vector = cpu->exc_old_vector = -1;
     if (sigsetjmp(cpu->cpu.jmp, 0) == 0) {
         insns[0].fn(cpu, insns);
     } else {
