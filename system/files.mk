@@ -1,4 +1,4 @@
-# emu += system/vl.c            # main (with the first CPU that links)
+emu += system/vl.c              # main
 emu += system/cmdline.c         # the collected command line
 emu += system/options.c         # finds options in the tables, -help
 emu += system/opt-machine.c     # options: board, CPU, memory, firmware, boot

@@ -203,8 +203,9 @@ uint64_t x86_seg_check(X86CPU *c, const Insn *i, unsigned seg, uint64_t ea, unsi
         return seg >= R_FS ? ea + s->base : ea;
     }
     if (unlikely((s->attr & (DESC_P | DESC_CODE | DESC_E)) != DESC_P)) {
-        bool code = s->attr & DESC_CODE;
-        if (!(s->attr & DESC_P) || (code && (write || !(s->attr & DESC_R)))) {
+        /* Real mode and V86 know no types: CS is as writable as any other. */
+        bool code = s->attr & DESC_CODE, real = !(c->cr0 & CR0_PE) || (c->rflags & FL_VM);
+        if (!(s->attr & DESC_P) || (code && !real && (write || !(s->attr & DESC_R)))) {
             seg_fault(c, i, seg);
         }
         if (!code) {                                    /* expand down */
