@@ -40,6 +40,7 @@ struct CharDev {
     GPtrArray *fronts;                  /* of CharFront*; one unless mux */
     CharFront *focus;                   /* gets the input */
     GByteArray *queue;                  /* output of char_write_all the back-end can't take yet */
+    guint queue_head;                   /* ... up to here it has taken it */
     bool escaped, line_start, timestamps;  /* mux: Ctrl-a seen; timestamps on output */
     int64_t timestamps_from;
     int log_fd;                         /* logfile=, or -1 */

@@ -383,6 +383,27 @@ static int push(CharDev *c, const uint8_t *buf, int len)
     return n;
 }
 
+static guint queued(const CharDev *c)
+{
+    return c->queue->len - c->queue_head;
+}
+
+/* false: some of the queue is still waiting. */
+static bool push_queue(CharDev *c)
+{
+    c->queue_head += push(c, c->queue->data + c->queue_head, queued(c));
+    if (queued(c)) {
+        if (c->queue_head > MAX(MAX_QUEUE, c->queue->len / 2)) {
+            g_byte_array_remove_range(c->queue, 0, c->queue_head);
+            c->queue_head = 0;
+        }
+        return false;
+    }
+    g_byte_array_set_size(c->queue, 0);
+    c->queue_head = 0;
+    return true;
+}
+
 int char_write(CharFront *f, const void *buf, int len)
 {
     if (!f || len <= 0) {
@@ -404,9 +425,8 @@ void char_write_all(CharFront *f, const void *buf, int len)
     }
     CharDev *c = f->dev;
     int n = c->queue->len ? 0 : push(c, buf, len);
-    if (n < len) {
-        guint room = MAX_QUEUE - MIN(c->queue->len, MAX_QUEUE);
-        g_byte_array_append(c->queue, (const guint8 *)buf + n, MIN((guint)(len - n), room));
+    if (n < len && queued(c) < MAX_QUEUE) {
+        g_byte_array_append(c->queue, (const guint8 *)buf + n, len - n);
         c->backend->want_write(c);
     }
 }
@@ -422,13 +442,9 @@ void char_printf(CharFront *f, const char *fmt, ...)
 
 void chardev_writable(CharDev *c)
 {
-    if (c->queue->len) {
-        int n = push(c, c->queue->data, c->queue->len);
-        g_byte_array_remove_range(c->queue, 0, n);
-        if (c->queue->len) {
-            c->backend->want_write(c);
-            return;
-        }
+    if (c->queue->len && !push_queue(c)) {
+        c->backend->want_write(c);
+        return;
     }
     for (guint i = 0; i < c->fronts->len; i++) {
         CharFront *f = c->fronts->pdata[i];
@@ -476,6 +492,7 @@ void chardev_set_open(CharDev *c, bool open)
     c->open = open;
     if (!open) {
         g_byte_array_set_size(c->queue, 0);
+        c->queue_head = 0;
     }
     g_autoptr(GPtrArray) fronts = g_ptr_array_copy(c->fronts, NULL, NULL);
     for (guint i = 0; i < fronts->len; i++) {
@@ -494,9 +511,8 @@ void chardev_set_open(CharDev *c, bool open)
 static void flush_queue(CharDev *c)
 {
     for (int i = 0; i < 100 && c->queue->len && c->open; i++) {
-        int n = push(c, c->queue->data, c->queue->len);
-        g_byte_array_remove_range(c->queue, 0, n);
-        if (!n) {
+        guint before = queued(c);
+        if (!push_queue(c) && queued(c) == before) {
             g_usleep(10000);
         }
     }

@@ -44,8 +44,8 @@ void char_detach(CharFront *f);
 /* Bytes taken now, 0..len.  Fewer than len: the other end is slow; the writable handler says
  * when to go on.  With nobody at the other end everything is taken and dropped. */
 int char_write(CharFront *f, const void *buf, int len);
-/* For ports without flow control: what the other end can't take yet is queued (and beyond
- * 1 MiB dropped). */
+/* For ports without flow control: what the other end can't take yet is queued.  While more than
+ * 1 MiB waits, further calls are dropped whole: a message is never cut. */
 void char_write_all(CharFront *f, const void *buf, int len);
 void char_printf(CharFront *f, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 /* can_read turned positive: offer waiting input. */
