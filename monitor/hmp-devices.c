@@ -157,6 +157,14 @@ static void cmd_mouse_button(Monitor *m, const Json *args, Error **err)
     input_sync();
 }
 
+static void cmd_mouse_set(Monitor *m, const Json *args, Error **err)
+{
+    int64_t n = arg_int(args, "index", 0);
+    if (n < 0 || n > G_MAXINT || !input_pointer_activate(n)) {
+        fail(err, "there is no pointing device of that number ('info mice')");
+    }
+}
+
 static void cmd_screendump(Monitor *m, const Json *args, Error **err)
 {
     monitor_screendump(arg_str(args, "filename"), arg_str(args, "device"), arg_int(args, "head", 0),
@@ -182,6 +190,7 @@ const HmpCommand hmp_device_commands[] = {
       cmd_mouse_move },
     { "mouse_button", "button_state:i", "state", "press or release buttons (1 left, 2 middle, 4 right)",
       cmd_mouse_button },
+    { "mouse_set", "index:i", "index", "the pointing device that gets the events", cmd_mouse_set },
     { "screendump", "filename:F,png:-p,device:s?,head:i?", "filename [-p] [device [head]]",
       "write the screen to a file: PPM, or with -p PNG", cmd_screendump },
     { NULL }

@@ -188,14 +188,20 @@ static Json *cmd_send_event(const Json *args, Error **err)
     return NULL;
 }
 
+static void add_pointer(const InputHandler *h, bool is_current, void *list)
+{
+    Json *o = json_object();
+    json_set_str(o, "name", h->name);
+    json_set_int(o, "index", json_len(list));
+    json_set_bool(o, "current", is_current);
+    json_set_bool(o, "absolute", h->mask & INPUT_POINTER_ABS);
+    json_append(list, o);
+}
+
 static Json *cmd_mice(const Json *args, Error **err)
 {
-    Json *list = json_array(), *o = json_object();
-    json_set_str(o, "name", input_is_absolute() ? "absolute pointer" : "PS/2 mouse");
-    json_set_int(o, "index", 0);
-    json_set_bool(o, "current", true);
-    json_set_bool(o, "absolute", input_is_absolute());
-    json_append(list, o);
+    Json *list = json_array();
+    input_pointer_foreach(add_pointer, list);
     return list;
 }
 

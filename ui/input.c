@@ -62,6 +62,31 @@ void input_activate(const InputHandler *h, void *opaque)
     }
 }
 
+void input_pointer_foreach(void (*fn)(const InputHandler *h, bool current, void *opaque), void *opaque)
+{
+    bool first = true;
+
+    for (guint i = 0; entries && i < entries->len; i++) {
+        Entry *e = g_ptr_array_index(entries, i);
+        if (e->h->mask & (INPUT_POINTER_REL | INPUT_POINTER_ABS)) {
+            fn(e->h, first, opaque);
+            first = false;
+        }
+    }
+}
+
+bool input_pointer_activate(unsigned n)
+{
+    for (guint i = 0; entries && i < entries->len; i++) {
+        Entry *e = g_ptr_array_index(entries, i);
+        if ((e->h->mask & (INPUT_POINTER_REL | INPUT_POINTER_ABS)) && n-- == 0) {
+            input_activate(e->h, e->opaque);
+            return true;
+        }
+    }
+    return false;
+}
+
 static Entry *taker(unsigned mask)
 {
     for (guint i = 0; entries && i < entries->len; i++) {

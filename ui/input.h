@@ -28,6 +28,10 @@ typedef struct InputHandler {
 void input_register(const InputHandler *h, void *opaque);   /* the latest gets the events */
 void input_unregister(const InputHandler *h, void *opaque);
 void input_activate(const InputHandler *h, void *opaque);
+/* Pointers, the one that gets the events first; for the monitor. */
+void input_pointer_foreach(void (*fn)(const InputHandler *h, bool current, void *opaque), void *opaque);
+/* Activate the nth of those; false if there are not so many. */
+bool input_pointer_activate(unsigned n);
 
 void input_key(unsigned hid, bool down);
 void input_button(unsigned button, bool down);
