@@ -110,7 +110,11 @@ static void insert(Readline *r, const char *text, size_t len)
     }
     g_string_insert_len(r->line, r->cursor, text, len);
     r->cursor += len;
-    redraw(r, before);
+    if (r->cursor == r->line->len) {
+        print(r, r->line->str + before);
+    } else {
+        redraw(r, before);
+    }
 }
 
 static void erase(Readline *r, size_t from, size_t to)
