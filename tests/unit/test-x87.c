@@ -427,6 +427,68 @@ static void test_environment(void)
     cpu->features[FEAT_7_0_EBX] = zero;
 }
 
+/* ---- reporting errors ------------------------------------------------------------------------ */
+
+static int ferr_level;
+
+static void ferr(X86CPU *c, bool level)
+{
+    ferr_level = level;
+}
+
+/* Run one instruction; the vector it raised or -1. */
+static int run_one(const uint8_t *bytes, uint32_t mode)
+{
+    static Insn insns[2];
+    InsnBytes b = { bytes, 2 };
+
+    insn_decode(cpu, mode, b, 0, insns);
+    insns[1] = (Insn) { .fn = stop };
+    cpu->exc_vector = cpu->exc_old_vector = -1;
+    if (sigsetjmp(cpu->cpu.jmp, 0) == 0) {
+        insns[0].fn(cpu, insns);
+    }
+    return cpu->exc_vector;
+}
+
+/* CR0.NE, FERR#, EM, TS and MP; which instructions wait. */
+static void test_errors(void)
+{
+    static const uint8_t fld1[] = { 0xd9, 0xe8 }, fwait[] = { 0x9b, 0x90 },
+                         fnclex[] = { 0xdb, 0xe2 }, fnstsw[] = { 0xdf, 0xe0 },
+                         fninit[] = { 0xdb, 0xe3 }, emms[] = { 0x0f, 0x77 };
+    const uint32_t mode = MODE_CODE32 | MODE_PE | MODE_FLAT;
+
+    cpu->cr0 = CR0_PE | CR0_NE;
+    x86_fpu_init(cpu);
+    cpu->fpu.cw &= ~FP_ZE;
+    cpu->fpu.sw = FP_ZE | SW_ES | SW_B;
+    g_assert_cmpint(run_one(fld1, mode), ==, EXC_MF);
+    g_assert_cmpint(run_one(fwait, mode), ==, EXC_MF);
+    g_assert_cmpint(run_one(emms, mode), ==, EXC_MF);
+    g_assert_cmpint(run_one(fnstsw, mode), ==, -1);
+    g_assert_cmphex(cpu->r[R_EAX] & 0xffff, ==, FP_ZE | SW_ES | SW_B);
+    g_assert_cmpint(cpu->fpu.empty, ==, 0xff);
+
+    /* NE clear: FERR# goes up, and with no interrupt to take the instruction goes ahead */
+    cpu->cr0 = CR0_PE;
+    x86_ferr_hook = ferr;
+    g_assert_cmpint(run_one(fld1, mode), ==, -1);
+    g_assert_cmpint(ferr_level, ==, 1);
+    g_assert_cmpint(cpu->fpu.empty, ==, 0x7f);
+    g_assert_cmpint(run_one(fnclex, mode), ==, -1);
+    g_assert_cmpint(ferr_level, ==, 0);
+    g_assert_cmphex(cpu->fpu.sw, ==, 0);
+    x86_ferr_hook = NULL;
+
+    g_assert_cmpint(run_one(fninit, mode | MODE_EM), ==, EXC_NM);
+    g_assert_cmpint(run_one(fninit, mode | MODE_TS), ==, EXC_NM);
+    g_assert_cmpint(run_one(fwait, mode | MODE_TS), ==, -1);
+    g_assert_cmpint(run_one(fwait, mode | MODE_MP), ==, -1);
+    g_assert_cmpint(run_one(fwait, mode | MODE_TS | MODE_MP), ==, EXC_NM);
+    cpu->cr0 = CR0_PE | CR0_NE | CR0_PG;
+}
+
 /* One opcode byte D8..DF: every ModRM that is a register form, and (%rdi) for each /n. */
 static void test_opcode(const void *opaque)
 {
@@ -464,6 +526,7 @@ int main(int argc, char **argv)
 #if defined(__x86_64__)
     setup();
     g_test_add_func("/x87/environment", test_environment);
+    g_test_add_func("/x87/errors", test_errors);
     for (uintptr_t op = 0xd8; op <= 0xdf; op++) {
         char *path = g_strdup_printf("/x87/%02x", (unsigned)op);
         g_test_add_data_func(path, (void *)op, test_opcode);
