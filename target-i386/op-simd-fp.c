@@ -51,7 +51,7 @@ FpEnv x86_sse_env(const X86CPU *c)
 bool simd_host_ready(X86CPU *c)
 {
     if (c->sse_mode == SSE_NEW) {
-        if (HOST_SSE && (c->mxcsr & MXCSR_MASKS) == MXCSR_MASKS) {
+        if (HOST_SSE && tcg_host_fp && (c->mxcsr & MXCSR_MASKS) == MXCSR_MASKS) {
             host_mxcsr_set(c->mxcsr & ~(uint32_t)FP_ALL);
             c->sse_mode = SSE_HOST;
         } else {
@@ -63,8 +63,15 @@ bool simd_host_ready(X86CPU *c)
 
 void simd_fp_done(X86CPU *c, const Insn *i, const FpEnv *e)
 {
-    c->mxcsr |= e->flags;
-    if (e->flags & ~e->masks) {
+    const unsigned before = FP_IE | FP_DE | FP_ZE;
+    unsigned flags = e->flags;
+
+    /* an unmasked exception before the computation in one element: none computes (11.5.2.3) */
+    if (flags & ~e->masks & before) {
+        flags &= before;
+    }
+    c->mxcsr |= flags;
+    if (flags & ~e->masks) {
         x86_raise_at(c, i, c->cr4 & CR4_OSXMMEXCPT ? EXC_XM : EXC_UD);
     }
 }

@@ -8,8 +8,6 @@
  */
 #include "target-i386/x87.h"
 
-bool x86_x87_use_host = true;
-
 #if HOST_X87
 __thread uint16_t host_x87_cw;                  /* 0: unknown */
 __thread uint8_t host_x87_flags = FP_ALL;       /* maybe */

@@ -205,7 +205,7 @@ static bool try_host(X86CPU *c, HostX87Op op, Result *o)
     HostX87Image m;
     bool two = op == HOST_FPTAN || op == HOST_FSINCOS;
 
-    if (!x86_x87_use_host) {
+    if (!tcg_host_fp) {
         return false;
     }
     host_x87_full(op, &m, *x87_st(c, 0), *x87_st(c, 1), c->fpu.cw);

@@ -41,9 +41,6 @@
  * its sibling call (interp.h). */
 #define NOINLINE __attribute__((noinline))
 
-/* Use the host's x87 where there is one.  Tests clear it to have softfloat everywhere. */
-extern bool x86_x87_use_host;
-
 /* ---- the stack ------------------------------------------------------------------------- */
 
 static inline F80 *x87_st(X86CPU *c, unsigned n)
@@ -150,7 +147,7 @@ static inline FpEnv x87_env(const X86CPU *c)
 static inline bool x87_host_ready(X86CPU *c)
 {
 #if HOST_X87
-    if (likely(x86_x87_use_host && c->fpu.cw & FP_UE)) {
+    if (likely(tcg_host_fp && c->fpu.cw & FP_UE)) {
         uint16_t cw = (c->fpu.cw & 0x0f00) | CW_ONE | FP_ALL;
         if (unlikely(host_x87_cw != cw)) {
             host_x87_load_cw(cw);

@@ -11,7 +11,7 @@
 typedef struct TcgOptions {
     int engine, thread;
     uint32_t tb_size;               /* MiB */
-    bool one_insn;
+    bool one_insn, host_fp;
 } TcgOptions;
 
 static const char *const engines[] = { "interp", NULL };
@@ -23,8 +23,12 @@ static const Prop tcg_props[] = {
               "one thread for each virtual CPU (multi), or one that takes turns (single)"),
     PROP_UINT_R("tb-size", TcgOptions, tb_size, 0, 0, 4096,
                 "size of the cache of translated code in MiB, 0 = default"),
+    PROP_BOOL("host-fp", TcgOptions, host_fp, true,
+              "floating point on the host's unit where results are the same (x86 hosts)"),
     PROP_DONE
 };
+
+bool tcg_host_fp = true;
 
 static bool tcg_available(Error **err)
 {
@@ -35,6 +39,7 @@ static bool tcg_init(struct Machine *m, void *opts, Error **err)
 {
     const TcgOptions *o = opts;
     tcg_target.init();
+    tcg_host_fp = !o || o->host_fp;
     block_cache_init(o ? (size_t)o->tb_size << 20 : 0);
     tlb_init_hooks();
     return true;

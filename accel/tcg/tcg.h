@@ -73,6 +73,10 @@ typedef struct TcgTarget {
     /* Log a block about to be entered (-d exec, cpu). */
     void (*log_enter)(CPU *c, const struct Block *b);
 } TcgTarget;
+/* Let the host's floating-point unit compute where it gives the guest's results (host-fp=on);
+ * off: everything in software.  Set before the first vCPU runs. */
+extern bool tcg_host_fp;
+
 extern const TcgTarget tcg_target;      /* there is one: defined by the target */
 
 /* ---- per vCPU --------------------------------------------------------------------------- */

@@ -362,7 +362,7 @@ static bool try(Case *t, bool soft)
 {
     Outcome n, v;
 
-    x86_x87_use_host = !soft;
+    tcg_host_fp = !soft;
     assemble(t->insn, t->len);
     *arena = t->arena;
     run_native(t->eflags, t->rax, &n);
