@@ -172,6 +172,12 @@ typedef struct Walk {
     hwaddr table;             /* of the level to come */
     unsigned shift;           /* la bits that index it */
     bool u, w, nx;            /* combined so far */
+    X86PscEntry pt;           /* the page table, when one was reached from above; tag 0: none */
+    unsigned npassed;         /* entries on the way that lack the A bit */
+    struct {
+        hwaddr pa;
+        uint64_t entry;
+    } passed[4];
     MmuPage *out;
 } Walk;
 
@@ -181,6 +187,20 @@ static WalkResult walk_fault(Walk *k, uint32_t code)
 {
     k->out->error = fault_code(k->c, k->acc, k->mmu, code);
     return WALK_FAULT;
+}
+
+/*
+ * A bits are set from the top down, when the access is known to be allowed: a translation
+ * that faults leaves no trace (as the 386 does it; later processors may set the upper ones).
+ */
+static bool set_accessed(Walk *k, unsigned size)
+{
+    for (unsigned i = 0; i < k->npassed; i++) {
+        if (!pte_set(k->c, k->passed[i].pa, size, k->passed[i].entry, PTE_A)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* The leaf: rights, A and D, the result. */
@@ -211,6 +231,9 @@ static WalkResult walk_leaf(Walk *k, hwaddr pte_pa, unsigned pte_size, uint64_t 
         return walk_fault(k, PF_P);
     }
     uint64_t bits = PTE_A | (k->acc == MMU_WRITE ? PTE_D : 0);
+    if (unlikely(k->npassed) && !set_accessed(k, pte_size)) {
+        return WALK_AGAIN;
+    }
     if ((pte & bits) != bits) {
         if (!pte_set(c, pte_pa, pte_size, pte, bits)) {
             return WALK_AGAIN;
@@ -225,31 +248,25 @@ static WalkResult walk_leaf(Walk *k, hwaddr pte_pa, unsigned pte_size, uint64_t 
 }
 
 /* Follow a non-leaf entry. */
-static bool walk_down(Walk *k, hwaddr pa, unsigned size, uint64_t entry)
+static void walk_down(Walk *k, hwaddr pa, unsigned size, uint64_t entry)
 {
-    if (!(entry & PTE_A) && !k->debug && !pte_set(k->c, pa, size, entry, PTE_A)) {
-        return false;
+    if (!(entry & PTE_A)) {
+        k->passed[k->npassed].pa = pa;
+        k->passed[k->npassed++].entry = entry;
     }
     k->u &= !!(entry & PTE_U);
     k->w &= !!(entry & PTE_W);
     k->table = size == 8 ? entry & PTE_ADDR : entry & 0xfffff000;
-    return true;
 }
 
 #define PSC_MASK (X86_PSC_SIZE - 1)
 
-/* Remember where the page table of this region is. */
-static void psc_insert(Walk *k)
+/* The walk has come to a page table: worth remembering if it ends well. */
+static void walk_reached_pt(Walk *k)
 {
-    X86PscEntry *e = &k->c->psc[k->la >> 21 & PSC_MASK];
-
-    if (!k->debug) {
-        e->tag = (k->la >> 21) << 1 | 1;
-        e->table = k->table;
-        e->u = k->u;
-        e->w = k->w;
-        e->nx = k->nx;
-    }
+    k->pt = (X86PscEntry){
+        .tag = (k->la >> 21) << 1 | 1, .table = k->table, .u = k->u, .w = k->w, .nx = k->nx,
+    };
 }
 
 static bool psc_lookup(Walk *k)
@@ -295,11 +312,9 @@ static WalkResult walk_32(Walk *k)
             k->w = pde & PTE_W;
             return walk_leaf(k, pa, 4, pde, (pde & 0xffc00000) | high, false);
         }
-        if (!walk_down(k, pa, 4, pde)) {
-            return WALK_AGAIN;
-        }
+        walk_down(k, pa, 4, pde);
         k->shift = 12;
-        psc_insert(k);
+        walk_reached_pt(k);
     }
     hwaddr pa = (k->table + (k->la >> 12 & 0x3ff) * 4) & x86_a20_mask;
     uint32_t pte = pte_read(c, pa, 4);
@@ -350,12 +365,10 @@ static WalkResult walk_64(Walk *k)
             k->w &= !!(entry & PTE_W);
             return walk_leaf(k, pa, 8, entry, entry & PTE_ADDR, x86_long_mode(c));
         }
-        if (!walk_down(k, pa, 8, entry)) {
-            return WALK_AGAIN;
-        }
+        walk_down(k, pa, 8, entry);
         k->shift -= 9;
         if (k->shift == 12) {
-            psc_insert(k);
+            walk_reached_pt(k);
         }
     }
 }
@@ -367,6 +380,7 @@ static WalkResult walk_from_root(Walk *k)
 
     k->u = k->w = true;
     k->nx = false;
+    k->npassed = 0;
     if (!(c->cr4 & CR4_PAE)) {
         k->table = c->cr3 & 0xfffff000;
         k->shift = 22;
@@ -419,6 +433,9 @@ static bool translate(X86CPU *c, uint64_t la, MmuAccess acc, int mmu, bool debug
     do {
         r = walk_from_root(&k);
     } while (r == WALK_AGAIN);
+    if (r == WALK_OK && k.pt.tag && !debug) {
+        c->psc[la >> 21 & PSC_MASK] = k.pt;
+    }
     return r == WALK_OK;
 }
 

@@ -314,7 +314,10 @@ HANDLER(enter)
 {
     unsigned osz = i->osz, n = 1u << osz, level = i->imm >> 16 & 31;
     uint16_t size = i->imm;
-    uint64_t sp = c->r[R_ESP] - n, bp = c->r[R_EBP], frame = sp;
+    uint64_t sp = c->r[R_ESP] - n, bp = c->r[R_EBP];
+    /* On a 16-bit stack the upper half of ESP goes into EBP as it is. */
+    uint64_t frame = i->flags & (IF_SS64 | IF_SS32) ? sp
+                   : (c->r[R_ESP] & ~0xffffull) | (sp & 0xffff);
 
     stx(c, i, stack_lin(c, i, sp, n, true), osz, bp);
     for (unsigned k = 1; k < level; k++) {

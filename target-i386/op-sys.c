@@ -150,10 +150,10 @@ HANDLER(arpl)
 {
     bool zf;
     if (i->flags & IF_MEM) {
-        uint64_t la = insn_lin(c, i, 2, true);
-        uint16_t old = x86_rmw_ld(c, i, la, 2), v = x86_arpl(c, old, R16(c, i->reg), &zf);
+        /* Real processors write, and check for it, only when the value changes. */
+        uint16_t v = x86_arpl(c, m_ld16(c, i), R16(c, i->reg), &zf);
         if (zf) {
-            st16(c, i, la, v);
+            m_st16(c, i, v);
         }
     } else {
         WR16(c, i->rm, x86_arpl(c, R16(c, i->rm), R16(c, i->reg), &zf));

@@ -507,7 +507,7 @@ static void pit_reset(Device *dev)
     for (int n = 0; n < 3; n++) {
         s->ch[n] = (PitChannel) {
             .mode = 3, .rw = RW_WORD, .gate = n != 2, .count = 65536, .next_count = 65536,
-            .counting = true, .start = now,
+            .counting = false, .start = now,
         };
     }
     s->irq0_off = false;

@@ -297,6 +297,23 @@ static void test_accessed_dirty(void)
     g_assert_true(page.prot & MMU_PROT_W);
 }
 
+/* An access that is refused leaves no mark at any level. */
+static void test_no_trace(void)
+{
+    MmuPage page;
+
+    enter_4level();
+    map_4k(0x5000, 0x200000 | 1);
+    g_assert_false(x86_mmu_translate(cpu, 0x5000, MMU_READ, MMU_USER, &page));
+    g_assert_cmphex(mem64(0x100000), ==, 0x101000 | 7);
+    g_assert_cmphex(mem64(0x102000), ==, 0x103000 | 7);
+    g_assert_cmphex(mem64(0x103000 + 5 * 8), ==, 0x200000 | 1);
+    /* The next one must still mark the upper levels, cached or not. */
+    st64_le(ram + 0x103000 + 5 * 8, 0x200000 | 7);
+    g_assert_true(x86_mmu_translate(cpu, 0x5000, MMU_READ, MMU_USER, &page));
+    g_assert_cmphex(mem64(0x102000), ==, 0x103000 | 0x27);
+}
+
 static void test_debug_walk(void)
 {
     hwaddr pa;
@@ -379,6 +396,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/x86/mmu/random/4-level", GINT_TO_POINTER(MODE_4), test_random);
     g_test_add_data_func("/x86/mmu/random/5-level", GINT_TO_POINTER(MODE_5), test_random);
     g_test_add_func("/x86/mmu/accessed-dirty", test_accessed_dirty);
+    g_test_add_func("/x86/mmu/no-trace", test_no_trace);
     g_test_add_func("/x86/mmu/debug-walk", test_debug_walk);
     g_test_add_func("/x86/mmu/structure-cache", test_stale_structure_cache);
     g_test_add_func("/x86/mmu/canonical", test_canonical);
