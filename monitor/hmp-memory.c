@@ -2,6 +2,7 @@
 /*
  * Human commands: memory, ports, expressions.
  */
+#include "config.h"
 #include "monitor/internal.h"
 
 #include <inttypes.h>

@@ -13,6 +13,7 @@
 
 static void cmd_quit(Monitor *m, const Json *args, Error **err)
 {
+    m->quitting = true;
     runstate_request_quit(CAUSE_HOST_QMP_QUIT, 0);
 }
 
@@ -58,7 +59,15 @@ static void cmd_set_action(Monitor *m, const Json *args, Error **err)
 
 static void cmd_log(Monitor *m, const Json *args, Error **err)
 {
-    log_set_items(arg_str(args, "items"), err);
+    const char *items = arg_str(args, "items");
+    if (!strcmp(items, "help") || !strcmp(items, "?")) {
+        GString *s = g_string_new(NULL);
+        log_help(s);
+        monitor_puts(m, s->str);
+        g_string_free(s, TRUE);
+    } else {
+        log_set_items(items, err);
+    }
 }
 
 static void cmd_logfile(Monitor *m, const Json *args, Error **err)

@@ -242,7 +242,9 @@ static void session_line(void *opaque, const char *line)
 {
     Session *s = opaque;
     hmp_execute(&s->mon, line);
-    readline_show(s->readline);
+    if (!s->mon.quitting) {
+        readline_show(s->readline);
+    }
 }
 
 static GPtrArray *session_complete(void *opaque, const char *line)

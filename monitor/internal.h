@@ -19,6 +19,7 @@ typedef struct Monitor {
     bool crlf;                          /* "\n" goes out as "\r\n" */
     bool flush_queued;
     int cpu_index;                      /* which CPU its commands are about */
+    bool quitting;                      /* no prompt any more */
     /* what was held back because too much was waiting went out: read on */
     void (*drained)(struct Monitor *m);
 } Monitor;

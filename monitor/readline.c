@@ -184,7 +184,9 @@ static void remember(Readline *r)
 
 static void enter(Readline *r)
 {
-    move(r, r->line->len);
+    if (r->cursor < r->line->len) {
+        move(r, r->line->len);
+    }
     print(r, "\n");
     remember(r);
     char *line = g_strdup(r->line->str);
