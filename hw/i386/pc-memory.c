@@ -13,6 +13,8 @@
 #define BIOS_MAX        (16u << 20)
 #define BIOS_UNIT       0x10000u
 #define ISA_BIOS_MAX    0x20000u
+/* What fits below 1 TiB with a hole of a GiB below 4 GiB, and some room for PCI memory. */
+#define RAM_MAX         (1008 * GIB)
 
 /* Leave half a GiB of hole while that keeps all RAM below it, else a whole one: a PCI hole
  * that is too small costs more than RAM above 4 GiB does. */
@@ -36,6 +38,10 @@ static bool check_size(const PCMachine *pc, Error **err)
     }
     if (pc->m.ram_size < (1 << 20)) {
         return fail(err, "-m: machine '%s' needs at least 1 MiB", pc->m.type->name);
+    }
+    if (pc->m.ram_size > RAM_MAX) {
+        return fail(err, "-m: machine '%s' takes at most 1008 GiB of memory (the CPU has 40 address bits)",
+                    pc->m.type->name);
     }
     return true;
 }
