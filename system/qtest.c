@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "accel/cpu.h"
 #include "chardev/char.h"
 #include "hw/core/device.h"
 #include "util/parse.h"
@@ -117,11 +118,19 @@ static void cmd_in(char **words, unsigned width)
     }
 }
 
+/* A single access is one of CPU 0's: its local APIC answers at FEE00000h. */
+static void as_cpu0(bool on)
+{
+    cpu_set_current(on && cpus->len ? cpu_by_index(0) : NULL);
+}
+
 static void cmd_store(char **words, unsigned width)
 {
     uint64_t a[2];
     if (numbers(words, 2, a)) {
+        as_cpu0(true);
         address_space_st(&address_space_memory, a[0], a[1], width);
+        as_cpu0(false);
         reply("OK\n");
     }
 }
@@ -130,7 +139,10 @@ static void cmd_load(char **words, unsigned width)
 {
     uint64_t a;
     if (numbers(words, 1, &a)) {
-        reply("OK 0x%016" G_GINT64_MODIFIER "x\n", address_space_ld(&address_space_memory, a, width));
+        as_cpu0(true);
+        uint64_t val = address_space_ld(&address_space_memory, a, width);
+        as_cpu0(false);
+        reply("OK 0x%016" G_GINT64_MODIFIER "x\n", val);
     }
 }
 

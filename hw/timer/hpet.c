@@ -16,6 +16,7 @@
 #define TIMERS_MAX    32
 #define TICK_NS       10
 #define PERIOD_FS     10000000ull           /* femtoseconds of a tick, for GCAP_ID */
+#define JUST_PASSED   (1u << 30)            /* ticks: ten seconds late is still late */
 #define MIN_WAIT_NS   10000                 /* a periodic comparator fires no faster */
 
 #define GCAP_ID       0x000
@@ -146,12 +147,9 @@ static void timer_update_level(HpetTimer *t)
 /* Ticks until the counter reaches the comparator; 0 if it is there or has just passed it. */
 static uint64_t timer_distance(const HpetTimer *t, uint64_t now)
 {
-    if (t->conf & TN_32) {
-        int32_t d = (uint32_t)t->cmp - (uint32_t)now;
-        return d > 0 ? d : 0;
-    }
-    int64_t d = t->cmp - now;
-    return d > 0 ? d : 0;
+    uint64_t mask = timer_mask(t), behind = (now - t->cmp) & mask;
+
+    return behind < JUST_PASSED ? 0 : (t->cmp - now) & mask;
 }
 
 static void timer_at(HpetTimer *t, uint64_t ticks)

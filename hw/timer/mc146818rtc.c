@@ -310,8 +310,8 @@ static void rtc_update_irq(Rtc *s)
 static void rtc_rearm(Rtc *s)
 {
     uint8_t want = s->cmos[RTC_B] & ~s->cmos[RTC_C];
-    int64_t now = rtc_clock(), next = INT64_MAX;
     unsigned period = rtc_period(s);
+    int64_t next = INT64_MAX;
 
     if (rtc_runs(s)) {
         if (want & B_UIE) {
@@ -325,11 +325,10 @@ static void rtc_rearm(Rtc *s)
         }
     }
     if (period && (want & B_PIE)) {
-        int64_t tick = (floor_div(s->seen_tick, period) + 1) * period;
+        /* those that were lost come half-way between the regular ones */
+        unsigned every = s->lost ? period / 2 : period;
+        int64_t tick = (floor_div(s->seen_tick, every) + 1) * every;
         next = MIN(next, rtc_ns_of_tick(s, tick));
-        if (s->lost) {
-            next = MIN(next, now + period * NS_PER_SEC / TICK_HZ / 2);
-        }
     }
     if (next == INT64_MAX) {
         timer_del(&s->timer);
