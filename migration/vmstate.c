@@ -19,6 +19,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <zlib.h>
 
 static int table_version(const VMState *vm)
 {
@@ -359,7 +360,7 @@ static void dump_bytes(const uint8_t *p, size_t len, GString *out)
         g_string_append_printf(out, "%s%02x", i ? " " : "", p[i]);
     }
     if (len > 32) {
-        g_string_append_printf(out, " ... (%zu bytes)", len);
+        g_string_append_printf(out, " ... (%zu bytes, crc %08lx)", len, crc32(0, p, len));
     }
 }
 

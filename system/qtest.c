@@ -12,6 +12,11 @@
  *                                   IRQ raise N | IRQ lower N
  *   set_irq_in DEVICE NAME N LEVEL
  *
+ * and beyond QEMU's, for tests of saved state:
+ *
+ *   vmstate_save -> OK BASE64       vmstate_load BASE64 -> OK
+ *   vmstate_dump -> OK BASE64       of the same as text
+ *
  * DEVICE is an id, or the name of a type, "[n]" behind it for the n-th device of the type.
  * N of an output is the number of the input it is wired to (QEMU: of the output).
  *
@@ -27,6 +32,7 @@
 #include "accel/cpu.h"
 #include "chardev/char.h"
 #include "hw/core/device.h"
+#include "migration/vmstate.h"
 #include "util/parse.h"
 #include "util/timer.h"
 
@@ -233,6 +239,48 @@ static void cmd_endianness(char **words, unsigned width)
     reply("OK little\n");
 }
 
+/* ---- saved state ---------------------------------------------------------------------------- */
+
+static void reply_base64(const void *data, size_t len)
+{
+    char *text = g_base64_encode(data, len);
+    reply("OK %s\n", text);
+    g_free(text);
+}
+
+static void cmd_vmstate_save(char **words, unsigned width)
+{
+    g_autoptr(GByteArray) out = g_byte_array_new();
+    machine_state_save(out);
+    reply_base64(out->data, out->len);
+}
+
+static void cmd_vmstate_load(char **words, unsigned width)
+{
+    gsize len;
+    Error *err = NULL;
+    g_autofree guchar *data = g_base64_decode(words[1], &len);
+    if (machine_state_load(data, len, &err)) {
+        reply("OK\n");
+    } else {
+        reply("FAIL %s\n", err->message);
+        g_error_free(err);
+    }
+}
+
+static void dump_section(const char *name, int instance, const VMState *vm, void *opaque, void *user)
+{
+    g_string_append_printf(user, "%s[%d]:\n", name, instance);
+    vmstate_dump(vm, opaque, user, 2);
+}
+
+static void cmd_vmstate_dump(char **words, unsigned width)
+{
+    g_autoptr(GString) out = g_string_new(NULL);
+    vmstate_foreach(dump_section, out);
+    reply_base64(out->str, out->len);
+}
+
 /* ---- the clock ------------------------------------------------------------------------------ */
 
 static void move_clock(int64_t to)
@@ -372,6 +420,8 @@ static const Command commands[] = {
     { "clock_step", 0, cmd_clock_step }, { "clock_set", 1, cmd_clock_set },
     { "irq_intercept_in", 1, cmd_intercept_in }, { "irq_intercept_out", 1, cmd_intercept_out },
     { "set_irq_in", 4, cmd_set_irq },
+    { "vmstate_save", 0, cmd_vmstate_save }, { "vmstate_load", 1, cmd_vmstate_load },
+    { "vmstate_dump", 0, cmd_vmstate_dump },
 };
 
 static void run_line(char *line)

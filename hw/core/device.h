@@ -136,7 +136,8 @@ bool device_check_globals(void);
 
 /* All realized devices in order of realize. */
 void device_foreach(void (*fn)(Device *dev, void *opaque), void *opaque);
-void devices_reset(void);                             /* system reset: all devices, then hooks */
+/* System reset: all devices, those realized last first, then the hooks. */
+void devices_reset(void);
 /* Something that is no device wants to hear of system reset (CPUs, loaders). */
 void reset_register(void (*fn)(void *opaque), void *opaque);
 void reset_unregister(void (*fn)(void *opaque), void *opaque);

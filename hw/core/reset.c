@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * System reset: devices in order of realize, so that a bridge is back in its power-on state
- * before what hangs behind it, then everybody else who asked (CPUs come last and start to
- * fetch from the map the devices left).
+ * System reset: devices in the reverse order of realize, then everybody else who asked (CPUs
+ * come last and start to fetch from the map the devices left).
+ *
+ * Boards make interrupt controllers and bridges first and what is wired to them later.  So a
+ * timer or a disk drops its interrupt line while the controller still listens, and the
+ * controller's own reset then forgets the edge: nothing of the time before comes through.
  */
 #include "hw/core/device.h"
 #include "hw/core/lifecycle.h"
@@ -24,14 +27,18 @@ void device_reset(Device *dev)
     }
 }
 
-static void reset_one(Device *dev, void *opaque)
+static void collect(Device *dev, void *opaque)
 {
-    device_reset(dev);
+    g_ptr_array_add(opaque, dev);
 }
 
 void devices_reset(void)
 {
-    device_foreach(reset_one, NULL);
+    g_autoptr(GPtrArray) all = g_ptr_array_new();
+    device_foreach(collect, all);
+    for (guint i = all->len; i-- > 0;) {
+        device_reset(all->pdata[i]);
+    }
     for (guint i = 0; hooks && i < hooks->len; i++) {
         ResetHook h = g_array_index(hooks, ResetHook, i);
         h.fn(h.opaque);

@@ -81,12 +81,7 @@ static bool ide_realize(IDEDrive *d, Error **err)
     blk_set_on_error(d->blk, d->rerror, d->werror);
     d->sectors = blk_length(d->blk) / 512;
     d->buffer = g_malloc0(IDE_BUFFER);
-    d->write_cache = blk_write_cache(d->blk);
-    d->look_ahead = d->smart_on = true;
-    d->smart_autosave = true;
-    d->pio_mode = 4;
-    d->mdma_mode = 0xff;
-    d->udma_mode = 5;
+    d->default_cache = blk_write_cache(d->blk);
     default_texts(d);
     return true;
 }
@@ -147,6 +142,17 @@ static void ide_device_reset(Device *dev)
     IDEDrive *d = (IDEDrive *)dev;
 
     ide_drive_reset(d);
+    d->write_cache = d->default_cache;
+    blk_set_write_cache(d->blk, d->write_cache);
+    d->look_ahead = d->smart_on = d->smart_autosave = true;
+    d->pio_mode = 4;
+    d->mdma_mode = 0xff;
+    d->udma_mode = 5;
+    d->command = d->op = d->phase = 0;
+    d->lba = d->left = d->block = d->dma_off = d->pos = d->end = 0;
+    d->limit = d->cd_sector = 0;
+    d->failed = false;
+    memset(d->packet, 0, sizeof(d->packet));
     d->event_new = d->event_eject = false;
     d->changed = 0;
     if (d->tray_locked) {

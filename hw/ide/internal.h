@@ -139,6 +139,7 @@ typedef struct IDEDrive {
     uint8_t mult;                   /* sectors per READ/WRITE MULTIPLE block */
     uint8_t pio_mode, mdma_mode, udma_mode;     /* 0xff: not the selected kind */
     bool write_cache, look_ahead, smart_on, smart_autosave, sleeping;
+    bool default_cache;             /* the write cache as -drive has it */
     uint8_t power;                  /* sector count that CHECK POWER MODE returns */
     uint8_t smart_selftest;
 

@@ -104,6 +104,14 @@ static bool testdev_realize(Device *dev, Error **err)
     return true;
 }
 
+static void testdev_reset(Device *dev)
+{
+    TestDev *s = (TestDev *)dev;
+
+    s->reg = 0;
+    memset(s->mem, 0, sizeof(s->mem));
+}
+
 static void testdev_unrealize(Device *dev)
 {
     TestDev *s = (TestDev *)dev;
@@ -124,6 +132,6 @@ static const VMState vm_testdev = { .name = "pc-testdev", .fields = testdev_fiel
 static const DeviceType testdev = {
     .name = "pc-testdev", .desc = "target of accesses by test guests", .bus = "isa",
     .category = "Misc", .size = sizeof(TestDev), .vmstate = &vm_testdev,
-    .realize = testdev_realize, .unrealize = testdev_unrealize,
+    .realize = testdev_realize, .reset = testdev_reset, .unrealize = testdev_unrealize,
 };
 DEVICE_TYPE(testdev);

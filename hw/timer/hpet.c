@@ -467,10 +467,8 @@ static bool hpet_post_load(void *opaque, int version, Error **err)
 {
     Hpet *s = opaque;
 
+    /* whoever lost IRQ 0 to us has that in its own state */
     s->offset = s->counter - hpet_ticks();
-    if (s->legacy_hook) {
-        s->legacy_hook(s->legacy_opaque, hpet_legacy(s));
-    }
     hpet_arm_all(s);
     return true;
 }

@@ -671,11 +671,12 @@ static void rtc_pre_save(void *opaque)
 static bool rtc_post_load(void *opaque, int version, Error **err)
 {
     Rtc *s = opaque;
-    int64_t limit = INT64_MAX / 8;
+    int64_t limit = INT64_MAX / 2;      /* the host's clock counts from 1970 */
+    int64_t limit_sec = 1000000000000;  /* registers hold years to 25755 */
 
     if (s->index >= CMOS_SIZE || s->wday_skew > 6 || s->lost > MAX_LOST
-        || s->div_ns < -limit || s->div_ns > limit || s->base_sec < -limit / NS_PER_SEC
-        || s->base_sec > limit / NS_PER_SEC) {
+        || s->div_ns < -limit || s->div_ns > limit || s->base_sec < -limit_sec
+        || s->base_sec > limit_sec) {
         return fail(err, "mc146818rtc: impossible time or index");
     }
     if (conf_clock == ORRERY_CLOCK_REAL) {
