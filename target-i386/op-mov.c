@@ -147,13 +147,15 @@ XCHG(16, wr, wm)
 XCHG(32, lr, lm)
 XCHG(64, qr, qm)
 
-/* 90+r: with the accumulator */
+/* 90+r: with the accumulator.  90 itself is NOP: it must not clear the upper half. */
 #define XCHG_Z(n, s_)                                                                       \
     FAST_HANDLER(xchg_z_##s_)                                                               \
     {                                                                                       \
-        U(n) a = R##n(c, R_EAX);                                                            \
-        WR##n(c, R_EAX, R##n(c, i->reg));                                                   \
-        WR##n(c, i->reg, a);                                                                \
+        if (i->reg != R_EAX) {                                                              \
+            U(n) a = R##n(c, R_EAX);                                                        \
+            WR##n(c, R_EAX, R##n(c, i->reg));                                               \
+            WR##n(c, i->reg, a);                                                            \
+        }                                                                                   \
         NEXT;                                                                               \
     }
 XCHG_Z(16, w)
