@@ -231,6 +231,7 @@ typedef struct Op {
     unsigned len;
     bool load, compacted;
     int leaf_d;                 /* bit of CPUID 0Dh.1 EAX it needs, -1 none */
+    uint8_t twin[5];            /* what the interpreter runs, where it is another instruction */
 } Op;
 
 static const Op ops[] = {
@@ -245,6 +246,9 @@ static const Op ops[] = {
     { "xrstor",     { 0x0f, 0xae, 0x2f }, 3, true, false, -1 },
     { "xrstor64",   { 0x48, 0x0f, 0xae, 0x2f }, 4, true, false, -1 },
     { "xrstorc64",  { 0x48, 0x0f, 0xae, 0x2f }, 4, true, true, 1 },
+    /* privileged, and the same as these where there is no supervisor state */
+    { "xsaves64",   { 0x48, 0x0f, 0xc7, 0x27 }, 4, false, false, 1, { 0x48, 0x0f, 0xc7, 0x2f } },
+    { "xrstors64",  { 0x48, 0x0f, 0xae, 0x2f }, 4, true, true, 1, { 0x48, 0x0f, 0xc7, 0x1f } },
 };
 
 static bool all_zero(const State *s)
@@ -283,7 +287,6 @@ static void test_op(const void *opaque)
     }
     fp_random_setup(op->name);
     memcpy(code, frstor_rsi, 2);
-    memcpy(code + 2, op->bytes, op->len);
     memcpy(code + 2 + op->len, fnsave_rcx, 3);
     for (unsigned k = 0; k < 2000 && !g_test_failed(); k++) {
         uint64_t mask = pick(4) ? rnd() & 7 : 7;
@@ -291,9 +294,13 @@ static void test_op(const void *opaque)
         random_state(&before.in);
         random_area(before.area, op->compacted);
         *arena = before;
+        memcpy(code + 2, op->bytes, op->len);
         bool good = run_native(mask);
         native = *arena;
         *arena = before;
+        if (op->twin[0]) {
+            memcpy(code + 2, op->twin, op->len);
+        }
 #if HOST_X87
         host_x87_cw = 0;
         host_x87_flags = FP_ALL;
