@@ -124,7 +124,7 @@ static inline void reg_st(X86CPU *c, unsigned n, unsigned osz, uint64_t v)
 extern const uint64_t x86_size_mask[4];         /* 0xff, 0xffff, 0xffffffff, ~0 */
 
 /* Effective address: the offset in the segment, cut to the address size. */
-static inline uint64_t insn_ea(const X86CPU *c, const Insn *i)
+static inline __attribute__((always_inline)) uint64_t insn_ea(const X86CPU *c, const Insn *i)
 {
     return (c->r[i->base] + (c->r[i->index] << i->scale) + i->disp) & x86_size_mask[i->asz];
 }
@@ -262,7 +262,7 @@ static inline void m_probe(X86CPU *c, const Insn *i, unsigned off, unsigned len,
  * The fast path alone, for handlers with a slow twin: host address of the memory operand, or
  * NULL when anything at all is special about it.
  */
-static inline void *fast_host(X86CPU *c, const Insn *i, TlbAccess acc, unsigned bytes)
+static inline __attribute__((always_inline)) void *fast_host(X86CPU *c, const Insn *i, TlbAccess acc, unsigned bytes)
 {
     uint64_t ea = insn_ea(c, i);
     if (unlikely(i->flags & IF_SEG)) {

@@ -46,7 +46,7 @@ static inline unsigned tlb_index(uint64_t va)
 }
 
 /* Host address for [va, va+size), all in one page, or NULL: take the slow path. */
-static inline void *tlb_host(const TlbMode *m, TlbAccess acc, uint64_t va, unsigned size)
+static inline __attribute__((always_inline)) void *tlb_host(const TlbMode *m, TlbAccess acc, uint64_t va, unsigned size)
 {
     const TlbEntry *e = &m->e[acc][tlb_index(va)];
     if (likely(e->tag == ((va + size - 1) & GUEST_PAGE_MASK))) {
