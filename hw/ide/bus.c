@@ -45,7 +45,7 @@ void ide_clear_irq(IDEDrive *d)
 
 void ide_set_signature(IDEDrive *d)
 {
-    d->select &= ~0x0f;
+    d->select &= ~(DH_DEV | 0x0f);
     d->nsector = d->lba0 = 1;
     d->lba1 = d->is_cd ? 0x14 : 0;
     d->lba2 = d->is_cd ? 0xeb : 0;
