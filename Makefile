@@ -18,6 +18,10 @@ $(BUILD)/config.mk: configure
 endif
 -include $(BUILD)/config.mk
 
+# What assembles x86 firmware: another compiler than CC on hosts of another kind
+X86_CC ?= $(CC)
+X86_OBJCOPY ?= objcopy
+
 emu :=
 lib :=
 lib-tests :=
@@ -25,7 +29,7 @@ unit-tests :=
 check-targets :=
 DIRS := util fpu memory migration block chardev net ui accel accel/tcg accel/kvm accel/qtest \
         target-i386 hw/core hw/i386 hw/pci hw/isa hw/acpi hw/intc hw/timer hw/dma hw/nvram hw/char \
-        hw/input hw/ide hw/block hw/display hw/net hw/misc monitor system tests
+        hw/input hw/ide hw/block hw/display hw/net hw/misc monitor system pc-bios tests
 include $(wildcard $(DIRS:%=%/files.mk)) $(wildcard tests/*/files.mk)
 
 CFLAGS_ALL := -std=gnu11 $(OPT) $(WARN) -D_GNU_SOURCE -fno-strict-aliasing -fwrapv -I. -I$(BUILD) \

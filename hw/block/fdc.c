@@ -1206,5 +1206,6 @@ static const DeviceType isa_fdc = {
     .name = "isa-fdc", .desc = "82078 floppy disk controller", .bus = "isa",
     .category = "Storage", .size = sizeof(Fdc), .props = fdc_props, .vmstate = &vm_fdc,
     .realize = fdc_realize, .reset = fdc_reset, .unrealize = fdc_unrealize,
+    .fw_name = "fdc@03f0",
 };
 DEVICE_TYPE(isa_fdc);

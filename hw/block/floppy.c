@@ -167,9 +167,14 @@ static void floppy_bus_path(Bus *bus, Device *dev, GString *out)
     g_string_append_printf(out, "floppy.%u", ((Floppy *)dev)->unit);
 }
 
+static void floppy_bus_fw_name(Bus *bus, Device *dev, GString *out)
+{
+    g_string_append_printf(out, "/floppy@%x", ((Floppy *)dev)->unit);
+}
+
 static const BusType floppy_bus_type = {
     .name = "floppy-bus", .add = floppy_bus_add, .remove = floppy_bus_remove,
-    .path = floppy_bus_path,
+    .path = floppy_bus_path, .fw_name = floppy_bus_fw_name,
 };
 BUS_TYPE(floppy_bus_type);
 

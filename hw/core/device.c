@@ -4,6 +4,7 @@
  * the linker section that DEVICE_TYPE fills.
  */
 #include "hw/core/device.h"
+#include "hw/core/bootorder.h"
 #include "hw/core/lifecycle.h"
 #include "util/rcu.h"
 
@@ -303,6 +304,16 @@ static void leave_bus(Device *dev)
     dev->bus = NULL;
 }
 
+static bool claim_boot_place(Device *dev, Error **err)
+{
+    const Prop *p = prop_find(dev->type->props, "bootindex");
+    if (!p || p->size != sizeof(int32_t)) {
+        return true;
+    }
+    int index = *(int32_t *)((char *)dev + p->offset);
+    return index < 0 || boot_order_add(index, dev, err);
+}
+
 bool device_realize(Device *dev, Bus *bus, Error **err)
 {
     const DeviceType *t = dev->type;
@@ -329,7 +340,8 @@ bool device_realize(Device *dev, Bus *bus, Error **err)
     }
     register_state(dev);
     device_reset(dev);
-    if (dev->bus && dev->bus->type->added && !dev->bus->type->added(dev->bus, dev, err)) {
+    if ((dev->bus && dev->bus->type->added && !dev->bus->type->added(dev->bus, dev, err))
+        || !claim_boot_place(dev, err)) {
         device_withdraw(dev);
         return false;
     }
@@ -354,6 +366,7 @@ void device_withdraw(Device *dev)
     if (t->vmstate) {
         vmstate_unregister(t->vmstate, dev);
     }
+    boot_order_remove(dev);
     if (t->unrealize) {
         t->unrealize(dev);
     }

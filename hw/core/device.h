@@ -45,6 +45,7 @@ typedef struct DeviceType {
     unsigned irq_inputs;              /* how many */
     const void *info;                 /* constants of the bus: PCIInfo etc. */
     bool no_user;                     /* boards create it; -device refuses */
+    const char *fw_name;              /* Open Firmware's name for such a device, or NULL */
 } DeviceType;
 
 #define DEVICE_TYPE(var)                                                        \
@@ -69,6 +70,8 @@ typedef struct BusType {
     /* where on the bus, for names in a stream ("0000:00:03.0"); NULL: devices of a type are
      * told apart by number, in order of creation */
     void (*path)(struct Bus *bus, Device *dev, GString *out);
+    /* the same for firmware, as Open Firmware names it ("/ide@1,1"); NULL: the type's fw_name */
+    void (*fw_name)(struct Bus *bus, Device *dev, GString *out);
     /* one line of `info qtree` about the device's address */
     void (*print)(struct Bus *bus, Device *dev, GString *out, int indent);
 } BusType;

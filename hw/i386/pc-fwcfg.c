@@ -6,6 +6,7 @@
  * OVMF read.
  */
 #include "hw/acpi/piix4_pm.h"
+#include "hw/core/bootorder.h"
 #include "hw/i386/pc.h"
 #include "hw/nvram/fw_cfg.h"
 #include "hw/timer/hpet.h"
@@ -130,9 +131,18 @@ bool pc_fw_cfg_init(PCMachine *pc, Error **err)
     return true;
 }
 
+static bool set_boot_order(PCMachine *pc, Error **err)
+{
+    g_autoptr(GString) list = boot_order_list(pc->m.boot_strict);
+    bool any = list->len;
+
+    /* the NUL counts */
+    return fw_cfg_add_file(pc->fw_cfg, "bootorder", list->str, any ? list->len + 1 : 0, err);
+}
+
 bool pc_fw_cfg_ready(PCMachine *pc, Error **err)
 {
     set_hpet(pc);
-    return set_e820(pc, err) && set_system_states(pc, err) && set_boot(pc, err)
-           && add_user_files(pc, err);
+    return set_boot_order(pc, err) && set_e820(pc, err) && set_system_states(pc, err)
+           && set_boot(pc, err) && add_user_files(pc, err);
 }

@@ -12,6 +12,7 @@
 #include "hw/acpi/piix4_pm.h"
 #include "hw/block/fdc.h"
 #include "hw/dma/i8237.h"
+#include "hw/i386/loader.h"
 #include "hw/i386/pc.h"
 #include "hw/i386/port92.h"
 #include "hw/ide/ide.h"
@@ -309,6 +310,9 @@ static bool pc_init(Machine *m, Error **err)
     if (pc->with_usb) {
         return fail(err, "-machine usb=on: this board has no USB controller yet");
     }
+    if (m->vmport == 1) {
+        return fail(err, "-machine vmport=on: this board has no VMware port");
+    }
     pc->smm = m->smm != 0;
     if (!pc_memory_init(pc, err) || !pc_firmware_init(pc, err) || !create_cpus(pc, err)) {
         return false;
@@ -333,7 +337,7 @@ static bool pc_ready(Machine *m, Error **err)
     PCMachine *pc = (PCMachine *)m;
 
     pc_cmos_drives(pc);
-    return pc_fw_cfg_ready(pc, err);
+    return (!m->kernel || pc_load_kernel(pc, err)) && pc_fw_cfg_ready(pc, err);
 }
 
 static const char *const smbios_entry_points[] = { "32", "64", NULL };

@@ -314,9 +314,17 @@ static void ide_bus_print(Bus *bus, Device *dev, GString *out, int indent)
     g_string_append_printf(out, "%*sunit %u\n", indent, "", ((IDEDrive *)dev)->unit);
 }
 
+static void ide_bus_fw_name(Bus *bus, Device *dev, GString *out)
+{
+    guint number = 0;
+
+    g_ptr_array_find(bus->owner->buses, bus, &number);
+    g_string_append_printf(out, "/drive@%x/disk@%x", number, ((IDEDrive *)dev)->unit);
+}
+
 const BusType ide_bus_type = {
     .name = "IDE", .add = ide_bus_add, .remove = ide_bus_remove, .path = ide_bus_path,
-    .print = ide_bus_print,
+    .fw_name = ide_bus_fw_name, .print = ide_bus_print,
 };
 BUS_TYPE(ide_bus_type);
 

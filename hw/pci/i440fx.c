@@ -208,7 +208,7 @@ static const VMState vm_host = { .name = "i440FX-pcihost", .fields = host_fields
 static const DeviceType i440fx_host_type = {
     .name = "i440FX-pcihost", .desc = "440FX PCI host", .size = sizeof(I440FXHost),
     .vmstate = &vm_host, .realize = host_realize, .unrealize = host_unrealize,
-    .reset = host_reset, .no_user = true,
+    .reset = host_reset, .no_user = true, .fw_name = "pci@i0cf8",
 };
 DEVICE_TYPE(i440fx_host_type);
 

@@ -9,24 +9,24 @@
 
 typedef struct ClassName {
     uint16_t class_id;
-    const char *name;
+    const char *name, *fw_name;         /* for people; for firmware */
 } ClassName;
 
 static const ClassName class_names[] = {
-    { 0x0100, "SCSI controller" }, { 0x0101, "IDE controller" }, { 0x0102, "Floppy controller" },
+    { 0x0100, "SCSI controller", "scsi" }, { 0x0101, "IDE controller", "ide" }, { 0x0102, "Floppy controller", "fdc" },
     { 0x0103, "IPI controller" }, { 0x0104, "RAID controller" }, { 0x0106, "SATA controller" },
     { 0x0107, "SAS controller" }, { 0x0108, "NVMe controller" }, { 0x0180, "Storage controller" },
-    { 0x0200, "Ethernet controller" }, { 0x0201, "Token Ring controller" },
+    { 0x0200, "Ethernet controller", "ethernet" }, { 0x0201, "Token Ring controller" },
     { 0x0202, "FDDI controller" }, { 0x0203, "ATM controller" }, { 0x0280, "Network controller" },
-    { 0x0300, "VGA controller" }, { 0x0301, "XGA controller" }, { 0x0302, "3D controller" },
+    { 0x0300, "VGA controller", "display" }, { 0x0301, "XGA controller" }, { 0x0302, "3D controller" },
     { 0x0380, "Display controller" }, { 0x0400, "Video controller" },
     { 0x0401, "Audio controller" }, { 0x0402, "Phone" }, { 0x0403, "Audio controller" },
     { 0x0480, "Multimedia controller" }, { 0x0500, "RAM controller" },
-    { 0x0501, "Flash controller" }, { 0x0580, "Memory controller" }, { 0x0600, "Host bridge" },
-    { 0x0601, "ISA bridge" }, { 0x0602, "EISA bridge" }, { 0x0603, "MC bridge" },
-    { 0x0604, "PCI bridge" }, { 0x0605, "PCMCIA bridge" }, { 0x0680, "Bridge" },
-    { 0x0700, "Serial port" }, { 0x0701, "Parallel port" }, { 0x0c00, "IEEE1394 controller" },
-    { 0x0c03, "USB controller" }, { 0x0c05, "SMBus" },
+    { 0x0501, "Flash controller" }, { 0x0580, "Memory controller" }, { 0x0600, "Host bridge", "host" },
+    { 0x0601, "ISA bridge", "isa" }, { 0x0602, "EISA bridge" }, { 0x0603, "MC bridge" },
+    { 0x0604, "PCI bridge", "pci-bridge" }, { 0x0605, "PCMCIA bridge" }, { 0x0680, "Bridge" },
+    { 0x0700, "Serial port", "serial" }, { 0x0701, "Parallel port" }, { 0x0c00, "IEEE1394 controller" },
+    { 0x0c03, "USB controller", "usb" }, { 0x0c05, "SMBus", "smbus" },
 };
 
 static uint16_t class_of(const PCIDevice *d)
@@ -34,11 +34,11 @@ static uint16_t class_of(const PCIDevice *d)
     return pci_get_word(d->config + PCI_CLASS_DEVICE);
 }
 
-static const char *class_name(uint16_t class_id)
+static const ClassName *find_class(uint16_t class_id)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(class_names); i++) {
         if (class_names[i].class_id == class_id) {
-            return class_names[i].name;
+            return &class_names[i];
         }
     }
     return NULL;
@@ -46,10 +46,10 @@ static const char *class_name(uint16_t class_id)
 
 static void print_class(const PCIDevice *d, GString *out)
 {
-    const char *name = class_name(class_of(d));
+    const ClassName *c = find_class(class_of(d));
 
-    if (name) {
-        g_string_append(out, name);
+    if (c) {
+        g_string_append(out, c->name);
     } else {
         g_string_append_printf(out, "Class %04d", class_of(d));
     }
@@ -129,5 +129,21 @@ void pci_print_function(Bus *bus, Device *dev, GString *out, int indent)
                                    "", n, b->type & PCI_BAR_IO ? "i/o" : "mem", b->addr,
                                    b->addr + b->size - 1);
         }
+    }
+}
+
+void pci_fw_name(Bus *bus, Device *dev, GString *out)
+{
+    const PCIDevice *d = (PCIDevice *)dev;
+    const ClassName *c = find_class(class_of(d));
+
+    if (c && c->fw_name) {
+        g_string_append_printf(out, "/%s@%x", c->fw_name, PCI_SLOT(d->devfn));
+    } else {
+        g_string_append_printf(out, "/pci%04x,%04x@%x", pci_get_word(d->config),
+                               pci_get_word(d->config + PCI_DEVICE_ID), PCI_SLOT(d->devfn));
+    }
+    if (PCI_FUNC(d->devfn)) {
+        g_string_append_printf(out, ",%x", PCI_FUNC(d->devfn));
     }
 }

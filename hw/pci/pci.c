@@ -514,6 +514,7 @@ static const Prop pci_props[] = {
 const BusType pci_bus_type = {
     .name = "PCI", .props = pci_props, .add = pci_bus_add, .remove = pci_bus_remove,
     .reset = pci_bus_reset, .path = pci_bus_path, .print = pci_print_function,
+    .fw_name = pci_fw_name,
 };
 BUS_TYPE(pci_bus_type);
 

@@ -139,6 +139,8 @@ PCIDevice *pci_create(PCIBus *b, int devfn, const char *type);
 void pci_realize_or_die(PCIDevice *d, PCIBus *b);
 PCIBus *pci_root_bus(void);                 /* the machine's, NULL without PCI */
 void pci_info(GString *out);                /* `info pci`, in QEMU's words */
+/* "/ethernet@3": BusType.fw_name */
+void pci_fw_name(Bus *bus, Device *dev, GString *out);
 /* One line of `info qtree`. */
 void pci_print_function(Bus *bus, Device *dev, GString *out, int indent);
 /* hw/pci/pci-rom.c: the option ROM of a device, property romfile or the type's. */
