@@ -126,7 +126,11 @@ static void arm_host_clock(void)
 static int64_t time_left(ClockId clock)
 {
     int64_t deadline = timers_deadline(clock);
-    return deadline == INT64_MAX ? INT64_MAX : MAX(deadline - clock_ns(clock), 0);
+    if (deadline == INT64_MAX) {
+        return INT64_MAX;
+    }
+    int64_t left = deadline - clock_ns(clock);  /* not inside MAX(), which would read it twice */
+    return MAX(left, 0);
 }
 
 /* Nanoseconds until the loop must run a timer; INT64_MAX: never. */
