@@ -196,7 +196,9 @@ static const char *machine_accel(void)
 
 bool accel_setup(Machine *m, Error **err)
 {
-    GArray *choices = g_array_new(FALSE, FALSE, sizeof(Choice));
+    /* kept: the accelerator uses its options as long as the machine runs */
+    static GArray *choices;
+    choices = g_array_new(FALSE, FALSE, sizeof(Choice));
     const char *list = machine_accel();
     bool ok = true;
     if (list && config.accels->len) {
@@ -208,7 +210,5 @@ bool accel_setup(Machine *m, Error **err)
     } else {
         choose_fastest(choices);
     }
-    ok = ok && try_all(m, choices, err);
-    g_array_free(choices, TRUE);
-    return ok;
+    return ok && try_all(m, choices, err);
 }
