@@ -13,8 +13,10 @@ Q := $(if $(filter 1,$(V)),,@)
 all:
 
 ifeq ($(filter help clean distclean demo,$(MAKECMDGOALS)),)
+# a newer configure is run again as it was run before
 $(BUILD)/config.mk: configure
-	./configure --build-dir=$(BUILD)
+	@if [ -f $(BUILD)/config.args ]; then eval "set -- $$(cat $(BUILD)/config.args)"; fi; \
+	./configure "$$@" --build-dir=$(BUILD)
 endif
 -include $(BUILD)/config.mk
 
