@@ -9,3 +9,5 @@ emu += hw/i386/loader-multiboot.c # ... Multiboot
 emu += hw/i386/loader-pvh.c     # ... PVH
 emu += hw/i386/loader-elf.c     # ELF files
 emu += hw/i386/boot-rom.c       # the option ROM that loads and starts them
+emu += hw/i386/acpi-pc.c        # ACPI tables of the PC
+emu += hw/i386/dsdt-pc.c        # ... its DSDT

@@ -7,6 +7,7 @@
  */
 #include "hw/acpi/piix4_pm.h"
 #include "hw/core/bootorder.h"
+#include "hw/i386/acpi-pc.h"
 #include "hw/i386/pc.h"
 #include "hw/nvram/fw_cfg.h"
 #include "hw/timer/hpet.h"
@@ -143,6 +144,6 @@ static bool set_boot_order(PCMachine *pc, Error **err)
 bool pc_fw_cfg_ready(PCMachine *pc, Error **err)
 {
     set_hpet(pc);
-    return set_boot_order(pc, err) && set_e820(pc, err) && set_system_states(pc, err)
-           && set_boot(pc, err) && add_user_files(pc, err);
+    return pc_acpi_init(pc, err) && set_boot_order(pc, err) && set_e820(pc, err)
+           && set_system_states(pc, err) && set_boot(pc, err) && add_user_files(pc, err);
 }
