@@ -10,7 +10,10 @@
 #include "hw/i386/acpi-pc.h"
 #include "hw/i386/pc.h"
 #include "hw/nvram/fw_cfg.h"
+#include "hw/smbios/smbios.h"
 #include "hw/timer/hpet.h"
+#include "target-i386/cpu.h"
+#include "target-i386/cpuid.h"
 #include "util/bits.h"
 
 #include <string.h>
@@ -125,6 +128,32 @@ static bool add_user_files(PCMachine *pc, Error **err)
     return true;
 }
 
+static bool set_smbios(PCMachine *pc, Error **err)
+{
+    const Machine *m = &pc->m;
+    const X86CPU *c = x86_cpu(cpu_by_index(0));
+    uint32_t id[4];
+    x86_cpuid(c, 1, 0, id);
+    SmbiosMachine what = {
+        .product = m->type->desc, .version = m->type->name, .uuid = m->uuid_set ? m->uuid : NULL,
+        .below_4g = pc->below_4g, .above_4g = pc->above_4g, .sockets = m->smp_sockets,
+        .cores = m->smp_cores, .threads = m->smp_threads, .cpu_signature = id[0],
+        .cpu_features = id[3], .cpu_name = m->type->name, .entry64 = pc->smbios_entry_point,
+    };
+    SmbiosTables t;
+
+    if (!smbios_build(&what, m->smbios, &t, err)) {
+        return false;
+    }
+    bool ok = fw_cfg_add_file(pc->fw_cfg, "etc/smbios/smbios-tables", t.tables->data,
+                              t.tables->len, err)
+              && fw_cfg_add_file(pc->fw_cfg, "etc/smbios/smbios-anchor", t.anchor->data,
+                                 t.anchor->len, err);
+    g_byte_array_unref(t.tables);
+    g_byte_array_unref(t.anchor);
+    return ok;
+}
+
 bool pc_fw_cfg_init(PCMachine *pc, Error **err)
 {
     pc->fw_cfg = fw_cfg_create();
@@ -144,6 +173,7 @@ static bool set_boot_order(PCMachine *pc, Error **err)
 bool pc_fw_cfg_ready(PCMachine *pc, Error **err)
 {
     set_hpet(pc);
-    return pc_acpi_init(pc, err) && set_boot_order(pc, err) && set_e820(pc, err)
-           && set_system_states(pc, err) && set_boot(pc, err) && add_user_files(pc, err);
+    return pc_acpi_init(pc, err) && set_smbios(pc, err) && set_boot_order(pc, err)
+           && set_e820(pc, err) && set_system_states(pc, err) && set_boot(pc, err)
+           && add_user_files(pc, err);
 }

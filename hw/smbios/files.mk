@@ -1,0 +1,1 @@
+emu += hw/smbios/smbios.c       # SMBIOS tables, -smbios
