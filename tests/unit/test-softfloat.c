@@ -53,6 +53,57 @@ static void test_known(void)
     }
 }
 
+static void test_known_f64(void)
+{
+    static const struct {
+        uint64_t (*fn)(uint64_t, uint64_t, FpEnv *);
+        uint8_t rc;
+        uint64_t a, b, r;
+        uint8_t flags;
+    } t[] = {
+        /* 0.1 + 0.2, 1/3, 2^53 + 1 to even, the smallest normal number halved and below */
+        { f64_add, FP_RC_NEAREST, 0x3fb999999999999a, 0x3fc999999999999a, 0x3fd3333333333334, FP_PE },
+        { f64_div, FP_RC_NEAREST, 0x3ff0000000000000, 0x4008000000000000, 0x3fd5555555555555, FP_PE },
+        { f64_div, FP_RC_UP,      0x3ff0000000000000, 0x4008000000000000, 0x3fd5555555555556, FP_PE },
+        { f64_add, FP_RC_NEAREST, 0x4340000000000000, 0x3ff0000000000000, 0x4340000000000000, FP_PE },
+        { f64_mul, FP_RC_NEAREST, 0x0010000000000000, 0x3fe0000000000000, 0x0008000000000000, 0 },
+        { f64_mul, FP_RC_NEAREST, 0x0010000000000001, 0x3fe0000000000000, 0x0008000000000000,
+          FP_UE | FP_PE },
+        { f64_mul, FP_RC_DOWN,    0x7fefffffffffffff, 0x4000000000000000, 0x7fefffffffffffff,
+          FP_OE | FP_PE },
+        { f64_sub, FP_RC_NEAREST, 0x7ff0000000000000, 0x7ff0000000000000, 0xfff8000000000000, FP_IE },
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(t); i++) {
+        FpEnv e = default_env();
+        e.rc = t[i].rc;
+        g_assert_cmphex(t[i].fn(t[i].a, t[i].b, &e), ==, t[i].r);
+        g_assert_cmphex(e.flags, ==, t[i].flags);
+    }
+}
+
+static void test_known_conversions(void)
+{
+    FpEnv e = default_env();
+
+    g_assert_cmphex(f64_sqrt(0x4000000000000000, &e), ==, 0x3ff6a09e667f3bcd);
+    g_assert_cmphex(f64_fma(0x3ff0000000000001, 0x3ff0000000000001, 0xbff0000000000002, 0, &e), ==,
+                    0x3970000000000000);
+    g_assert_cmphex(f64_to_f32(0x3ff0000010000000, &e), ==, 0x3f800000);
+    g_assert_cmphex(f64_to_f32(0x3ff0000010000001, &e), ==, 0x3f800001);
+    g_assert_cmphex(f32_to_f16(0x477fefff, FP_RC_NEAREST, &e), ==, 0x7bff);
+    g_assert_cmphex(f32_to_f16(0x477ff000, FP_RC_NEAREST, &e), ==, 0x7c00);
+    g_assert_cmphex(f16_to_f32(0x0001, &e), ==, 0x33800000);
+    g_assert_cmpint(f64_to_i32(0x4004000000000000, FP_RC_NEAREST, &e), ==, 2);
+    g_assert_cmpint(f64_to_i32(0xc004000000000000, FP_RC_DOWN, &e), ==, -3);
+    e.flags = 0;
+    g_assert_cmpint(f64_to_i32(0x41e0000000000000, FP_RC_ZERO, &e), ==, INT32_MIN);
+    g_assert_cmphex(e.flags, ==, FP_IE);
+    g_assert_cmphex(i64_to_f32(0x7fffffffffffffff, &e), ==, 0x5f000000);
+    g_assert_cmpint(f64_compare(0x3ff0000000000000, 0x7ff8000000000000, false, &e), ==,
+                    FP_UNORDERED);
+    g_assert_cmpint(f64_compare(0x8000000000000000, 0, true, &e), ==, FP_EQUAL);
+}
+
 static void assert_f80(F80 a, uint16_t se, uint64_t frac)
 {
     g_assert_cmphex(a.se, ==, se);
@@ -483,7 +534,9 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/softfloat/known/f32", test_known);
+    g_test_add_func("/softfloat/known/f64", test_known_f64);
     g_test_add_func("/softfloat/known/f80", test_known_f80);
+    g_test_add_func("/softfloat/known/conversions", test_known_conversions);
 #if defined(__x86_64__)
     for (unsigned i = 0; i < G_N_ELEMENTS(x87_ops); i++) {
         char *path = g_strdup_printf("/softfloat/x87/%s", x87_ops[i].name);
