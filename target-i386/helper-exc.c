@@ -485,6 +485,11 @@ bool x86_deliver(X86CPU *c)
     if (log_on(LOG_INT)) {
         log_event(c, &e);
     }
+    if (e.kind == EVENT_INT1) {
+        /* A #DB itself: what MOV SS held back is told of by the same one. */
+        note_debug(c, c->pending_dbg);
+        c->pending_dbg = 0;
+    }
     c->exc_old_vector = e.vector;
     c->exc_old_kind = e.kind;
     c->int_shadow = c->shadow_mov_ss = false;
@@ -703,7 +708,9 @@ Boundary x86_boundary(X86CPU *c)
         return BOUNDARY_HALTED;
     }
     latch_requests(c, req);
-    if (!mov_ss) {
+    if (mov_ss) {
+        c->pending_dbg &= ~(uint64_t)DB_BS;     /* its own trap is lost, not late */
+    } else {
         if (req & CPU_REQ_MCE) {
             cpu_clear_request(&c->cpu, CPU_REQ_MCE);
             return c->cr4 & CR4_MCE ? inject(c, EVENT_EXCEPTION, EXC_MC) : BOUNDARY_RESET;
@@ -738,7 +745,7 @@ Boundary x86_boundary(X86CPU *c)
     if (c->cpu.halted) {
         return BOUNDARY_HALTED;
     }
-    if (!mov_ss) {
+    if (!mov_ss || !is_intel(c)) {
         boundary_code_breakpoint(c);
     }
     c->rflags &= ~(uint64_t)FL_RF;

@@ -578,11 +578,6 @@ void x86_iret(X86CPU *c, unsigned opsize, uint64_t next)
 
 /* ---- SYSCALL, SYSENTER ---------------------------------------------------------------- */
 
-static bool is_intel(const X86CPU *c)
-{
-    return strcmp(c->vendor, "GenuineIntel") == 0;
-}
-
 /* TF counts after these two, not before: a kernel that masks TF is not trapped into, and the
  * stepped program sees SYSCALL as one instruction (APM 2, 13.1.4). */
 static void retrap_tf(X86CPU *c, bool tf_before)

@@ -108,7 +108,8 @@ void seg_drop_inner(X86CPU *c, unsigned cpl)
         Segment *s = &c->seg[regs[i]];
         bool conforming = (s->attr & (DESC_CODE | DESC_C)) == (DESC_CODE | DESC_C);
         if ((s->attr & DESC_P) && !conforming && ((s->attr >> DESC_DPL_SHIFT) & 3) < cpl) {
-            seg_set_null(s, 0);
+            s->sel = 0;
+            s->attr = 0;                /* base and limit stay: 64-bit code sees them */
         }
     }
 }
@@ -386,7 +387,7 @@ static uint64_t long_base(X86CPU *c, uint16_t sel, const Desc *d)
         gp(c, sel);
     }
     uint64_t base = desc_base(d) | (uint64_t)high << 32;
-    if (!x86_canonical(c, base)) {
+    if (!x86_canonical_register(c, base)) {
         gp(c, sel);
     }
     return base;
@@ -464,7 +465,7 @@ static void load_table(X86CPU *c, DescTable *t, uint16_t limit, uint64_t base, u
 {
     x86_check_cpl0(c);
     if (x86_code64(c)) {
-        if (!x86_canonical(c, base)) {
+        if (!x86_canonical_register(c, base)) {
             x86_raise_err(c, EXC_GP, 0);
         }
     } else {
@@ -516,7 +517,7 @@ void x86_wrsegbase(X86CPU *c, int reg, uint64_t val, unsigned opsize)
     check_fsgsbase(c);
     if (opsize != 8) {
         val = (uint32_t)val;
-    } else if (!x86_canonical(c, val)) {
+    } else if (!x86_canonical_register(c, val)) {
         x86_raise_err(c, EXC_GP, 0);
     }
     c->seg[reg].base = val;

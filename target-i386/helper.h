@@ -42,6 +42,8 @@ uint32_t x86_fetch_or32(X86CPU *c, uint64_t la, uint32_t bits, int mmu);
 
 /* Flags as one word: reading folds lazy bits in; setting makes the word the truth. */
 void x86_set_flags(X86CPU *c, uint64_t flags);
+/* EXC_SS or EXC_GP for an access of the present instruction to an address not canonical. */
+int x86_noncanonical_vector(X86CPU *c, uint64_t va);
 /* Recompute c->mode. */
 void x86_update_mode(X86CPU *c);
 
@@ -275,7 +277,7 @@ typedef struct MmuPage {
  * out->error says which; nothing raised. */
 bool x86_mmu_translate(X86CPU *c, uint64_t la, MmuAccess acc, int mmu, MmuPage *out);
 
-/* The same as TcgTarget.tlb_fill: raises #PF (or #GP(0) for an address not canonical). */
+/* The same as TcgTarget.tlb_fill: raises #PF (or #GP(0), #SS(0): address not canonical). */
 bool x86_tlb_fill(CPU *c, uint64_t va, TlbAccess acc, int mode, bool raise, TlbPage *out);
 /* Does a data breakpoint lie in the page at la? */
 bool x86_page_watched(const X86CPU *c, uint64_t la);

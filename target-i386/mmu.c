@@ -476,7 +476,7 @@ bool x86_tlb_fill(CPU *cpu, uint64_t va, TlbAccess acc, int mode, bool raise, Tl
         return false;
     }
     if (!page.canonical) {
-        x86_raise_err(c, EXC_GP, 0);
+        x86_raise_err(c, x86_noncanonical_vector(c, va), 0);
     }
     x86_raise_pf(c, x86_long_mode(c) ? va : (uint32_t)va, page.error);
 }

@@ -8,6 +8,7 @@
  */
 #include "target-i386/cpuid.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -155,7 +156,7 @@ static void drop_dependents(X86CPU *c)
 
 typedef struct CpuOptions {
     uint64_t plus[FEAT_WORDS], minus[FEAT_WORDS];
-    bool check, enforce;
+    bool check, enforce, migratable, auto_level, host_phys_bits, pmu;
     bool level_set, xlevel_set;
     uint32_t min_level, min_xlevel;
 } CpuOptions;
@@ -257,12 +258,16 @@ static bool option_text(X86CPU *c, const char *key, const char *val, bool *known
 static bool option_switch(X86CPU *c, CpuOptions *o, const char *key, const char *val, bool *known,
                           Error **err)
 {
+    bool other;                 /* what hides the hypervisor we are not under */
     struct {
         const char *name;
         bool *field;
     } keys[] = {
         { "check", &o->check }, { "enforce", &o->enforce }, { "l3-cache", &c->l3_cache },
-        { "tcg-cpuid", &c->hypervisor_leaf }, { "kvm", &c->hypervisor_leaf },
+        { "tcg-cpuid", on_kvm() ? &other : &c->hypervisor_leaf },
+        { "kvm", on_kvm() ? &c->hypervisor_leaf : &other },
+        { "migratable", &o->migratable }, { "full-cpuid-auto-level", &o->auto_level },
+        { "host-phys-bits", &o->host_phys_bits }, { "pmu", &o->pmu },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(keys); i++) {
@@ -353,6 +358,11 @@ static void fit_levels(X86CPU *c, const CpuOptions *o)
     uint32_t xlevel = MAX(c->cpuid_xlevel, o->min_xlevel);
     const uint64_t *f = c->features;
 
+    if (!o->auto_level) {
+        c->cpuid_level = o->level_set ? c->cpuid_level : level;
+        c->cpuid_xlevel = o->xlevel_set ? c->cpuid_xlevel : xlevel;
+        return;
+    }
     if (f[FEAT_6_EAX]) {
         level = MAX(level, 6u);
     }
@@ -457,6 +467,36 @@ static bool unknown_model(const char *name, Error **err)
     return fail(err, "unable to find CPU model '%s' (-cpu help lists them)", name);
 }
 
+/* How many physical address bits the host's CPU has, by what Linux tells; 0: not known. */
+static unsigned host_phys_bits(void)
+{
+    char *text = NULL;
+    unsigned bits = 0;
+
+    if (g_file_get_contents("/proc/cpuinfo", &text, NULL, NULL)) {
+        const char *line = strstr(text, "\naddress sizes");
+        if (line && sscanf(line, "\naddress sizes : %u bits physical", &bits) != 1) {
+            bits = 0;
+        }
+    }
+    g_free(text);
+    return bits >= 32 && bits <= 52 ? bits : 0;
+}
+
+static bool check_options(X86CPU *c, const CpuOptions *o, Error **err)
+{
+    if (o->pmu && !on_kvm()) {
+        return fail(err, "-cpu: pmu=on: this accelerator has no performance counters");
+    }
+    if (o->host_phys_bits) {
+        c->phys_bits = host_phys_bits();
+        if (!c->phys_bits) {
+            return fail(err, "-cpu: host-phys-bits=on: the host doesn't tell; give phys-bits=N");
+        }
+    }
+    return true;
+}
+
 static void finish_identity(X86CPU *c)
 {
     if (!c->phys_bits) {
@@ -474,7 +514,7 @@ static void finish_identity(X86CPU *c)
 
 bool x86_model_apply(X86CPU *c, const char *spec, Error **err)
 {
-    CpuOptions o = { .check = true };
+    CpuOptions o = { .check = true, .migratable = true, .auto_level = true };
     char **items = g_strsplit(spec, ",", -1);
     const CpuModel *m = items[0] ? model_find(items[0]) : NULL;
     bool ok = m ? true : unknown_model(items[0] ? items[0] : "", err);
@@ -490,6 +530,12 @@ bool x86_model_apply(X86CPU *c, const char *spec, Error **err)
     g_strfreev(items);
     if (!ok) {
         return false;
+    }
+    if (!check_options(c, &o, err)) {
+        return false;
+    }
+    if (m == &model_max && !o.migratable) {
+        set_feature(c->features, CPUID_INVTSC, true);
     }
     for (unsigned w = 0; w < FEAT_WORDS; w++) {
         c->features[w] = (c->features[w] | o.plus[w]) & ~o.minus[w];

@@ -62,7 +62,7 @@ static bool set_denied(X86CPU *c, const MsrRow *row, uint32_t msr, uint64_t val)
 /* An address: must be canonical. */
 static bool set_address(X86CPU *c, const MsrRow *row, uint32_t msr, uint64_t val)
 {
-    if (!x86_canonical(c, val)) {
+    if (!x86_canonical_register(c, val)) {
         return false;
     }
     *row_field(c, row, msr) = val;
@@ -74,7 +74,7 @@ static bool set_sysenter(X86CPU *c, const MsrRow *row, uint32_t msr, uint64_t va
 {
     if (!x86_has(c, CPUID_LM)) {
         val = (uint32_t)val;
-    } else if (!x86_canonical(c, val)) {
+    } else if (!x86_canonical_register(c, val)) {
         return false;
     }
     *row_field(c, row, msr) = val;

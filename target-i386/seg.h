@@ -59,10 +59,25 @@ static inline bool x86_protected(const X86CPU *c)
 {
     return (c->cr0 & CR0_PE) && !(c->rflags & FL_VM);
 }
+/* The makers differ in SYSCALL, SYSENTER and some corners of debugging. */
+static inline bool is_intel(const X86CPU *c)
+{
+    return strcmp(c->vendor, "GenuineIntel") == 0;
+}
+static inline bool sign_extended(uint64_t la, unsigned bits)
+{
+    return (uint64_t)((int64_t)(la << (64 - bits)) >> (64 - bits)) == la;
+}
+/* An address to be accessed now. */
 static inline bool x86_canonical(const X86CPU *c, uint64_t la)
 {
-    unsigned bits = c->cr4 & CR4_LA57 ? 57 : 48;
-    return (uint64_t)((int64_t)(la << (64 - bits)) >> (64 - bits)) == la;
+    return sign_extended(la, c->cr4 & CR4_LA57 ? 57 : 48);
+}
+/* An address to be kept in a register (descriptor tables, bases, MSRs): what the processor can
+ * have at all counts, not what paging is set to (SDM 1, 3.3.7.1). */
+static inline bool x86_canonical_register(const X86CPU *c, uint64_t la)
+{
+    return sign_extended(la, c->virt_bits);
 }
 /* Linear addresses are 32 bits wide outside long mode. */
 static inline uint64_t linear_mask(const X86CPU *c)

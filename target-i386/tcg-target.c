@@ -268,6 +268,36 @@ static void end(CPU *cpu)
     x86_x87_leave();
 }
 
+static AddressSpace *memory_seen(CPU *cpu)
+{
+    return x86_cpu(cpu)->smm ? cpu->as_smm : cpu->as;
+}
+
+/*
+ * The exception of a 64-bit address that is not canonical: #SS(0) when the access goes
+ * through SS, by an operand based on RSP or RBP or by the stack pointer itself, else #GP(0).
+ * Nobody kept the segment on the way here, so the instruction is looked at once more.
+ */
+int x86_noncanonical_vector(X86CPU *c, uint64_t va)
+{
+    uint8_t bytes[15];
+    unsigned n = 0;
+    hwaddr pa;
+    Insn i;
+
+    for (; n < sizeof(bytes) && x86_debug_translate(c, c->rip + n, &pa); n++) {
+        bytes[n] = address_space_ld(memory_seen(&c->cpu), pa, 1);
+    }
+    if (insn_decode(c, c->mode, (InsnBytes){ bytes, n }, 0, &i) != DECODE_OK) {
+        return EXC_GP;
+    }
+    if ((i.flags & IF_MEM) && va - insn_ea(c, &i) < 64) {
+        return i.seg == R_SS ? EXC_SS : EXC_GP;
+    }
+    /* ENTER reaches furthest from the stack pointer. */
+    return va - c->r[R_ESP] + 0x20000 < 0x40000 ? EXC_SS : EXC_GP;
+}
+
 static bool tlb_fill(CPU *cpu, uint64_t va, TlbAccess acc, int mode, bool raise, TlbPage *out)
 {
     X86CPU *c = x86_cpu(cpu);
@@ -279,11 +309,6 @@ static bool tlb_fill(CPU *cpu, uint64_t va, TlbAccess acc, int mode, bool raise,
         return false;
     }
     return x86_tlb_fill(cpu, va, acc, mode == MMU_USER_ALIGN ? MMU_USER : mode, raise, out);
-}
-
-static AddressSpace *memory_seen(CPU *cpu)
-{
-    return x86_cpu(cpu)->smm ? cpu->as_smm : cpu->as;
 }
 
 /* Outside 64-bit mode linear addresses wrap at 4 GiB. */

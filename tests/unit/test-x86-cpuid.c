@@ -159,6 +159,9 @@ static void test_options(void)
     g_assert_cmpuint(c->phys_bits, ==, 46);
     g_assert_cmpuint(c->tsc_hz, ==, 2000000000);
     g_aligned_free(c);
+    c = make("max,migratable=off", NULL);
+    g_assert_true(x86_has(c, CPUID_INVTSC));
+    g_aligned_free(c);
     /* The levels follow the features. */
     c = make("pentium3,+smep", NULL);
     g_assert_cmpuint(c->cpuid_level, ==, 7);
@@ -181,6 +184,7 @@ static void test_errors(void)
         { "qemu64,stepping=16", "up to 15" },
         { "qemu64,phys-bits=20", "phys-bits" },
         { "qemu64,vendor=Intel", "12 characters" },
+        { "max,pmu=on", "no performance counters" },
         { "qemu64,+osxsave", "follows CR4" },
         { "qemu64,+avx512f,enforce", "doesn't support requested features" },
     };

@@ -402,15 +402,16 @@ static void test_priorities(void)
     g_assert_cmphex(cpu->rip, ==, 0x10002);
     x86_boundary(cpu);
     g_assert_cmphex(cpu->rip, ==, 0x10002);             /* IF is clear by now */
-    /* MOV SS keeps all of them away for one instruction. */
+    /* MOV SS keeps all of them away for one instruction; its own single step is lost. */
     x86_test_protected(0);
     x86_cpu_nmi(cpu);
-    cpu->pending_dbg = DB_BS;
+    cpu->pending_dbg = DB_BS | 2;
     x86_shadow_mov_ss(cpu);
     g_assert_cmpint(x86_boundary(cpu), ==, BOUNDARY_ONE);
     g_assert_cmphex(cpu->rip, ==, 0x8000);
     x86_boundary(cpu);
     g_assert_cmphex(cpu->rip, ==, 0x10001);
+    g_assert_cmphex(cpu->dr[6], ==, DR6_ONES | 2);
 }
 
 static void test_breakpoints(void)
