@@ -222,6 +222,22 @@ static void fdc_exchange(Fdc *s, FdcPhase phase, unsigned len)
     }
 }
 
+/* The image has done its part: the sector is in the buffer, or was written. */
+static void fdc_sector_read(Fdc *s)
+{
+    switch (s->action) {
+    case DO_READ:
+        fdc_exchange(s, PH_TO_HOST, SECTOR);
+        break;
+    case DO_SCAN:
+        memcpy(s->disk, s->buf, SECTOR);
+        fdc_exchange(s, PH_FROM_HOST, SECTOR);
+        break;
+    default:
+        fdc_sector_done(s);
+    }
+}
+
 static void fdc_block_done(void *opaque, int ret)
 {
     Fdc *s = opaque;
@@ -243,19 +259,10 @@ static void fdc_block_done(void *opaque, int ret)
             break;
         }
     }
-    switch (s->action) {
-    case DO_READ:
-        fdc_exchange(s, PH_TO_HOST, SECTOR);
-        break;
-    case DO_SCAN:
-        memcpy(s->disk, s->buf, SECTOR);
-        fdc_exchange(s, PH_FROM_HOST, SECTOR);
-        break;
-    default:
-        fdc_sector_done(s);
-    }
+    fdc_sector_read(s);
 }
 
+/* Images are often shorter than the disk they stand for: the rest reads as zeroes. */
 static void fdc_submit(Fdc *s)
 {
     Floppy *f = fdc_drive(s, s->sel);
@@ -265,8 +272,11 @@ static void fdc_submit(Fdc *s)
     s->iov = (struct iovec) { s->buf, SECTOR };
     if (s->action == DO_WRITE || s->action == DO_FORMAT) {
         s->req = blk_write(f->blk, at, &s->iov, 1, 0, fdc_block_done, s);
-    } else {
+    } else if (at + SECTOR <= blk_length(f->blk)) {
         s->req = blk_read(f->blk, at, &s->iov, 1, fdc_block_done, s);
+    } else {
+        memset(s->buf, 0, SECTOR);
+        fdc_sector_read(s);
     }
 }
 
@@ -450,8 +460,11 @@ static void fdc_transfer(Fdc *s, FdcAction action)
     s->cyl = s->cmd[2];
     s->sec = s->cmd[4];
     s->eot = s->last_eot = s->cmd[6];
-    s->step = 1;
+    s->step = action == DO_SCAN && s->cmd[8] == 2 ? 2 : 1;
     s->todo = 0;
+    if (action == DO_VERIFY && (s->cmd[1] & 0x80)) {
+        s->todo = s->cmd[8] ? s->cmd[8] : 256;  /* EC: the last parameter counts sectors */
+    }
     s->tc = false;
     if (!floppy_ready(f)) {
         fdc_fail(s, ST1_NO_MARK, 0);
@@ -489,19 +502,14 @@ static void cmd_read_track(Fdc *s)
     fdc_transfer(s, DO_READ);
 }
 
-/* EC (bit 7 of the second byte): the last parameter is the number of sectors. */
 static void cmd_verify(Fdc *s)
 {
     fdc_transfer(s, DO_VERIFY);
-    if (s->action == DO_VERIFY && (s->cmd[1] & 0x80)) {
-        s->todo = s->cmd[8] ? s->cmd[8] : 256;
-    }
 }
 
 static void cmd_scan(Fdc *s)
 {
     fdc_transfer(s, DO_SCAN);
-    s->step = s->cmd[8] == 2 ? 2 : 1;
 }
 
 /* Four bytes for each sector come from the host: its id.  Its data are the fill byte. */

@@ -497,17 +497,16 @@ static void pit_unrealize(Device *dev)
     region_destroy(&s->io);
 }
 
-/* The data sheet leaves the counters undefined at power-on: here they run in mode 3, for a
- * kernel that was started without firmware and expects the 18.2 Hz tick. */
+/* The data sheet leaves the counters undefined at power-on: here they stand until they are
+ * programmed, so that code without a BIOS sees no interrupt it did not ask for. */
 static void pit_reset(Device *dev)
 {
     I8254 *s = (I8254 *)dev;
-    int64_t now = pit_tick();
 
     for (int n = 0; n < 3; n++) {
         s->ch[n] = (PitChannel) {
             .mode = 3, .rw = RW_WORD, .gate = n != 2, .count = 65536, .next_count = 65536,
-            .counting = false, .start = now,
+            .null_count = true,
         };
     }
     s->irq0_off = false;
