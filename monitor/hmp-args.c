@@ -152,6 +152,12 @@ static bool parse_typed_word(const char **text, const Spec *s, Json *args, Error
             return fail(err, "Expected 'on' or 'off'");
         }
         json_set_bool(args, s->name, on);
+    } else if (s->type == 'n') {
+        int64_t n;
+        if (!parse_int(word, &n)) {
+            return fail(err, "'%s' is not a number", word);
+        }
+        json_set_int(args, s->name, n);
     } else if (s->type == 'o') {
         if (!parse_size(word, 1 << 20, &size) || size > INT64_MAX) {
             return fail(err, "invalid size '%s'", word);

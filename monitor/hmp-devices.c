@@ -186,7 +186,7 @@ const HmpCommand hmp_device_commands[] = {
     { "ringbuf_read", "device:s,size:i", "device size", "read from a ring buffer", cmd_ringbuf_read },
     { "sendkey", "keys:s,hold-time:i?", "keys [hold_ms]", "press keys ('sendkey ctrl-alt-delete')",
       cmd_sendkey },
-    { "mouse_move", "dx:i,dy:i,dz:i?", "dx dy [dz]", "move the pointer, or turn its wheel",
+    { "mouse_move", "dx:n,dy:n,dz:n?", "dx dy [dz]", "move the pointer, or turn its wheel",
       cmd_mouse_move },
     { "mouse_button", "button_state:i", "state", "press or release buttons (1 left, 2 middle, 4 right)",
       cmd_mouse_button },

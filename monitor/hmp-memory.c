@@ -251,10 +251,15 @@ static void cmd_pmemsave(Monitor *m, const Json *args, Error **err)
 /* The 16-bit rotating checksum of BSD's sum(1). */
 static void cmd_sum(Monitor *m, const Json *args, Error **err)
 {
-    uint64_t start = arg_int(args, "start", 0), size = arg_int(args, "size", 0);
+    uint64_t start = arg_int(args, "start", 0), left = (uint32_t)arg_int(args, "size", 0);
     uint16_t sum = 0;
-    for (uint64_t i = 0; i < MIN(size, 1ull << 32); i++) {
-        sum = (sum >> 1 | sum << 15) + (uint8_t)address_space_ld(&address_space_memory, start + i, 1);
+    uint8_t buf[4096];
+    for (; left; left -= MIN(left, sizeof(buf)), start += sizeof(buf)) {
+        size_t n = MIN(left, sizeof(buf));
+        address_space_read(&address_space_memory, start, buf, n);
+        for (size_t i = 0; i < n; i++) {
+            sum = (sum >> 1 | sum << 15) + buf[i];
+        }
     }
     monitor_printf(m, "%05d\n", sum);
 }

@@ -75,7 +75,8 @@ void qmp_add_timestamp(Json *event);
 /*
  * args: "name:type" words separated by commas; types
  *     s  word              S  rest of the line      F  file name       B  drive
- *     i  32-bit number     l  64-bit expression     b  on or off       o  size with suffix
+ *     i  32-bit expression l  64-bit expression     b  on or off       o  size with suffix
+ *     n  plain number, so that "1 -1" is two
  *     /  format of x       -f flag                  C  name of a command
  *     D  id of a device    T  device type and its options
  * with '?' behind optional ones.  Flags become booleans.

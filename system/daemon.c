@@ -60,7 +60,7 @@ bool daemon_begin(Error **err)
     return true;
 }
 
-bool daemon_ready(Error **err)
+bool daemon_ready(bool keep_stderr, Error **err)
 {
     if (ready_pipe < 0) {
         return true;
@@ -69,12 +69,8 @@ bool daemon_ready(Error **err)
     if (null < 0 || chdir("/") < 0) {
         return fail_errno(err, errno, "-daemonize: %s", null < 0 ? "/dev/null" : "/");
     }
-    /* the log may go to standard error: then it stays where the user sent it, unless that
-     * is a terminal, which is somebody else's from now on */
-    for (int fd = 0; fd <= 2; fd++) {
-        if (fd < 2 || isatty(fd)) {
-            dup2(null, fd);
-        }
+    for (int fd = 0; fd < (keep_stderr ? 2 : 3); fd++) {
+        dup2(null, fd);
     }
     close(null);
     if (write(ready_pipe, "", 1) != 1) {

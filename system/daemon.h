@@ -11,8 +11,9 @@
 /* Continue in a child, in a session of its own; the parent stays until daemon_ready or the
  * child's end, and exits with 0 or 1 accordingly.  Before any thread exists. */
 bool daemon_begin(Error **err);
-/* Everything is set up: let the parent go, leave the terminal. */
-bool daemon_ready(Error **err);
+/* Everything is set up: let the parent go, leave the terminal.  keep_stderr: the log goes
+ * there. */
+bool daemon_ready(bool keep_stderr, Error **err);
 /* Create, lock and fill the file; removed at exit. */
 bool pidfile_write(const char *path, Error **err);
 /* Change the root folder, then the user; either may be NULL. */

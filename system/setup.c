@@ -344,7 +344,7 @@ bool machine_setup(Error **err)
         return false;
     }
     runstate_catch_signals();
-    if (!daemon_ready(err)) {
+    if (!daemon_ready(config.log_items && !config.log_file, err)) {
         return false;
     }
     if (!config.start_paused) {

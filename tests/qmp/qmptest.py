@@ -107,16 +107,20 @@ class Client:
 
 
 class Emulator:
-    def __init__(self, args, sockets=("qmp",), stdin=subprocess.DEVNULL, stdout=None):
+    """args may name files in a folder of its own as DIR/name; prepare(folder) makes them."""
+
+    def __init__(self, args, sockets=("qmp",), prepare=None):
         self.dir = tempfile.mkdtemp(prefix="orrery-qmp-")
+        if prepare:
+            prepare(self.dir)
         self.clients = []
         self.errors_file = open(self.dir + "/stderr", "w+b")
         self.command = [EMULATOR, "-display", "none"]
         for s in sockets:
             self.command += ["-qmp", "unix:%s/%s,server=on,wait=off" % (self.dir, s)]
         self.command += [a.replace("DIR", self.dir) for a in args]
-        self.proc = subprocess.Popen(self.command, stdin=stdin, stdout=stdout or self.errors_file,
-                                     stderr=self.errors_file)
+        self.proc = subprocess.Popen(self.command, stdin=subprocess.DEVNULL,
+                                     stdout=self.errors_file, stderr=self.errors_file)
 
     def client(self, name="qmp", negotiate=True):
         try:
@@ -154,9 +158,12 @@ class TestCase(unittest.TestCase):
     sockets = ("qmp",)
 
     def setUp(self):
-        self.vm = Emulator(self.args, self.sockets)
+        self.vm = Emulator(self.args, self.sockets, self.prepare)
         self.addCleanup(self._finish)
         self.c = self.vm.client(self.sockets[0])
+
+    def prepare(self, folder):
+        """Make what args refer to as DIR/name."""
 
     def _finish(self):
         status, text = self.vm.close()
