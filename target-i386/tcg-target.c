@@ -95,10 +95,10 @@ uint32_t x86_fetch_or32(X86CPU *c, uint64_t la, uint32_t bits, int mmu)
         return old;
     }
     tcg_probe(&c->cpu, mmu, la, 4, TLB_WRITE);
-    tcg_exclusive_begin(&c->cpu);
+    tcg_atomic_begin(&c->cpu);
     old = tcg_ld(&c->cpu, mmu, la, 4);
     tcg_st(&c->cpu, mmu, la, old | bits, 4);
-    tcg_exclusive_end(&c->cpu);
+    tcg_atomic_end(&c->cpu);
     return old;
 }
 
@@ -135,7 +135,7 @@ void *x86_atomic_slow(X86CPU *c, const Insn *i, uint64_t la, unsigned size)
         return h;
     }
     tcg_probe(&c->cpu, data_mode(c), la, size, TLB_WRITE);
-    tcg_exclusive_begin(&c->cpu);
+    tcg_atomic_begin(&c->cpu);
     return NULL;
 }
 void x86_atomic_slow_done(X86CPU *c, uint64_t la, unsigned size, void *host)
@@ -143,7 +143,7 @@ void x86_atomic_slow_done(X86CPU *c, uint64_t la, unsigned size, void *host)
     if (host) {
         tcg_atomic_done(&c->cpu, data_mode(c), la, size);
     } else {
-        tcg_exclusive_end(&c->cpu);
+        tcg_atomic_end(&c->cpu);
     }
 }
 
@@ -158,7 +158,7 @@ bool x86_cmpxchg16(X86CPU *c, const Insn *i, uint64_t la, uint64_t *lo, uint64_t
         if (!HOST_HAS_CMPXCHG16) {
             insn_sync(c, i);
             tcg_probe(&c->cpu, data_mode(c), la, 16, TLB_WRITE);
-            tcg_exclusive_begin(&c->cpu);
+            tcg_atomic_begin(&c->cpu);
         }
         uint64_t a = ld64(c, i, la), b = ld64(c, i, la + 8);
         equal = a == *lo && b == *hi;

@@ -7,10 +7,24 @@
 
 static GMutex mutex;
 static __thread bool held;
+static __thread struct {
+    void (*leave)(void *opaque), (*enter)(void *opaque);
+    void *opaque;
+} hooks;
+
+void bql_set_hooks(void (*leave)(void *opaque), void (*enter)(void *opaque), void *opaque)
+{
+    hooks.leave = leave;
+    hooks.enter = enter;
+    hooks.opaque = opaque;
+}
 
 void bql_lock(void)
 {
     g_assert(!held);
+    if (hooks.leave) {
+        hooks.leave(hooks.opaque);
+    }
     g_mutex_lock(&mutex);
     held = true;
 }
@@ -20,6 +34,9 @@ void bql_unlock(void)
     g_assert(held);
     held = false;
     g_mutex_unlock(&mutex);
+    if (hooks.enter) {
+        hooks.enter(hooks.opaque);
+    }
 }
 
 bool bql_locked(void)

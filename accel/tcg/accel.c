@@ -6,7 +6,9 @@
 
 #include "accel/tcg/block.h"
 #include "accel/tcg/exec.h"
+#include "accel/tcg/exclusive.h"
 #include "accel/tcg/slow.h"
+#include "util/bql.h"
 
 typedef struct TcgOptions {
     int engine, thread;
@@ -49,11 +51,13 @@ static bool tcg_cpu_create(CPU *c, Error **err)
 {
     c->engine = tcg_target.state(c);
     tlb_init_cpu(c);
+    tcg_follow_bql(c);
     return true;
 }
 
 static void tcg_cpu_destroy(CPU *c)
 {
+    bql_set_hooks(NULL, NULL, NULL);
     tlb_destroy_cpu(c);
     c->engine = NULL;
 }

@@ -5,10 +5,13 @@
  * none is in.  A vCPU that comes in checks `wanted` after setting its flag, so one of the two
  * always sees the other.
  *
- * A vCPU leaves while it accesses a device (memory.c), since it may sleep there for the big
- * lock; so the holder of the big lock may wait for all vCPUs.
+ * A vCPU leaves while it waits for the big lock and while it has it (tcg_follow_bql), so the
+ * holder of the big lock may wait for all vCPUs.  The order is therefore: first the big lock,
+ * then being alone; whoever is alone must not ask for the big lock.
  */
 #include "accel/tcg/exclusive.h"
+
+#include "util/bql.h"
 
 static GMutex lock;
 static GCond changed;
@@ -104,4 +107,58 @@ void tcg_exclusive_end(CPU *c)
     __atomic_store_n(&wanted, false, __ATOMIC_SEQ_CST);
     g_cond_broadcast(&changed);
     g_mutex_unlock(&lock);
+}
+
+void tcg_atomic_begin(CPU *c)
+{
+    TcgCPU *t = tcg_cpu(c);
+    if (!bql_locked()) {
+        bql_lock();
+        t->atomic_bql = true;
+    }
+    tcg_exclusive_begin(c);
+}
+
+void tcg_atomic_end(CPU *c)
+{
+    TcgCPU *t = tcg_cpu(c);
+    tcg_exclusive_end(c);
+    if (t->atomic_bql) {
+        t->atomic_bql = false;
+        bql_unlock();
+    }
+}
+
+void tcg_exclusive_unwind(CPU *c)
+{
+    TcgCPU *t = tcg_cpu(c);
+    if (t->exclusive) {
+        t->exclusive = 1;
+        tcg_atomic_end(c);
+    }
+}
+
+static void leave_for_bql(void *opaque)
+{
+    CPU *c = opaque;
+    TcgCPU *t = tcg_cpu(c);
+    t->left_for_bql = t->in_guest && !t->exclusive;
+    if (t->left_for_bql) {
+        tcg_leave_guest(c);
+    }
+}
+
+static void enter_after_bql(void *opaque)
+{
+    CPU *c = opaque;
+    TcgCPU *t = tcg_cpu(c);
+    if (t->left_for_bql) {
+        t->left_for_bql = false;
+        tcg_enter_guest(c);
+    }
+}
+
+void tcg_follow_bql(CPU *c)
+{
+    bql_set_hooks(leave_for_bql, enter_after_bql, c);
 }

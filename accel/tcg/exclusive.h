@@ -16,5 +16,14 @@ void tcg_leave_guest(CPU *c);
  * inside or outside guest code, or any other thread with c NULL.  Nests on one thread. */
 void tcg_exclusive_begin(CPU *c);
 void tcg_exclusive_end(CPU *c);
+/* The same for a locked access, which may end at a device: takes the big lock first, because
+ * its holder may be about to stop all vCPUs. */
+void tcg_atomic_begin(CPU *c);
+void tcg_atomic_end(CPU *c);
+/* A guest exception unwinds: end what is open. */
+void tcg_exclusive_unwind(CPU *c);
+/* While this vCPU waits for the big lock and while it holds it, it is not in guest code.  On
+ * the vCPU's thread. */
+void tcg_follow_bql(CPU *c);
 
 #endif

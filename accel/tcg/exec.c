@@ -110,10 +110,7 @@ ExitReason tcg_run(CPU *c)
     tcg_enter_guest(c);
     if (sigsetjmp(c->jmp, 0)) {
         t->from = NULL;
-        if (t->exclusive) {
-            t->exclusive = 1;
-            tcg_exclusive_end(c);
-        }
+        tcg_exclusive_unwind(c);
     }
     ExitReason why = loop(c);
     t->from = NULL;

@@ -100,6 +100,8 @@ typedef struct TcgCPU {
     uint64_t from_page;         /* ... only within this page (linear) */
     bool in_guest;              /* [atomic] between tcg_enter_guest and tcg_leave_guest */
     unsigned exclusive;         /* nesting of tcg_exclusive_begin */
+    bool left_for_bql;          /* it was in guest code when it asked for the big lock */
+    bool atomic_bql;            /* tcg_atomic_begin took the big lock */
     uint64_t insns;             /* counted when instruction counting is on */
     int64_t budget;             /* ... and how many may still run before the loop must look */
 } TcgCPU;
