@@ -328,7 +328,7 @@ void x86_invpcid(X86CPU *c, uint64_t type, uint64_t desc_lo, uint64_t desc_hi)
     x86_check_cpl0(c);
     if (type > 3 || (type < 2 && (desc_lo >> 12))
         || (type < 2 && !(c->cr4 & CR4_PCIDE) && desc_lo)
-        || (type == 0 && !x86_canonical(c, desc_hi))) {
+        || (type == 0 && !x86_canonical_register(c, desc_hi))) {
         gp0(c);
     }
     switch (type) {

@@ -138,11 +138,19 @@ static void i440fx_unrealize(Device *dev)
     address_space_destroy(&s->pci_space);
 }
 
+/*
+ * PAM outlives a reset, unlike the data sheet's: firmware that shadowed itself finds out from
+ * there that it is not the first start, and resumes from suspend (SeaBIOS counts on it, and
+ * copies the ROM back by itself before an ordinary reset).
+ */
 static void i440fx_reset(Device *dev)
 {
     I440FX *s = (I440FX *)dev;
+    uint8_t pam[7];
 
+    memcpy(pam, s->pci.config + PAM0, sizeof(pam));
     memset(s->pci.config + 0x40, 0, PCI_CONFIG_SIZE - 0x40);
+    memcpy(s->pci.config + PAM0, pam, sizeof(pam));
     s->pci.config[0x57] = s->ram_8m;
     s->pci.config[SMRAM] = SMRAM_BASE;
     s->pci.wmask[SMRAM] = 0xff;
