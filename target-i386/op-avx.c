@@ -236,9 +236,10 @@ FAST_HANDLER(vmaskmov_st_d) { mask_store(c, i, false); NEXT; }
 FAST_HANDLER(vmaskmov_st_q) { mask_store(c, i, true); NEXT; }
 
 /*
- * Gathers.  The index register of VSIB is i->index (its number, as a vector register); each
- * element that was loaded has its mask cleared before the next one is tried, so a fault leaves
- * the progress in the destination and the mask.  #UD if two of the three registers are equal.
+ * Gathers.  The index vector is i->vindex; each element that was loaded has its mask cleared
+ * before the next one is tried, so a fault leaves the progress in the destination and the
+ * mask.  The mask's elements become 0 or all ones, and what is above them 0, before the first
+ * access.  #UD if two of the three registers are equal.
  * wide: 64-bit elements; wide_index: 64-bit indices.
  */
 static void gather(X86CPU *c, const Insn *i, bool wide, bool wide_index)
@@ -251,27 +252,30 @@ static void gather(X86CPU *c, const Insn *i, bool wide, bool wide_index)
     if (i->reg == x || i->reg == i->vvvv || x == i->vvvv) {
         x86_raise_at(c, i, EXC_UD);
     }
+    vec_zero_above(m, n * size);
+    for (unsigned k = 0; k < n; k++) {
+        if (wide) {
+            m->q[k] = (uint64_t)((int64_t)m->q[k] >> 63);
+        } else {
+            VD(m, k) = (uint32_t)((int32_t)VD(m, k) >> 31);
+        }
+    }
     for (unsigned k = 0; k < n; k++) {
         int64_t at = wide_index ? (int64_t)y_q(&index, k) : (int32_t)y_d(&index, k);
         uint64_t ea = (c->r[i->base] + ((uint64_t)at << i->scale) + i->disp) & x86_size_mask[i->asz];
+        if (!(wide ? m->q[k] : VD(m, k))) {
+            continue;
+        }
         uint64_t la = i->flags & IF_SEG ? seg_lin(c, i, i->seg, ea, size, false) : ea;
         if (wide) {
-            if (m->q[k] >> 63) {
-                d->q[k] = ld64(c, i, la);
-            }
+            d->q[k] = ld64(c, i, la);
             m->q[k] = 0;
         } else {
-            if (VD(m, k) >> 31) {
-                VD(d, k) = ld32(c, i, la);
-            }
+            VD(d, k) = ld32(c, i, la);
             VD(m, k) = 0;
         }
     }
-    vec_zero_above(d, n * size < 16 ? 16 : n * size);
-    if (n * size == 8) {                /* two 32-bit elements by 64-bit indices */
-        d->q[1] = 0;
-    }
-    vec_zero_above(m, 0);
+    vec_zero_above(d, n * size);
 }
 FAST_HANDLER(vgatherdd) { gather(c, i, false, false); NEXT; }
 FAST_HANDLER(vgatherdq) { gather(c, i, true, false); NEXT; }

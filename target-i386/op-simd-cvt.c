@@ -246,32 +246,37 @@ FROM_INT(cvtsi2ss, false) FROM_INT(cvtsi2sd, true)
 
 /* ---- MMX ---------------------------------------------------------------------------------------- */
 
-/* CVTPI2PS: low half of the destination.  An MMX transition happens even with a memory operand;
- * CVTPI2PD with one makes none. */
-HANDLER(cvtpi2ps)
-{
-    uint64_t v = src_p(c, i);
-    FpEnv e = x86_sse_env(c);
-    uint32_t lo = i32_to_f32((int32_t)v, &e), hi = i32_to_f32((int32_t)(v >> 32), &e);
-
-    simd_fp_done(c, i, &e);
-    mmx_enter(c);
-    put_x(c, i->reg, lane_q(lo | (uint64_t)hi << 32, X0(c, i->reg).q[1]));
-}
-HANDLER(cvtpi2pd)
+/* The 64-bit source of CVTPI2PS and CVTPI2PD: with a memory operand these leave the x87 state
+ * alone (as processors do; the manual says so of CVTPI2PD only). */
+static inline uint64_t src_pi(X86CPU *c, const Insn *i)
 {
     uint64_t v;
 
     if (i->flags & IF_MEM) {
-        v = m_ld64(c, i);
-    } else {
-        mmx_check(c);
-        v = MM(c, i->rm);
-        mmx_enter(c);
+        return m_ld64(c, i);
     }
+    mmx_check(c);
+    v = MM(c, i->rm);
+    mmx_enter(c);
+    return v;
+}
+HANDLER(cvtpi2ps)
+{
+    uint64_t v = src_pi(c, i);
     FpEnv e = x86_sse_env(c);
+    uint32_t lo = i32_to_f32((int32_t)v, &e), hi = i32_to_f32((int32_t)(v >> 32), &e);
+
+    simd_fp_done(c, i, &e);
+    put_x(c, i->reg, lane_q(lo | (uint64_t)hi << 32, X0(c, i->reg).q[1]));
+}
+HANDLER(cvtpi2pd)
+{
+    uint64_t v = src_pi(c, i);
+    FpEnv e = x86_sse_env(c);
+
     put_x(c, i->reg, lane_q(i32_to_f64((int32_t)v, &e), i32_to_f64((int32_t)(v >> 32), &e)));
 }
+/* The switch to MMX state happens even if the conversion then raises #XM. */
 static inline void ps_to_pi(X86CPU *c, const Insn *i, bool truncate)
 {
     uint64_t v;
@@ -281,10 +286,11 @@ static inline void ps_to_pi(X86CPU *c, const Insn *i, bool truncate)
 
     mmx_check(c);
     v = src_q(c, i);
+    mmx_enter(c);
     lo = f32_to_i32((uint32_t)v, rc, &e);
     hi = f32_to_i32((uint32_t)(v >> 32), rc, &e);
     simd_fp_done(c, i, &e);
-    put_p(c, i->reg, lo | (uint64_t)hi << 32);
+    WMM(c, i->reg, lo | (uint64_t)hi << 32);
 }
 static inline void pd_to_pi(X86CPU *c, const Insn *i, bool truncate)
 {
@@ -295,10 +301,11 @@ static inline void pd_to_pi(X86CPU *c, const Insn *i, bool truncate)
 
     mmx_check(c);
     v = src_x(c, i);
+    mmx_enter(c);
     lo = f64_to_i32(v.q[0], rc, &e);
     hi = f64_to_i32(v.q[1], rc, &e);
     simd_fp_done(c, i, &e);
-    put_p(c, i->reg, lo | (uint64_t)hi << 32);
+    WMM(c, i->reg, lo | (uint64_t)hi << 32);
 }
 HANDLER(cvtps2pi)  { ps_to_pi(c, i, false); }
 HANDLER(cvttps2pi) { ps_to_pi(c, i, true); }

@@ -188,6 +188,7 @@ SOFT4(sqrt, SQRT32, SQRT64)
 
 /* RCPPS, RSQRTPS: 12-bit approximations without flags.  Where there is no such unit, the
  * exact quotient is within the error the manual allows. */
+#if !HOST_SSE
 static uint32_t approx_rcp(uint32_t b)
 {
     FpEnv e = { .rc = FP_RC_NEAREST, .masks = FP_ALL, .daz = true, .ftz = true };
@@ -213,8 +214,7 @@ static uint32_t approx_rsqrt(uint32_t b)
         a.d[I32(0)] = approx_##name(b.d[I32(0)]);                                  \
         return a;                                                                  \
     }
-APPROX(rcp)
-APPROX(rsqrt)
+#endif
 
 /* dest = OP(W), packed; no vvvv in the VEX form */
 #define PACKED1(name)                                                              \
@@ -237,7 +237,32 @@ APPROX(rsqrt)
         NEXT;                                                                      \
     }
 PACKED1(sqrtps) PACKED1(sqrtpd) SCALAR(sqrtss, src_d) SCALAR(sqrtsd, src_q)
+
+/* The approximations depend on no control bit: an x86 host always has the guest's answer. */
+#if HOST_SSE
+#undef FP_RUN
+#undef FP_RUN256
+#define FP_RUN(name, a, b) run_##name(a, b)
+#define FP_RUN256(name, a, b) run256_##name(b)
+#define RUN256(name)                                                               \
+    static inline V128 run_##name(V128 a, V128 b);                                 \
+    static inline V256 run256_##name(V256 b)                                       \
+    {                                                                              \
+        V256 r = { { run_##name(b.h[0], b.h[0]), run_##name(b.h[1], b.h[1]) } };   \
+        return r;                                                                  \
+    }
+RUN256(rcpps) RUN256(rsqrtps)
+#else
+APPROX(rcp)
+APPROX(rsqrt)
+#endif
 PACKED1(rcpps) PACKED1(rsqrtps) SCALAR(rcpss, src_d) SCALAR(rsqrtss, src_d)
+#if HOST_SSE
+#undef FP_RUN
+#undef FP_RUN256
+#define FP_RUN(name, a, b) FP_RUN_DEFAULT(name, a, b)
+#define FP_RUN256(name, a, b) FP_RUN256_DEFAULT(name, a, b)
+#endif
 
 /* ---- compares ------------------------------------------------------------------------------- */
 

@@ -57,10 +57,12 @@ static inline V128 lane_of(HostV h)
     {                                                                              \
         return lane_of(host_##name(host_of(a), host_of(b)));                       \
     }
-#define FP_RUN(name, a, b)                                                         \
+#define FP_RUN_DEFAULT(name, a, b)                                                 \
     (likely(c->sse_mode == SSE_HOST) ? run_##name(a, b)                            \
                                      : simd_slow2(c, i, a, b, run_##name, soft_##name))
-#define FP_RUN256(name, a, b) simd_slow2_256(c, i, a, b, run_##name, soft_##name)
+#define FP_RUN256_DEFAULT(name, a, b) simd_slow2_256(c, i, a, b, run_##name, soft_##name)
+#define FP_RUN(name, a, b) FP_RUN_DEFAULT(name, a, b)
+#define FP_RUN256(name, a, b) FP_RUN256_DEFAULT(name, a, b)
 #else
 #define FP_LANE(name)
 #define FP_RUN(name, a, b) simd_slow2(c, i, a, b, NULL, soft_##name)
