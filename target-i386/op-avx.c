@@ -238,8 +238,7 @@ FAST_HANDLER(vmaskmov_st_q) { mask_store(c, i, true); NEXT; }
 /*
  * Gathers.  The index vector is i->vindex; each element that was loaded has its mask cleared
  * before the next one is tried, so a fault leaves the progress in the destination and the
- * mask.  The mask's elements become 0 or all ones, and what is above them 0, before the first
- * access.  #UD if two of the three registers are equal.
+ * mask.  The mask's elements become 0 or all ones before the first access.  #UD if two of the three registers are equal.
  * wide: 64-bit elements; wide_index: 64-bit indices.
  */
 static void gather(X86CPU *c, const Insn *i, bool wide, bool wide_index)
@@ -252,8 +251,8 @@ static void gather(X86CPU *c, const Insn *i, bool wide, bool wide_index)
     if (i->reg == x || i->reg == i->vvvv || x == i->vvvv) {
         x86_raise_at(c, i, EXC_UD);
     }
-    vec_zero_above(m, n * size);
-    for (unsigned k = 0; k < n; k++) {
+    vec_zero_above(m, i->flags & IF_L ? 32 : 16);
+    for (unsigned k = 0; k < (i->flags & IF_L ? 32 : 16) / size; k++) {
         if (wide) {
             m->q[k] = (uint64_t)((int64_t)m->q[k] >> 63);
         } else {
@@ -274,8 +273,10 @@ static void gather(X86CPU *c, const Insn *i, bool wide, bool wide_index)
             VD(d, k) = ld32(c, i, la);
             VD(m, k) = 0;
         }
+        vec_zero_above(d, i->flags & IF_L ? 32 : 16);
     }
     vec_zero_above(d, n * size);
+    vec_zero_above(m, 0);
 }
 FAST_HANDLER(vgatherdd) { gather(c, i, false, false); NEXT; }
 FAST_HANDLER(vgatherdq) { gather(c, i, true, false); NEXT; }

@@ -342,9 +342,6 @@ FAST_HANDLER(vcvtps2ph)
     for (unsigned k = 0; k < (i->flags & IF_L ? 8 : 4); k++) {
         r.w[I16(k)] = f32_to_f16(s.h[k / 4].d[I32(k & 3)], rc, &e);
     }
-    if (i->flags & IF_MEM) {
-        m_probe(c, i, 0, i->flags & IF_L ? 16 : 8, true);
-    }
     simd_fp_done(c, i, &e);
     if (!(i->flags & IF_MEM)) {
         put_v128(c, i->rm, r);

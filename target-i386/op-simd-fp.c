@@ -564,18 +564,30 @@ HORIZONTAL(haddps, run_haddps) HORIZONTAL(haddpd, run_haddpd)
 HORIZONTAL(hsubps, run_hsubps) HORIZONTAL(hsubpd, run_hsubpd)
 HORIZONTAL(addsubps, NULL) HORIZONTAL(addsubpd, NULL)
 
-/* DPPS: products chosen by imm[7:4], sum written where imm[3:0] says; sums are formed in pairs */
+/*
+ * DPPS, DPPD: products chosen by imm[7:4], their sum written where imm[3:0] says.  Processors
+ * add each product to its neighbour's and then the pairs, in every element on its own; which
+ * of several NaNs survives depends on that order.
+ */
 static V128 dot_ps(V128 a, V128 b, unsigned imm, FpEnv *e)
 {
-    uint32_t p[4], sum;
+    uint32_t p[4], pair[4];
 
     for (unsigned k = 0; k < 4; k++) {
         p[k] = (imm >> (4 + k)) & 1 ? f32_mul(a.d[I32(k)], b.d[I32(k)], e) : 0;
     }
-    p[0] = f32_add(p[0], p[1], e);
-    p[2] = f32_add(p[2], p[3], e);
-    sum = f32_add(p[0], p[2], e);
+    /* each stage ends the instruction if it raised what is unmasked */
+    if (e->flags & ~e->masks) {
+        return a;
+    }
     for (unsigned k = 0; k < 4; k++) {
+        pair[k] = f32_add(p[k ^ 1], p[k], e);
+    }
+    if (e->flags & ~e->masks) {
+        return a;
+    }
+    for (unsigned k = 0; k < 4; k++) {
+        uint32_t sum = f32_add(pair[k], pair[k ^ 2], e);
         a.d[I32(k)] = (imm >> k) & 1 ? sum : 0;
     }
     return a;
@@ -584,9 +596,15 @@ static V128 dot_pd(V128 a, V128 b, unsigned imm, FpEnv *e)
 {
     uint64_t p0 = imm & 0x10 ? f64_mul(a.q[0], b.q[0], e) : 0;
     uint64_t p1 = imm & 0x20 ? f64_mul(a.q[1], b.q[1], e) : 0;
-    uint64_t sum = f64_add(p0, p1, e);
 
-    return lane_q(imm & 1 ? sum : 0, imm & 2 ? sum : 0);
+    uint64_t lo, hi;
+
+    if (e->flags & ~e->masks) {
+        return a;
+    }
+    lo = f64_add(p0, p1, e);
+    hi = f64_add(p1, p0, e);
+    return lane_q(imm & 1 ? lo : 0, imm & 2 ? hi : 0);
 }
 FAST_HANDLER(dpps_x)
 {

@@ -69,6 +69,16 @@ void simd_store_slow(X86CPU *c, const Insn *i, uint64_t la, V256 v, unsigned len
         put_p(c, i->reg, OP(lane_q(MM(c, i->reg), 0), lane_q(b, 0)).q[1]);         \
     }
 
+/* MMX form of low interleaves: reads 32 bits of memory only */
+#define P_OP_LOW(name)                                                             \
+    HANDLER(name##_p)                                                              \
+    {                                                                              \
+        uint64_t b;                                                                \
+        mmx_check(c);                                                              \
+        b = i->flags & IF_MEM ? m_ld32(c, i) : MM(c, i->rm);                       \
+        put_p(c, i->reg, lane_##name(lane_q(MM(c, i->reg), 0), lane_q(b, 0)).q[0]); \
+    }
+
 #define PXV(name) XV_OP(name, lane_##name) P_OP(name, lane_##name)
 #define XV(name)  XV_OP(name, lane_##name)
 #define PXV_PAIRED(name) XV_OP(name, lane_##name) P_OP_PAIRED(name, lane_##name)
@@ -87,7 +97,8 @@ PXV(pavgb) PXV(pavgw)
 PXV(pmullw) PXV(pmulhw) PXV(pmulhuw) PXV(pmulhrsw) PXV(pmuludq) XV(pmuldq) XV(pmulld)
 PXV(pmaddwd) PXV(pmaddubsw) PXV(psadbw)
 PXV(psignb) PXV(psignw) PXV(psignd)
-PXV(punpcklbw) PXV(punpcklwd) PXV(punpckldq) XV(punpcklqdq)
+XV(punpcklbw) XV(punpcklwd) XV(punpckldq) XV(punpcklqdq)
+P_OP_LOW(punpcklbw) P_OP_LOW(punpcklwd) P_OP_LOW(punpckldq)
 XV(punpckhbw) XV(punpckhwd) XV(punpckhdq) XV(punpckhqdq)
 P_OP_HIGH(punpckhbw, lane_punpcklbw)
 P_OP_HIGH(punpckhwd, lane_punpcklwd)

@@ -65,10 +65,9 @@ HANDLER(movq_qp)
 {
     uint64_t v = MM(c, i->reg);
 
-    mmx_check(c);
+    mmx_enter(c);                       /* even if the store faults */
     if (i->flags & IF_MEM) {
         m_st64(c, i, v);
-        mmx_enter(c);
     } else {
         put_p(c, i->rm, v);
     }
@@ -90,7 +89,7 @@ HANDLER(movd_ep)
 {
     uint64_t v = MM(c, i->reg);
 
-    mmx_check(c);
+    mmx_enter(c);
     if (i->flags & IF_MEM) {
         if (i->flags & IF_W) {
             m_st64(c, i, v);
@@ -102,7 +101,6 @@ HANDLER(movd_ep)
     } else {
         WR32(c, i->rm, v);
     }
-    mmx_enter(c);
 }
 HANDLER(movq2dq)
 {

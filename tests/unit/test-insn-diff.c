@@ -653,10 +653,14 @@ static bool compare(const Case *k, const State *in, const State *h, const State 
             bad |= differ(why, name, h->v[n].q[q], o->v[n].q[q]);
         }
     }
-    bad |= differ(why, "mxcsr", h->mxcsr, o->mxcsr);
+    /* DPPS that ends with #XM: UE and PE of the stages before are the processor's business */
+    uint32_t keep = h->vector == 19 && strstr(r->name, "dpps") ? ~0x30u : ~0u;
+    bad |= differ(why, "mxcsr", h->mxcsr & keep, o->mxcsr & keep);
     bad |= differ(why, "fcw", h->fcw, o->fcw);
     bad |= differ(why, "fsw", h->fsw & ~0x8080, o->fsw & ~0x8080);
-    bad |= differ(why, "empty", h->empty, o->empty);
+    if (!(faulted && r->attr & A_MMX)) {    /* how far the switch to MMX state had come */
+        bad |= differ(why, "empty", h->empty, o->empty);
+    }
     for (unsigned n = 0; n < 8; n++) {
         if (transcendental(r) && near_f80(h->st[n], o->st[n])) {
             continue;
@@ -665,7 +669,9 @@ static bool compare(const Case *k, const State *in, const State *h, const State 
         bad |= differ(why, name, h->st[n].frac, o->st[n].frac);
         bad |= differ(why, name, h->st[n].se, o->st[n].se);
     }
-    if (memcmp(h->data, o->data, PAGE)) {
+    /* ten bytes over the end of the page: the host may have stored the first part */
+    bool partial = faulted && !strcmp(r->operands, "Mt");
+    if (memcmp(h->data, o->data, PAGE) && !partial) {
         for (unsigned n = 0; n < PAGE; n++) {
             if (h->data[n] != o->data[n]) {
                 snprintf(name, sizeof(name), "m[%03x]", n);
