@@ -199,19 +199,34 @@ typedef struct Result {
 } Result;
 
 #if HOST_X87
-/* Not worth a faster way in than FNSAVE: the instructions themselves take 100 cycles. */
+static void take_status(Result *o, HostX87Op op, uint16_t sw)
+{
+    o->flags = sw & FP_ALL;
+    o->c1 = sw & SW_C1;
+    o->range = op >= HOST_FIRST_TRIG && sw & SW_C2;
+}
+
+/* Quickly with everything masked if that is right, else under the guest's masks: softfloat's
+ * results are not good enough where the host has the instruction. */
 static bool try_host(X86CPU *c, HostX87Op op, Result *o)
 {
     HostX87Image m;
+    F80 a = *x87_st(c, 0), b = *x87_st(c, 1);
     bool two = op == HOST_FPTAN || op == HOST_FSINCOS;
 
+    if (x87_host_ready(c)) {
+        o->top = f80_default_nan;
+        uint16_t sw = host_x87_quick(op, &o->r, &o->top, a, b);
+        if (x87_host_good(c, sw)) {
+            take_status(o, op, sw);
+            return true;
+        }
+    }
     if (!tcg_host_fp) {
         return false;
     }
-    host_x87_full(op, &m, *x87_st(c, 0), *x87_st(c, 1), c->fpu.cw);
-    o->flags = m.sw & FP_ALL;
-    o->c1 = m.sw & SW_C1;
-    o->range = op != HOST_F2XM1 && m.sw & SW_C2;
+    host_x87_full(op, &m, a, b, c->fpu.cw);
+    take_status(o, op, m.sw);
     o->top = host_x87_image_st(&m, 0);
     o->r = host_x87_image_st(&m, two && !o->range);
     return true;

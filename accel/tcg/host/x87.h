@@ -18,10 +18,11 @@
 #include <string.h>
 #include "fpu/softfloat.h"
 
-/* The instructions host_x87_full knows. */
+/* The transcendental instructions. */
 typedef enum {
-    HOST_F2XM1, HOST_FYL2X, HOST_FPTAN, HOST_FPATAN, HOST_FYL2XP1, HOST_FSINCOS, HOST_FSIN,
-    HOST_FCOS
+    HOST_F2XM1, HOST_FYL2X, HOST_FYL2XP1, HOST_FPATAN,
+    HOST_FPTAN, HOST_FSINCOS, HOST_FSIN, HOST_FCOS,
+    HOST_FIRST_TRIG = HOST_FPTAN,               /* from here on C2 tells of the range */
 } HostX87Op;
 
 #if defined(__x86_64__) && !defined(ORRERY_NO_HOST_FP)
@@ -105,6 +106,40 @@ typedef struct HostX87Image {           /* FNSAVE, 32-bit protected mode */
     uint32_t cw, sw, tw, fip, fcs, fdp, fds;
     uint8_t st[80];
 } HostX87Image;
+
+/*
+ * The same under the control word loaded already, which masks everything: quicker.  r and
+ * top as left in the stack: the (lower) result and, for FPTAN and FSINCOS unless C2 is set,
+ * the one pushed.
+ */
+static inline uint16_t host_x87_quick(HostX87Op op, F80 *r, F80 *top, F80 a, F80 b)
+{
+    uint16_t sw;
+#define ONE(insn)                                                                  \
+    __asm__ volatile("fldt %2\n " insn "\n fnstsw %1\n fstpt %0"                   \
+                     : "=m"(*r), "=a"(sw) : "m"(a) : "st", "st(1)")
+#define TWO(insn)                                                                  \
+    __asm__ volatile("fldt %3\n fldt %2\n " insn "\n fnstsw %1\n fstpt %0"         \
+                     : "=m"(*r), "=a"(sw) : "m"(a), "m"(b) : "st", "st(1)", "st(2)")
+#define PUSH(insn)                                                                 \
+    __asm__ volatile("fldt %3\n " insn "\n fnstsw %2\n testb $4, %%ah\n jnz 1f\n"  \
+                     "fstpt %1\n1: fstpt %0"                                       \
+                     : "=m"(*r), "+m"(*top), "=a"(sw) : "m"(a) : "st", "st(1)", "cc")
+    switch (op) {
+    case HOST_F2XM1:   ONE("f2xm1");    break;
+    case HOST_FSIN:    ONE("fsin");     break;
+    case HOST_FYL2X:   TWO("fyl2x");    break;
+    case HOST_FYL2XP1: TWO("fyl2xp1");  break;
+    case HOST_FPATAN:  TWO("fpatan");   break;
+    case HOST_FPTAN:   PUSH("fptan");   break;
+    case HOST_FSINCOS: PUSH("fsincos"); break;
+    default:           ONE("fcos");     break;
+    }
+#undef ONE
+#undef TWO
+#undef PUSH
+    return sw;
+}
 
 /* ST0 = a, ST1 = b */
 static inline void host_x87_full(HostX87Op op, HostX87Image *m, F80 a, F80 b, uint16_t cw)
