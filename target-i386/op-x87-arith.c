@@ -73,7 +73,6 @@ enum {
     DENORM = 16,                /* the operand from memory was a denormal before widening */
 };
 
-typedef void BinaryFn(X86CPU *c, const Insn *i, F80 a, F80 b, unsigned how);
 typedef F80 SoftFn(F80 a, F80 b, FpEnv *e);
 
 static NOINLINE void binary_soft(X86CPU *c, const Insn *i, SoftFn *fn, F80 a, F80 b, unsigned how)
@@ -91,14 +90,16 @@ static NOINLINE void binary_soft(X86CPU *c, const Insn *i, SoftFn *fn, F80 a, F8
     x87_done(c, i, e.flags, e.c1);
 }
 
+/* run_add and so on: ST(how & TO_ST) = *a OP *b. */
 #if HOST_X87
-#define BINARY(name)                                                               \
-    static NOINLINE void run_##name(X86CPU *c, const Insn *i, F80 a, F80 b, unsigned how) \
+#define BINARY_RUN(name)                                                           \
+    static inline void run_##name(X86CPU *c, const Insn *i, const F80 *a, const F80 *b, \
+                                  unsigned how)                                    \
     {                                                                              \
-        if (!(how & DENORM) && x87_host_ready(c)) {                                \
+        if (likely(!(how & DENORM) && x87_host_ready(c))) {                        \
             F80 r;                                                                 \
             uint16_t sw = host_f##name(&r, a, b);                                  \
-            if (x87_host_good(c, sw)) {                                            \
+            if (likely(x87_host_good(c, sw))) {                                    \
                 x87_write(c, how & TO_ST, r);                                      \
                 if (how & POP) {                                                   \
                     x87_pop(c);                                                    \
@@ -107,34 +108,16 @@ static NOINLINE void binary_soft(X86CPU *c, const Insn *i, SoftFn *fn, F80 a, F8
                 return;                                                            \
             }                                                                      \
         }                                                                          \
-        binary_soft(c, i, f80_##name, a, b, how);                                  \
+        binary_soft(c, i, f80_##name, *a, *b, how);                                \
     }
 #else
-#define BINARY(name)                                                               \
-    static NOINLINE void run_##name(X86CPU *c, const Insn *i, F80 a, F80 b, unsigned how) \
+#define BINARY_RUN(name)                                                           \
+    static inline void run_##name(X86CPU *c, const Insn *i, const F80 *a, const F80 *b, \
+                                  unsigned how)                                    \
     {                                                                              \
-        binary_soft(c, i, f80_##name, a, b, how);                                  \
+        binary_soft(c, i, f80_##name, *a, *b, how);                                \
     }
 #endif
-BINARY(add)
-BINARY(sub)
-BINARY(mul)
-BINARY(div)
-
-/* ST0 and an operand b; reversed: b OP ST0. */
-static void with_operand(X86CPU *c, const Insn *i, F80 b, unsigned how, BinaryFn *fn, bool reverse)
-{
-    if (x87_empty(c, 0)) {
-        x87_underflow(c, i, 0);
-        return;
-    }
-    F80 a = *x87_st(c, 0);
-    if (reverse) {
-        fn(c, i, b, a, how);
-    } else {
-        fn(c, i, a, b, how);
-    }
-}
 
 static inline F80 widen32(uint32_t v, bool *denormal)
 {
@@ -159,66 +142,85 @@ static inline F80 widen64(uint64_t v, bool *denormal)
     return r;
 }
 
-static NOINLINE void with_m32(X86CPU *c, const Insn *i, uint32_t v, BinaryFn *fn, bool reverse)
-{
-    bool denormal = false;
-    F80 b = widen32(v, &denormal);
-    with_operand(c, i, b, denormal ? DENORM : 0, fn, reverse);
-}
-static NOINLINE void with_m64(X86CPU *c, const Insn *i, uint64_t v, BinaryFn *fn, bool reverse)
-{
-    bool denormal = false;
-    F80 b = widen64(v, &denormal);
-    with_operand(c, i, b, denormal ? DENORM : 0, fn, reverse);
-}
-static NOINLINE void with_int(X86CPU *c, const Insn *i, int64_t v, BinaryFn *fn, bool reverse)
-{
-    with_operand(c, i, i64_to_f80(v), 0, fn, reverse);
-}
-
-/* ST(dst) = ST(a) OP ST(b), maybe with a pop. */
-static NOINLINE void with_regs(X86CPU *c, const Insn *i, unsigned a, unsigned b, unsigned how,
-                               BinaryFn *fn)
-{
-    if (x87_empty(c, a) || x87_empty(c, b)) {
-        if (x87_underflow(c, i, how & TO_ST) && how & POP) {
-            x87_pop(c);
-        }
-        return;
+/*
+ * The forms of an operation: ST0 with a number b (reversed: b OP ST0), which came from memory
+ * as one of four types, and ST(dst) = ST(a) OP ST(b), maybe with a pop.
+ */
+#define BINARY(name)                                                               \
+    BINARY_RUN(name)                                                               \
+    static NOINLINE void name##_operand(X86CPU *c, const Insn *i, F80 b, unsigned how, \
+                                        bool reverse)                              \
+    {                                                                              \
+        if (unlikely(x87_empty(c, 0))) {                                           \
+            x87_underflow(c, i, 0);                                                \
+        } else if (reverse) {                                                      \
+            run_##name(c, i, &b, x87_st(c, 0), how);                               \
+        } else {                                                                   \
+            run_##name(c, i, x87_st(c, 0), &b, how);                               \
+        }                                                                          \
+    }                                                                              \
+    static NOINLINE void name##_m32(X86CPU *c, const Insn *i, uint32_t v, bool reverse) \
+    {                                                                              \
+        bool denormal = false;                                                     \
+        F80 b = widen32(v, &denormal);                                             \
+        name##_operand(c, i, b, denormal ? DENORM : 0, reverse);                   \
+    }                                                                              \
+    static NOINLINE void name##_m64(X86CPU *c, const Insn *i, uint64_t v, bool reverse) \
+    {                                                                              \
+        bool denormal = false;                                                     \
+        F80 b = widen64(v, &denormal);                                             \
+        name##_operand(c, i, b, denormal ? DENORM : 0, reverse);                   \
+    }                                                                              \
+    static inline void name##_int(X86CPU *c, const Insn *i, int64_t v, bool reverse) \
+    {                                                                              \
+        name##_operand(c, i, i64_to_f80(v), 0, reverse);                           \
+    }                                                                              \
+    static NOINLINE void name##_regs(X86CPU *c, const Insn *i, unsigned a, unsigned b, \
+                                     unsigned how)                                 \
+    {                                                                              \
+        if (unlikely(x87_empty(c, a) || x87_empty(c, b))) {                        \
+            if (x87_underflow(c, i, how & TO_ST) && how & POP) {                   \
+                x87_pop(c);                                                        \
+            }                                                                      \
+            return;                                                                \
+        }                                                                          \
+        run_##name(c, i, x87_st(c, a), x87_st(c, b), how);                         \
     }
-    fn(c, i, *x87_st(c, a), *x87_st(c, b), how);
-}
+BINARY(add)
+BINARY(sub)
+BINARY(mul)
+BINARY(div)
 
-#define MEM_FORM(name, load, type, with, fn, reverse)                              \
+#define MEM_FORM(name, load, type, with, reverse)                                  \
     HANDLER(name)                                                                  \
     {                                                                              \
         x87_wait(c);                                                               \
         type v = load(c, i);                                                       \
         x87_note_mem(c, i);                                                        \
-        with(c, i, v, fn, reverse);                                                \
+        with(c, i, v, reverse);                                                    \
     }
-#define REG_FORM(name, a, b, how, fn)                                              \
+#define REG_FORM(name, a, b, how, with)                                            \
     HANDLER(name)                                                                  \
     {                                                                              \
         x87_wait(c);                                                               \
         x87_note(c, i);                                                            \
-        with_regs(c, i, a, b, how, fn);                                            \
+        with(c, i, a, b, how);                                                     \
     }
 /* name OP: ST0 = ST0 OP x, or x OP ST0 for the reversed operations */
-#define ARITH(name, fn, reverse)                                                   \
-    MEM_FORM(f##name##_m32, m_ld32, uint32_t, with_m32, fn, reverse)               \
-    MEM_FORM(f##name##_m64, m_ld64, uint64_t, with_m64, fn, reverse)               \
-    MEM_FORM(fi##name##_m16, m_ld16, int16_t, with_int, fn, reverse)               \
-    MEM_FORM(fi##name##_m32, m_ld32, int32_t, with_int, fn, reverse)               \
-    REG_FORM(f##name##_st0, reverse ? i->rm : 0, reverse ? 0 : i->rm, 0, fn)       \
-    REG_FORM(f##name##_sti, reverse ? 0 : i->rm, reverse ? i->rm : 0, i->rm, fn)   \
-    REG_FORM(f##name##p, reverse ? 0 : i->rm, reverse ? i->rm : 0, i->rm | POP, fn)
-ARITH(add, run_add, false)
-ARITH(mul, run_mul, false)
-ARITH(sub, run_sub, false)
-ARITH(subr, run_sub, true)
-ARITH(div, run_div, false)
-ARITH(divr, run_div, true)
+#define ARITH(name, op, reverse)                                                   \
+    MEM_FORM(f##name##_m32, m_ld32, uint32_t, op##_m32, reverse)                   \
+    MEM_FORM(f##name##_m64, m_ld64, uint64_t, op##_m64, reverse)                   \
+    MEM_FORM(fi##name##_m16, m_ld16, int16_t, op##_int, reverse)                   \
+    MEM_FORM(fi##name##_m32, m_ld32, int32_t, op##_int, reverse)                   \
+    REG_FORM(f##name##_st0, reverse ? i->rm : 0, reverse ? 0 : i->rm, 0, op##_regs) \
+    REG_FORM(f##name##_sti, reverse ? 0 : i->rm, reverse ? i->rm : 0, i->rm, op##_regs) \
+    REG_FORM(f##name##p, reverse ? 0 : i->rm, reverse ? i->rm : 0, i->rm | POP, op##_regs)
+ARITH(add, add, false)
+ARITH(mul, mul, false)
+ARITH(sub, sub, false)
+ARITH(subr, sub, true)
+ARITH(div, div, false)
+ARITH(divr, div, true)
 
 static NOINLINE void square_root(X86CPU *c, const Insn *i)
 {
@@ -226,10 +228,10 @@ static NOINLINE void square_root(X86CPU *c, const Insn *i)
         x87_underflow(c, i, 0);
         return;
     }
-    F80 a = *x87_st(c, 0), r;
+    F80 r;
 #if HOST_X87
     if (x87_host_ready(c)) {
-        uint16_t sw = host_fsqrt(&r, a);
+        uint16_t sw = host_fsqrt(&r, x87_st(c, 0));
         if (x87_host_good(c, sw)) {
             x87_write(c, 0, r);
             x87_host_done(c, i, sw);
@@ -238,7 +240,7 @@ static NOINLINE void square_root(X86CPU *c, const Insn *i)
     }
 #endif
     FpEnv e = x87_env(c);
-    r = f80_sqrt(a, &e);
+    r = f80_sqrt(x87_read(c, 0), &e);
     if (!x87_stopped(c, e.flags)) {
         x87_write(c, 0, r);
     }
@@ -310,7 +312,7 @@ static void compare(X86CPU *c, const Insn *i, F80 b, unsigned how)
         compare_end(c, i, FP_UNORDERED, FP_IE | SW_SF, how);
         return;
     }
-    F80 a = *x87_st(c, 0);
+    F80 a = x87_read(c, 0);
     if (likely(is_normal(a) && is_normal(b) && !(how & DENORM_OPERAND))) {
         compare_end(c, i, compare_normal(a, b), 0, how);
         return;
@@ -343,7 +345,7 @@ static NOINLINE void compare_reg(X86CPU *c, const Insn *i, unsigned n, unsigned 
         compare_end(c, i, FP_UNORDERED, FP_IE | SW_SF, how);
         return;
     }
-    compare(c, i, *x87_st(c, n), how);
+    compare(c, i, x87_read(c, n), how);
 }
 
 #define COMPARE_MEM(name, load, type, with, how)                                   \
@@ -395,7 +397,7 @@ HANDLER(fxam)
     };
     x87_wait(c);
     x87_note(c, i);
-    F80 a = *x87_st(c, 0);
+    F80 a = x87_read(c, 0);
     x87_set_cc(c, (x87_empty(c, 0) ? SW_C3 | SW_C0 : cc[f80_classify(a)]) |
                   (f80_sign(a) ? SW_C1 : 0));
 }

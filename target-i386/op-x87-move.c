@@ -139,7 +139,7 @@ HANDLER(fld_sti)
     } else if (unlikely(!x87_empty(c, 7))) {
         x87_overflow(c, i);
     } else {
-        x87_push(c, *x87_st(c, i->rm));
+        x87_push(c, x87_read(c, i->rm));
         c->fpu.sw &= ~SW_C1;
     }
 }
@@ -184,7 +184,7 @@ static void store_end(X86CPU *c, const Insn *i, Out o, bool pop)
 #define TRY_HOST_STORE(fn, type)                                                   \
     if (x87_host_ready(c)) {                                                       \
         type v;                                                                    \
-        uint16_t sw = fn(&v, *x87_st(c, 0));                                       \
+        uint16_t sw = fn(&v, x87_st(c, 0));                                       \
         if (x87_host_good(c, sw)) {                                                \
             return (Out) { .bits = v, .flags = sw & FP_ALL, .c1 = sw & SW_C1,      \
                            .store = true };                                        \
@@ -201,7 +201,7 @@ static NOINLINE Out to_f32(X86CPU *c)
     }
     TRY_HOST_STORE(host_fst32, uint32_t)
     FpEnv e = x87_env(c);
-    uint32_t v = f80_to_f32(*x87_st(c, 0), &e);
+    uint32_t v = f80_to_f32(x87_read(c, 0), &e);
     return out(c, v, e.flags, e.c1);
 }
 static NOINLINE Out to_f64(X86CPU *c)
@@ -211,7 +211,7 @@ static NOINLINE Out to_f64(X86CPU *c)
     }
     TRY_HOST_STORE(host_fst64, uint64_t)
     FpEnv e = x87_env(c);
-    uint64_t v = f80_to_f64(*x87_st(c, 0), &e);
+    uint64_t v = f80_to_f64(x87_read(c, 0), &e);
     return out(c, v, e.flags, e.c1);
 }
 #define TO_INT(n)                                                                  \
@@ -224,7 +224,7 @@ static NOINLINE Out to_f64(X86CPU *c)
             TRY_HOST_STORE(host_fist##n, uint##n##_t)                              \
         }                                                                          \
         FpEnv e = x87_env(c);                                                      \
-        uint##n##_t v = f80_to_i##n(*x87_st(c, 0), chop ? FP_RC_ZERO : e.rc, &e);  \
+        uint##n##_t v = f80_to_i##n(x87_read(c, 0), chop ? FP_RC_ZERO : e.rc, &e);  \
         return out(c, v, e.flags, e.c1);                                           \
     }
 TO_INT(16)
@@ -258,7 +258,7 @@ STORE(fisttp_m64, 64, to_i64(c, true), true)
 static NOINLINE void store_m80(X86CPU *c, const Insn *i)
 {
     bool empty = x87_empty(c, 0);
-    F80 v = empty ? f80_default_nan : *x87_st(c, 0);
+    F80 v = empty ? f80_default_nan : x87_read(c, 0);
     Out o = out(c, 0, empty ? FP_IE | SW_SF : 0, false);
 
     if (o.store) {
@@ -284,7 +284,7 @@ static NOINLINE void store_bcd(X86CPU *c, const Insn *i)
     if (x87_empty(c, 0)) {
         e.flags = FP_IE;
     } else {
-        f80_to_bcd(*x87_st(c, 0), b, &e);
+        f80_to_bcd(x87_read(c, 0), b, &e);
     }
     Out o = out(c, 0, e.flags | (x87_empty(c, 0) ? SW_SF : 0), e.c1);
     if (o.store) {
@@ -311,7 +311,7 @@ static inline void store_reg(X86CPU *c, const Insn *i, bool pop)
             return;
         }
     } else {
-        x87_write(c, i->rm, *x87_st(c, 0));
+        x87_write(c, i->rm, x87_read(c, 0));
         c->fpu.sw &= ~SW_C1;
     }
     if (pop) {
@@ -333,7 +333,7 @@ HANDLER(fstpnce)
     x87_wait(c);
     x87_note(c, i);
     if (!x87_empty(c, 0)) {
-        x87_write(c, i->rm, *x87_st(c, 0));
+        x87_write(c, i->rm, x87_read(c, 0));
     }
     x87_pop(c);
     c->fpu.sw &= ~SW_C1;
@@ -353,9 +353,9 @@ HANDLER(fxch)
             }
         }
     }
-    F80 t = *x87_st(c, 0);
-    *x87_st(c, 0) = *x87_st(c, i->rm);
-    *x87_st(c, i->rm) = t;
+    F80 t = x87_read(c, 0);
+    x87_write(c, 0, x87_read(c, i->rm));
+    x87_write(c, i->rm, t);
     c->fpu.sw &= ~SW_C1;
 }
 
@@ -367,7 +367,7 @@ static inline void move_if(X86CPU *c, const Insn *i, bool condition)
         x87_underflow(c, i, 0);
     } else {
         if (condition) {
-            *x87_st(c, 0) = *x87_st(c, i->rm);
+            x87_write(c, 0, x87_read(c, i->rm));
         }
     }
 }

@@ -175,7 +175,7 @@ static NOINLINE void save(X86CPU *c, const Insn *i)
 
     put_env(c, i, b);
     for (unsigned n = 0; n < 8; n++) {
-        F80 v = *x87_st(c, n);
+        F80 v = x87_read(c, n);
         st64_le(b + size + 10 * n, v.frac);
         st16_le(b + size + 10 * n + 8, v.se);
     }

@@ -31,7 +31,7 @@ static NOINLINE void run_frndint(X86CPU *c, const Insn *i)
     }
 #if HOST_X87
     if (x87_host_ready(c)) {
-        uint16_t sw = host_frndint(&r, *x87_st(c, 0));
+        uint16_t sw = host_frndint(&r, x87_st(c, 0));
         if (x87_host_good(c, sw)) {
             x87_write(c, 0, r);
             x87_host_done(c, i, sw);
@@ -40,7 +40,7 @@ static NOINLINE void run_frndint(X86CPU *c, const Insn *i)
     }
 #endif
     FpEnv e = x87_env(c);
-    r = f80_round_int(*x87_st(c, 0), &e);
+    r = f80_round_int(x87_read(c, 0), &e);
     end1(c, i, r, &e);
 }
 HANDLER(frndint)
@@ -60,7 +60,7 @@ static NOINLINE void run_fscale(X86CPU *c, const Insn *i)
     }
 #if HOST_X87
     if (x87_host_ready(c)) {
-        uint16_t sw = host_fscale(&r, *x87_st(c, 0), *x87_st(c, 1));
+        uint16_t sw = host_fscale(&r, x87_st(c, 0), x87_st(c, 1));
         if (x87_host_good(c, sw)) {
             x87_write(c, 0, r);
             x87_host_done(c, i, sw);
@@ -69,7 +69,7 @@ static NOINLINE void run_fscale(X86CPU *c, const Insn *i)
     }
 #endif
     FpEnv e = x87_env(c);
-    r = f80_scale(*x87_st(c, 0), *x87_st(c, 1), &e);
+    r = f80_scale(x87_read(c, 0), x87_read(c, 1), &e);
     end1(c, i, r, &e);
 }
 HANDLER(fscale)
@@ -110,7 +110,7 @@ static NOINLINE void run_fxtract(X86CPU *c, const Insn *i)
     }
 #if HOST_X87
     if (x87_host_ready(c)) {
-        uint16_t sw = host_fxtract(&r, &exp, *x87_st(c, 0));
+        uint16_t sw = host_fxtract(&r, &exp, x87_st(c, 0));
         if (x87_host_good(c, sw)) {
             write_two(c, exp, r);
             x87_host_done(c, i, sw);
@@ -119,7 +119,7 @@ static NOINLINE void run_fxtract(X86CPU *c, const Insn *i)
     }
 #endif
     FpEnv e = x87_env(c);
-    r = f80_extract(*x87_st(c, 0), &exp, &e);
+    r = f80_extract(x87_read(c, 0), &exp, &e);
     if (!x87_stopped(c, e.flags)) {
         write_two(c, exp, r);
     }
@@ -156,8 +156,8 @@ static NOINLINE void partial_remainder(X86CPU *c, const Insn *i, bool nearest)
     }
 #if HOST_X87
     if (x87_host_ready(c)) {
-        uint16_t sw = nearest ? host_fprem1(&r, *x87_st(c, 0), *x87_st(c, 1))
-                              : host_fprem(&r, *x87_st(c, 0), *x87_st(c, 1));
+        uint16_t sw = nearest ? host_fprem1(&r, x87_st(c, 0), x87_st(c, 1))
+                              : host_fprem(&r, x87_st(c, 0), x87_st(c, 1));
         if (x87_host_good(c, sw)) {
             x87_write(c, 0, r);
             remainder_cc(c, r, sw & SW_CC);
@@ -167,7 +167,7 @@ static NOINLINE void partial_remainder(X86CPU *c, const Insn *i, bool nearest)
     }
 #endif
     FpEnv e = x87_env(c);
-    r = f80_rem(*x87_st(c, 0), *x87_st(c, 1), nearest, &quotient, &partial, &e);
+    r = f80_rem(x87_read(c, 0), x87_read(c, 1), nearest, &quotient, &partial, &e);
     if (!x87_stopped(c, e.flags)) {
         x87_write(c, 0, r);
         remainder_cc(c, r, (quotient & 4 ? SW_C0 : 0) | (quotient & 2 ? SW_C3 : 0) |
@@ -211,7 +211,7 @@ static void take_status(Result *o, HostX87Op op, uint16_t sw)
 static bool try_host(X86CPU *c, HostX87Op op, Result *o)
 {
     HostX87Image m;
-    F80 a = *x87_st(c, 0), b = *x87_st(c, 1);
+    const F80 *a = x87_st(c, 0), *b = x87_st(c, 1);
     bool two = op == HOST_FPTAN || op == HOST_FSINCOS;
 
     if (x87_host_ready(c)) {
@@ -245,7 +245,7 @@ static NOINLINE void run_f2xm1(X86CPU *c, const Insn *i)
     }
     if (!try_host(c, HOST_F2XM1, &o)) {
         FpEnv e = x87_env(c);
-        o.r = f80_2xm1(*x87_st(c, 0), &e);
+        o.r = f80_2xm1(x87_read(c, 0), &e);
         o.flags = e.flags;
         o.c1 = e.c1;
     }
@@ -274,7 +274,7 @@ static NOINLINE void run_pop(X86CPU *c, const Insn *i, int op, Soft2 *fn)
     }
     if (!try_host(c, op, &o)) {
         FpEnv e = x87_env(c);
-        o.r = fn(*x87_st(c, 1), *x87_st(c, 0), &e);
+        o.r = fn(x87_read(c, 1), x87_read(c, 0), &e);
         o.flags = e.flags;
         o.c1 = e.c1;
     }
@@ -307,7 +307,7 @@ static NOINLINE void run_trig(X86CPU *c, const Insn *i, int op, SoftTrig *fn)
     }
     if (!try_host(c, op, &o)) {
         FpEnv e = x87_env(c);
-        o.r = fn(*x87_st(c, 0), &o.range, &e);
+        o.r = fn(x87_read(c, 0), &o.range, &e);
         o.flags = e.flags;
         o.c1 = e.c1;
     }
@@ -335,10 +335,10 @@ static void soft_two(X86CPU *c, int op, Result *o)
     FpEnv e = x87_env(c);
 
     if (op == HOST_FPTAN) {
-        o->r = f80_tan(*x87_st(c, 0), &o->range, &e);
+        o->r = f80_tan(x87_read(c, 0), &o->range, &e);
         o->top = f80_classify(o->r) == F80_NAN ? o->r : i64_to_f80(1);
     } else {
-        o->r = f80_sincos(*x87_st(c, 0), &o->top, &o->range, &e);
+        o->r = f80_sincos(x87_read(c, 0), &o->top, &o->range, &e);
     }
     o->flags = e.flags;
     o->c1 = e.c1;

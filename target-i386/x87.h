@@ -55,10 +55,18 @@ static inline void x87_set_empty(X86CPU *c, unsigned n)
 {
     c->fpu.empty |= 1 << ((c->fpu.top + n) & 7);
 }
+/* Field by field, 8 and 2 bytes: as the host's FLD and FSTP access a register, so that its
+ * stores can be forwarded to its loads. */
+static inline F80 x87_read(X86CPU *c, unsigned n)
+{
+    const F80 *r = x87_st(c, n);
+    return (F80) { .frac = r->frac, .se = r->se };
+}
 static inline void x87_write(X86CPU *c, unsigned n, F80 v)
 {
     unsigned r = (c->fpu.top + n) & 7;
-    c->fpu.st[r] = v;
+    c->fpu.st[r].frac = v.frac;
+    c->fpu.st[r].se = v.se;
     c->fpu.empty &= ~(1 << r);
 }
 static inline void x87_pop(X86CPU *c)

@@ -44,31 +44,32 @@ static inline void host_x87_clear(void)
     host_x87_flags = 0;
 }
 
-/* ST0 = a, ST1 = b; the result is ST0.  Returns the status word. */
+/* ST0 = *a, ST1 = *b; the result is ST0.  Returns the status word.  (Operands by address: a
+ * copy on the way would have to wait for the store of the register.) */
 #define HOST_X87_2(name, insn)                                                     \
-    static inline uint16_t host_##name(F80 *r, F80 a, F80 b)                       \
+    static inline uint16_t host_##name(F80 *r, const F80 *a, const F80 *b)                       \
     {                                                                              \
         uint16_t sw;                                                               \
         __asm__ volatile("fldt %3\n fldt %2\n " insn "\n fnstsw %1\n fstpt %0"     \
-                         : "=m"(*r), "=a"(sw) : "m"(a), "m"(b)                     \
+                         : "=m"(*r), "=a"(sw) : "m"(*a), "m"(*b)                     \
                          : "st", "st(1)", "st(2)");                                \
         return sw;                                                                 \
     }
 #define HOST_X87_1(name, insn)                                                     \
-    static inline uint16_t host_##name(F80 *r, F80 a)                              \
+    static inline uint16_t host_##name(F80 *r, const F80 *a)                              \
     {                                                                              \
         uint16_t sw;                                                               \
         __asm__ volatile("fldt %2\n " insn "\n fnstsw %1\n fstpt %0"               \
-                         : "=m"(*r), "=a"(sw) : "m"(a) : "st", "st(1)");           \
+                         : "=m"(*r), "=a"(sw) : "m"(*a) : "st", "st(1)");           \
         return sw;                                                                 \
     }
 /* Two results: *r from ST0, *s from ST1. */
 #define HOST_X87_1TO2(name, insn)                                                  \
-    static inline uint16_t host_##name(F80 *r, F80 *s, F80 a)                      \
+    static inline uint16_t host_##name(F80 *r, F80 *s, const F80 *a)                      \
     {                                                                              \
         uint16_t sw;                                                               \
         __asm__ volatile("fldt %3\n " insn "\n fnstsw %2\n fstpt %0\n fstpt %1"    \
-                         : "=m"(*r), "=m"(*s), "=a"(sw) : "m"(a) : "st", "st(1)"); \
+                         : "=m"(*r), "=m"(*s), "=a"(sw) : "m"(*a) : "st", "st(1)"); \
         return sw;                                                                 \
     }
 HOST_X87_2(fadd, "faddp")
@@ -82,12 +83,12 @@ HOST_X87_1TO2(fxtract, "fxtract")
 
 /* ST0 OP= ST1; the status word is read before b is dropped, which clears C1. */
 #define HOST_X87_KEPT(name, insn)                                                  \
-    static inline uint16_t host_##name(F80 *r, F80 a, F80 b)                       \
+    static inline uint16_t host_##name(F80 *r, const F80 *a, const F80 *b)                       \
     {                                                                              \
         uint16_t sw;                                                               \
         __asm__ volatile("fldt %3\n fldt %2\n " insn "\n fnstsw %1\n fstpt %0\n"   \
                          "fstp %%st(0)"                                            \
-                         : "=m"(*r), "=a"(sw) : "m"(a), "m"(b)                     \
+                         : "=m"(*r), "=a"(sw) : "m"(*a), "m"(*b)                     \
                          : "st", "st(1)");                                         \
         return sw;                                                                 \
     }
@@ -112,19 +113,20 @@ typedef struct HostX87Image {           /* FNSAVE, 32-bit protected mode */
  * top as left in the stack: the (lower) result and, for FPTAN and FSINCOS unless C2 is set,
  * the one pushed.
  */
-static inline uint16_t host_x87_quick(HostX87Op op, F80 *r, F80 *top, F80 a, F80 b)
+static inline uint16_t host_x87_quick(HostX87Op op, F80 *r, F80 *top, const F80 *a,
+                                       const F80 *b)
 {
     uint16_t sw;
 #define ONE(insn)                                                                  \
     __asm__ volatile("fldt %2\n " insn "\n fnstsw %1\n fstpt %0"                   \
-                     : "=m"(*r), "=a"(sw) : "m"(a) : "st", "st(1)")
+                     : "=m"(*r), "=a"(sw) : "m"(*a) : "st", "st(1)")
 #define TWO(insn)                                                                  \
     __asm__ volatile("fldt %3\n fldt %2\n " insn "\n fnstsw %1\n fstpt %0"         \
-                     : "=m"(*r), "=a"(sw) : "m"(a), "m"(b) : "st", "st(1)", "st(2)")
+                     : "=m"(*r), "=a"(sw) : "m"(*a), "m"(*b) : "st", "st(1)", "st(2)")
 #define PUSH(insn)                                                                 \
     __asm__ volatile("fldt %3\n " insn "\n fnstsw %2\n testb $4, %%ah\n jnz 1f\n"  \
                      "fstpt %1\n1: fstpt %0"                                       \
-                     : "=m"(*r), "+m"(*top), "=a"(sw) : "m"(a) : "st", "st(1)", "cc")
+                     : "=m"(*r), "+m"(*top), "=a"(sw) : "m"(*a) : "st", "st(1)", "cc")
     switch (op) {
     case HOST_F2XM1:   ONE("f2xm1");    break;
     case HOST_FSIN:    ONE("fsin");     break;
@@ -142,11 +144,12 @@ static inline uint16_t host_x87_quick(HostX87Op op, F80 *r, F80 *top, F80 a, F80
 }
 
 /* ST0 = a, ST1 = b */
-static inline void host_x87_full(HostX87Op op, HostX87Image *m, F80 a, F80 b, uint16_t cw)
+static inline void host_x87_full(HostX87Op op, HostX87Image *m, const F80 *a, const F80 *b,
+                                 uint16_t cw)
 {
 #define FULL(insn)                                                                 \
     __asm__ volatile("fninit\n fldt %2\n fldt %1\n fldcw %3\n " insn "\n fnsave %0" \
-                     : "=m"(*m) : "m"(a), "m"(b), "m"(cw)                          \
+                     : "=m"(*m) : "m"(*a), "m"(*b), "m"(cw)                          \
                      : "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)")
     switch (op) {
     case HOST_F2XM1:   FULL("f2xm1");   break;
@@ -172,11 +175,11 @@ static inline F80 host_x87_image_st(const HostX87Image *m, unsigned n)
 
 /* Stores to memory formats. */
 #define HOST_X87_STORE(name, type, insn)                                           \
-    static inline uint16_t host_##name(type *r, F80 a)                             \
+    static inline uint16_t host_##name(type *r, const F80 *a)                             \
     {                                                                              \
         uint16_t sw;                                                               \
         __asm__ volatile("fldt %2\n " insn " %0\n fnstsw %1\n"                     \
-                         : "=m"(*r), "=a"(sw) : "m"(a) : "st");                    \
+                         : "=m"(*r), "=a"(sw) : "m"(*a) : "st");                    \
         return sw;                                                                 \
     }
 HOST_X87_STORE(fst32, uint32_t, "fstps")
