@@ -160,6 +160,17 @@ MODULES = ["scsi_common", "scsi_mod", "crct10dif_generic", "crc-t10dif", "crc64"
            "t10-pi", "libata", "ata_piix", "sd_mod", "cdrom", "sr_mod", "isofs", "floppy",
            "fat", "vfat", "nls_cp437", "nls_ascii"]
 
+
+def module_files(names):
+    """[(name, path)] of those of the modules that the kernel package has."""
+    pkg = kernel_package()
+    found = []
+    for m in names:
+        for path in glob.glob(pkg + "/lib/modules/*/kernel/**/%s.ko" % m, recursive=True):
+            found.append((m, path))
+    return found
+
+
 INIT = """#!/bin/sh
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/ TERM=${TERM:-linux} PS1='\\w # '
 mount -t proc proc /proc
@@ -200,13 +211,11 @@ def initramfs(extra=None, name="initramfs.cpio.gz"):
         for a in applets:
             if a != "bin/busybox":
                 c.link(a, "/bin/busybox")
-        pkg = kernel_package()
         have = []
-        for m in MODULES:
-            for path in glob.glob(pkg + "/lib/modules/*/kernel/**/%s.ko" % m, recursive=True):
-                with open(path, "rb") as f:
-                    c.file("lib/modules/%s.ko" % m, f.read(), 0o644)
-                have.append(m + ".ko")
+        for m, path in module_files(MODULES):
+            with open(path, "rb") as f:
+                c.file("lib/modules/%s.ko" % m, f.read(), 0o644)
+            have.append(m + ".ko")
         c.file("etc/modules", "\n".join(have).encode() + b"\n", 0o644)
         c.file("etc/passwd", b"root::0:0:root:/root:/bin/sh\n", 0o644)
         for path, content in (extra or {}).items():
@@ -219,16 +228,14 @@ def initramfs(extra=None, name="initramfs.cpio.gz"):
 
 # ---- disk images ----------------------------------------------------------------------------
 
-def isolinux_cd(name, config, files):
+def make_isolinux_cd(out, config, files):
     """A CD that isolinux boots; files: {name on the CD: host path}."""
-    def make(out):
-        say("making %s" % name)
-        tree = os.path.join(os.path.dirname(out), "tree")
+    with tempfile.TemporaryDirectory() as tree:
         os.makedirs(tree + "/isolinux")
         iso = package("isolinux") + "/usr/lib/ISOLINUX/isolinux.bin"
         mods = package("syslinux-common") + "/usr/lib/syslinux/modules/bios/"
         shutil.copy(iso, tree + "/isolinux/")
-        for m in ("ldlinux.c32", "libutil.c32", "libcom32.c32", "menu.c32"):
+        for m in ("ldlinux.c32", "libutil.c32", "libcom32.c32", "menu.c32", "vesamenu.c32"):
             shutil.copy(mods + m, tree + "/isolinux/")
         with open(tree + "/isolinux/isolinux.cfg", "w") as f:
             f.write(config)
@@ -237,6 +244,12 @@ def isolinux_cd(name, config, files):
         run(["xorriso", "-as", "mkisofs", "-o", out, "-b", "isolinux/isolinux.bin", "-c",
              "isolinux/boot.cat", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
              "-J", "-R", "-V", "ORRERY", tree])
+
+
+def isolinux_cd(name, config, files):
+    def make(out):
+        say("making %s" % name)
+        make_isolinux_cd(out, config, files)
     return cached(name, make)
 
 

@@ -1,0 +1,9 @@
+# Speed, beside QEMU's TCG and Bochs: bench.py, and the program its guests run (guest/)
+help-lines += "make bench-quick  the same, one short run (BENCH_ARGS=--help for choosing)"
+
+bench: all
+	$(Q)python3 tests/bench/bench.py $(BENCH_ARGS)
+bench-quick: all
+	$(Q)python3 tests/bench/bench.py --quick $(BENCH_ARGS)
+
+.PHONY: bench bench-quick
