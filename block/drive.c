@@ -216,8 +216,10 @@ static BlockNode *open_medium(Opts *o, DriveOptions *d, Error **err)
     }
     BlockFlags flags = d->flags;
     flags.read_only |= d->snapshot;
-    bool medium = (file && *file) || (format && block_driver_find(format)
-                                      && block_driver_find(format)->protocol);
+    /* file.driver=...: what lies below is described, not named */
+    bool described = !file && below && below->type == JSON_OBJECT && json_get(below, "driver");
+    bool medium = (file && *file) || described || (format && block_driver_find(format)
+                                                   && block_driver_find(format)->protocol);
     if (!medium) {
         if (json_len(options)) {
             fail(err, "-drive: '%s' without a file", json_key_at(options, 0));

@@ -397,7 +397,7 @@ static BlockNode *open_protocol(const char *file, Json *options, BlockFlags flag
     if (!json_get(o, "driver")) {
         json_set_str(o, "driver", "file");
     }
-    if (!json_get(o, "filename")) {
+    if (!json_get(o, "filename") && *file) {
         json_set_str(o, "filename", file);
     }
     return node_open(g_steal_pointer(&o), flags, err);

@@ -340,7 +340,7 @@ bool machine_setup(Error **err)
     }
     machine_reset(CAUSE_NONE);
     if ((config.qtest && !qtest_start(config.qtest, config.qtest_log, err))
-        || !prepare_process(err) || (config.pidfile && !pidfile_write(config.pidfile, err))) {
+        || (config.pidfile && !pidfile_write(config.pidfile, err)) || !prepare_process(err)) {
         return false;
     }
     runstate_catch_signals();

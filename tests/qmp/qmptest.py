@@ -23,7 +23,7 @@ PATIENCE = float(os.environ.get("ORRERY_PATIENCE", "1"))
 class Client:
     """One connection to a unix socket."""
 
-    def __init__(self, path, negotiate=True):
+    def __init__(self, path, negotiate=True, alive=None):
         end = time.monotonic() + 20 * PATIENCE
         while True:
             self.sock = socket.socket(socket.AF_UNIX)
@@ -32,7 +32,7 @@ class Client:
                 break
             except OSError:
                 self.sock.close()
-                if time.monotonic() > end:
+                if time.monotonic() > end or (alive and not alive()):
                     raise
                 time.sleep(0.02)
         self.buf = b""
@@ -113,7 +113,7 @@ class Emulator:
         self.dir = tempfile.mkdtemp(prefix="orrery-qmp-")
         if prepare:
             prepare(self.dir)
-        self.clients = []
+        self.clients, self.closed = [], None
         self.errors_file = open(self.dir + "/stderr", "w+b")
         self.command = [EMULATOR, "-display", "none"]
         for s in sockets:
@@ -124,9 +124,10 @@ class Emulator:
 
     def client(self, name="qmp", negotiate=True):
         try:
-            self.clients.append(Client("%s/%s" % (self.dir, name), negotiate))
+            self.clients.append(Client("%s/%s" % (self.dir, name), negotiate,
+                                       lambda: self.proc.poll() is None))
             return self.clients[-1]
-        except OSError:
+        except (OSError, EOFError):
             raise AssertionError("no connection: " + self.errors())
 
     def errors(self):
@@ -138,6 +139,8 @@ class Emulator:
         return self.proc.wait(timeout * PATIENCE)
 
     def close(self):
+        if self.closed:
+            return self.closed
         if self.proc.poll() is None:
             self.proc.send_signal(signal.SIGTERM)
             try:
@@ -150,7 +153,8 @@ class Emulator:
         text = self.errors()
         self.errors_file.close()
         shutil.rmtree(self.dir, ignore_errors=True)
-        return status, text
+        self.closed = status, text
+        return self.closed
 
 
 class TestCase(unittest.TestCase):
