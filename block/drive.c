@@ -248,6 +248,10 @@ static BlockBackend *make_backend(Opts *o, const char *name, DriveOptions *d, Er
         node_unref(n);
         return NULL;
     }
+    if (n && n->probed_raw && !n->flags.read_only) {
+        warn_report("'%s': no format given, taken as raw; writes that would make it look like "
+                    "another format are refused (format=raw allows them)", node_file_name(n));
+    }
     BlockBackend *b = blk_new(name, n);
     blk_set_flags(b, d->flags);
     blk_set_write_cache(b, !d->writethrough);

@@ -403,7 +403,7 @@ static BlockNode *open_protocol(const char *file, Json *options, BlockFlags flag
     return node_open(g_steal_pointer(&o), flags, err);
 }
 
-/* Chooses the format by contents; *probed tells raw that nobody asked for it. */
+/* Chooses the format by contents; *probed tells that nobody asked for it. */
 static char *choose_format(BlockNode *file, const char *name, const char *format, bool *probed, Error **err)
 {
     uint8_t head[2048];
@@ -460,10 +460,10 @@ BlockNode *node_open_file(const char *file, const char *format, Json *options, B
         flags.read_only = bottom->flags.read_only;
         json_set_str(o, "driver", chosen);
         json_set_str(o, "file", bottom->name);
-        if (probed && !strcmp(chosen, "raw")) {
-            json_set_bool(o, "x-probed", true);
-        }
         n = node_open(g_steal_pointer(&o), flags, err);
+        if (n) {
+            n->probed_raw = probed && !strcmp(chosen, "raw");
+        }
     }
     node_unref(bottom);                 /* the format node has its own reference */
     return n;

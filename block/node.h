@@ -65,6 +65,7 @@ struct BlockNode {
     BlockFlags flags;
     BlockNode *file, *backing;          /* children, NULL if none; one reference each */
     int detect_zeroes;                  /* 0 off, 1 on, 2 unmap */
+    bool probed_raw;                    /* raw because it looks like nothing else */
 };
 
 const BlockDriver *block_driver_find(const char *name);

@@ -18,7 +18,6 @@
 typedef struct RawNode {
     uint64_t offset, size;
     bool has_size;
-    bool probed;
 } RawNode;
 
 static bool check_window(BlockNode *n, RawNode *r, Error **err)
@@ -50,19 +49,11 @@ static bool raw_open(BlockNode *n, Json *options, Error **err)
     RawNode *r = n->state;
     r->has_size = json_get(options, "size") != NULL;
     if (!block_take_uint(options, "offset", &r->offset, err)
-        || !block_take_uint(options, "size", &r->size, err)
-        || !block_take_bool(options, "x-probed", &r->probed, err)) {
+        || !block_take_uint(options, "size", &r->size, err)) {
         return false;
     }
     n->file = node_open_child(n, options, "file", err);
-    if (!n->file || !check_window(n, r, err)) {
-        return false;
-    }
-    if (r->probed && !n->flags.read_only) {
-        warn_report("'%s': no format given, taken as raw; writes that would make it look like "
-                    "another format are refused (format=raw allows them)", node_file_name(n));
-    }
-    return true;
+    return n->file && check_window(n, r, err);
 }
 
 static int64_t raw_length(BlockNode *n)
@@ -97,7 +88,7 @@ static bool disguises(BlockNode *n, uint64_t off, const struct iovec *iov, int n
 static int raw_write(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
 {
     RawNode *r = n->state;
-    if (r->probed && off < BLK_SECTOR && disguises(n, off, iov, niov)) {
+    if (n->probed_raw && off < BLK_SECTOR && disguises(n, off, iov, niov)) {
         return -EPERM;
     }
     return node_write(n->file, off + r->offset, iov, niov);

@@ -251,8 +251,7 @@ static bool add_globals(const MachineType *type, Error **err)
     if (!for_each_arg(config.globals, add_global, err)) {
         return false;
     }
-    /* it has reported each bad row */
-    return device_check_globals() || fail(err, "-global: see above");
+    return device_check_globals(err);
 }
 
 static void advise_ram(RamBlock *b, void *opaque)

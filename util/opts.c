@@ -457,11 +457,9 @@ bool readconfig_parse(const char *path, GroupFn *fn, void *opaque, Error **err)
 {
     g_autofree char *text = NULL;
     gsize len;
-    Error *why = NULL;
-    if (!g_file_get_contents(path, &text, &len, &why)) {
-        fail(err, "-readconfig: %s", why->message);
-        g_error_free(why);
-        return false;
+    errno = 0;
+    if (!g_file_get_contents(path, &text, &len, NULL)) {
+        return fail_errno(err, errno, "'%s'", path);
     }
     ConfigReader r = { .fn = fn, .opaque = opaque };
     g_auto(GStrv) lines = g_strsplit(text, "\n", -1);

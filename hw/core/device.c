@@ -119,24 +119,23 @@ static bool check_global(const Global *g, Error **err)
     return ok;
 }
 
-bool device_check_globals(void)
+bool device_check_globals(Error **err)
 {
-    bool ok = true;
     for (guint i = 0; globals && i < globals->len; i++) {
         const Global *g = g_ptr_array_index(globals, i);
-        Error *err = NULL;
+        Error *why = NULL;
         if (!device_type_find(g->type)) {
             if (g->user) {
                 warn_report("global %s.%s=%s has no effect: there is no device type '%s'",
                             g->type, g->prop, g->value, g->type);
             }
-        } else if (!check_global(g, &err)) {
-            error_report("can't apply global %s.%s=%s: %s", g->type, g->prop, g->value, err->message);
-            g_clear_error(&err);
-            ok = false;
+        } else if (!check_global(g, &why)) {
+            g_propagate_prefixed_error(err, why, "can't apply global %s.%s=%s: ", g->type, g->prop,
+                                       g->value);
+            return false;
         }
     }
-    return ok;
+    return true;
 }
 
 /* ---- properties --------------------------------------------------------------------- */

@@ -133,9 +133,9 @@ static inline IRQ irq_make(void (*set)(void *opaque, int n, int level), void *op
 
 /* -global TYPE.prop=value rows and machine-version rows; applied by device_new in order. */
 void device_add_global(const char *type, const char *prop, const char *value, bool user);
-/* After the last row and before the machine: errors for user rows with an unknown property or
- * a bad value (false), warnings for types that do not exist. */
-bool device_check_globals(void);
+/* After the last row and before the machine: false for the first row with an unknown property
+ * or a bad value; warnings for user rows of types that do not exist. */
+bool device_check_globals(Error **err);
 
 /* All realized devices in order of realize. */
 void device_foreach(void (*fn)(Device *dev, void *opaque), void *opaque);
