@@ -32,6 +32,7 @@ typedef struct Apic {
     bool extint;                        /* an ExtINT message waits for its INTA cycle */
     uint32_t initial;                   /* timer: initial count, 0 = stopped */
     int64_t started;                    /* ... and when it began */
+    bool expired;                       /* struck in one-shot mode: stands until set again */
     uint64_t deadline;                  /* TSC value, 0 = disarmed */
     Timer timer;
     Region moved;                       /* the page, when it is not at FEE00000h */

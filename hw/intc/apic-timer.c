@@ -31,7 +31,7 @@ uint32_t apic_timer_current(const Apic *s)
 {
     uint64_t gone = (uint64_t)(vclock_ns() - s->started) >> apic_timer_shift(s);
 
-    if (!s->initial || timer_is_deadline(s)) {
+    if (!s->initial || s->expired || timer_is_deadline(s)) {
         return 0;
     }
     if (timer_is_periodic(s)) {
@@ -65,7 +65,7 @@ static void timer_arm(Apic *s, int64_t now)
         timer_arm_deadline(s, now);
         return;
     }
-    if (!period || (s->lvt[LVT_TIMER] & LVT_MASKED)) {
+    if (!period || s->expired || (s->lvt[LVT_TIMER] & LVT_MASKED)) {
         timer_del(&s->timer);
         return;
     }
@@ -106,6 +106,7 @@ void apic_timer_set_initial(Apic *s, uint32_t val)
         return;                         /* "writes to the initial-count register are ignored" */
     }
     s->initial = val;
+    s->expired = false;
     s->started = vclock_ns();
     timer_arm(s, s->started);
 }
@@ -123,12 +124,24 @@ void apic_timer_set_divide(Apic *s, uint32_t val)
     timer_arm(s, now);
 }
 
+/* Between one-shot and periodic mode the count goes on from where it is: from zero not at all. */
+static void timer_rebase(Apic *s, int64_t now)
+{
+    uint32_t left = apic_timer_current(s);
+
+    s->expired = s->initial && !left;
+    s->started = now - ((int64_t)(s->initial - left) << apic_timer_shift(s));
+}
+
 void apic_timer_set_lvt(Apic *s, uint32_t val)
 {
     uint32_t changed = s->lvt[LVT_TIMER] ^ val;
     bool to_or_from_deadline = (changed & LVT_TIMER_MODE)
                              && (timer_is_deadline(s) || (val & LVT_TIMER_MODE) == LVT_DEADLINE);
 
+    if (changed & LVT_TIMER_MODE) {
+        timer_rebase(s, vclock_ns());
+    }
     s->lvt[LVT_TIMER] = val;
     if (to_or_from_deadline) {
         s->initial = 0;                 /* "transitioning between TSC-deadline mode and other
@@ -149,15 +162,21 @@ void apic_timer_set_deadline(Device *apic, uint64_t tsc)
 {
     Apic *s = (Apic *)apic;
 
-    if (timer_is_deadline(s)) {
-        s->deadline = tsc;
-        timer_arm(s, vclock_ns());
+    if (!timer_is_deadline(s)) {
+        return;
     }
+    s->deadline = tsc;
+    if (tsc && x86_read_tsc(s->cpu) >= tsc) {
+        s->deadline = 0;                /* a moment that has passed: at once */
+        apic_local(s, LVT_TIMER);
+    }
+    timer_arm(s, vclock_ns());
 }
 
 void apic_timer_clear(Apic *s)
 {
     s->initial = 0;
+    s->expired = false;
     s->started = 0;
     s->deadline = 0;
     s->divide = 0;

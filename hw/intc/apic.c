@@ -797,6 +797,7 @@ static void apic_set_base(Device *apic, uint64_t val)
 
     s->base = val;
     if ((was && !apic_enabled(s)) || (was_x2 && !apic_x2(s))) {
+        s->id = s->cpu->apic_id;
         apic_clear(s);
     }
     apic_place(s);
@@ -935,7 +936,7 @@ static const VMField apic_fields[] = {
     VM_UINT(Apic, divide), VM_UINTS(Apic, isr), VM_UINTS(Apic, irr), VM_UINTS(Apic, tmr),
     VM_UINTS(Apic, icr), VM_UINTS(Apic, lvt), VM_BOOLS(Apic, lint), VM_BOOL(Apic, extint),
     VM_UINT(Apic, initial), VM_UINT(Apic, started), VM_UINT(Apic, deadline),
-    VM_TIMER(Apic, timer),
+    VM_TIMER(Apic, timer), VM_BOOL(Apic, expired),
     VM_DONE
 };
 static const VMState vm_apic = {
