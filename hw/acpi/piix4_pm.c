@@ -31,8 +31,7 @@ typedef struct Piix4Pm {
     uint16_t pm_at, smb_at;             /* where mapped; 0 = not */
     Region apm;
     uint8_t apm_cmd, apm_sts;           /* ports B2h and B3h */
-    bool disable_s3, disable_s4;
-    uint8_t s4_type;
+    uint8_t disable_s3, disable_s4, s4_type;
     uint32_t smb_base;
 } Piix4Pm;
 
@@ -235,8 +234,8 @@ static const VMState vm_piix4_pm = {
 };
 
 static const Prop pm_props[] = {
-    PROP_BOOL("disable_s3", Piix4Pm, disable_s3, false, "no suspend to RAM"),
-    PROP_BOOL("disable_s4", Piix4Pm, disable_s4, false, "no suspend to disk"),
+    PROP_UINT_R("disable_s3", Piix4Pm, disable_s3, 0, 0, 1, "1: no suspend to RAM"),
+    PROP_UINT_R("disable_s4", Piix4Pm, disable_s4, 0, 0, 1, "1: no suspend to disk"),
     PROP_UINT_R("s4_val", Piix4Pm, s4_type, 2, 2, 7, "SLP_TYP that means S4"),
     PROP_UINT_R("smb_io_base", Piix4Pm, smb_base, PIIX4_SMB_BASE, 0, 0xfff0,
                 "first SMBus port after reset"),

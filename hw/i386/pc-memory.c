@@ -46,6 +46,9 @@ static bool check_size(const PCMachine *pc, Error **err)
     return true;
 }
 
+/* Nobody there: reads give ones.  Without it the RAM below would shine through. */
+static const RegionOps unclaimed_ops = { .max = 8, .unaligned = true };
+
 bool pc_memory_init(PCMachine *pc, Error **err)
 {
     Region *system = system_memory();
@@ -65,6 +68,8 @@ bool pc_memory_init(PCMachine *pc, Error **err)
     }
     region_init_container(&pc->pci_memory, "pci", REGION_WHOLE);
     region_map(system, 0, &pc->pci_memory, -1);
+    region_init_io(&pc->unclaimed, "pci-unclaimed", 0x60000, &unclaimed_ops, pc);
+    region_map(&pc->pci_memory, 0xa0000, &pc->unclaimed, -1);
     return true;
 }
 

@@ -27,6 +27,7 @@ typedef struct PCMachine {
     uint64_t below_4g, above_4g;
     Region ram_below, ram_above;
     Region pci_memory;                  /* behind the host bridge, below everything else */
+    Region unclaimed;                   /* where no card answers between A0000h and FFFFFh */
     Region bios, isa_bios;
     Region port80, port_f0;
 
