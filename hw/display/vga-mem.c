@@ -142,9 +142,13 @@ const RegionOps vga_window_ops = {
     .read = window_read, .write = window_write, .min = 1, .max = 8,
 };
 
-/* In chain-4 mode with nothing to process, the window is memory like any other. */
+/* In chain-4 mode with nothing to process, the window is memory like any other; in packed VBE
+ * modes it always is. */
 static bool is_plain(const VGA *s)
 {
+    if (vga_vbe_on(s) && s->vbe[VBE_BPP] > 4 && (s->sr[SR_MEMORY_MODE] & SR4_CHAIN4)) {
+        return (s->gr[GR_MISC] >> 2 & 3) < 2;
+    }
     return (s->sr[SR_MEMORY_MODE] & SR4_CHAIN4) && s->sr[SR_MAP_MASK] == 15
            && (s->gr[GR_MISC] >> 2 & 3) < 2
            && !(s->gr[GR_MODE] & (GR5_WRITE_MODE | GR5_READ_MODE1))
