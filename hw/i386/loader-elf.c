@@ -114,12 +114,12 @@ static bool add_segment(const LoaderImage *k, const Phdr *p, uint64_t top, ElfIm
 }
 
 /* A list of notes: name size, descriptor size, type, name, descriptor; both padded to 4. */
-static void find_pvh_note(const LoaderImage *k, const Phdr *p, ElfImage *out)
+static bool find_pvh_note(const LoaderImage *k, const Phdr *p, uint32_t *entry)
 {
     uint64_t at = p->offset, end;
 
     if (p->offset > k->size || p->file_size > k->size - p->offset) {
-        return;
+        return false;
     }
     end = p->offset + p->file_size;
     while (end - at >= 12) {
@@ -128,18 +128,36 @@ static void find_pvh_note(const LoaderImage *k, const Phdr *p, ElfImage *out)
         uint64_t name_at = at + 12, desc_at = name_at + ((name + 3) & ~3ull);
         uint64_t next = desc_at + ((desc + 3) & ~3ull);
         if (desc_at > end || desc > end - desc_at) {
-            return;
+            return false;
         }
         if (type == NOTE_PHYS32_ENTRY && name == 4 && !memcmp(k->data + name_at, "Xen", 4)
             && (desc == 4 || desc == 8)) {
-            out->has_pvh_entry = true;
-            out->pvh_entry = ld32_le(k->data + desc_at);
+            *entry = ld32_le(k->data + desc_at);
+            return true;
         }
         if (next > end) {
-            return;
+            return false;
         }
         at = next;
     }
+    return false;
+}
+
+bool elf_pvh_entry(const LoaderImage *k, uint32_t *entry)
+{
+    ElfHeader h = { 0 };
+    Phdr p;
+
+    if (!elf_probe(k) || !read_header(k, &h, NULL)) {
+        return false;
+    }
+    for (unsigned n = 0; n < h.phnum; n++) {
+        read_phdr(k, &h, n, &p);
+        if (p.type == PT_NOTE && find_pvh_note(k, &p, entry)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool elf_parse(const LoaderImage *k, uint64_t top, ElfImage *out, Error **err)
@@ -155,9 +173,6 @@ bool elf_parse(const LoaderImage *k, uint64_t top, ElfImage *out, Error **err)
     out->entry = h.entry;
     for (unsigned n = 0; n < h.phnum; n++) {
         read_phdr(k, &h, n, &p);
-        if (p.type == PT_NOTE) {
-            find_pvh_note(k, &p, out);
-        }
         if (p.type != PT_LOAD) {
             continue;
         }

@@ -111,6 +111,9 @@ static bool add_by_addresses(MultibootPlan *p, unsigned at, Error **err)
                     "free memory", k->path, load, p->end);
     }
     p->entry = ld32_le(h + H_ENTRY);
+    if (p->entry < load || p->entry >= p->end) {
+        return fail(err, "-kernel: '%s' has its entry point outside itself", k->path);
+    }
     return boot_rom_load(&p->rom, FW_CFG_KERNEL_DATA, offset, size, load, err)
            && (p->end == load + size
                || boot_rom_load(&p->rom, 0x3fff, 0, p->end - load - size, load + size, err));

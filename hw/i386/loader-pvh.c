@@ -25,10 +25,8 @@
 
 bool pvh_probe(const LoaderImage *k)
 {
-    ElfImage e;
-    g_autoptr(GError) ignored = NULL;
-
-    return elf_probe(k) && elf_parse(k, UINT32_MAX, &e, &ignored) && e.has_pvh_entry;
+    uint32_t entry;
+    return elf_pvh_entry(k, &entry);
 }
 
 /* start_info, one module row and the command line lie together in low memory. */
@@ -101,7 +99,7 @@ bool pvh_load(PCMachine *pc, const LoaderImage *k, Error **err)
         return false;
     }
     info = make_info(pc, initrd, initrd_size);
-    how.entry = e.pvh_entry;
+    elf_pvh_entry(k, &how.entry);
     boot_rom_protected(&rom, &how);
     fw_cfg_set_bytes(pc->fw_cfg, FW_CFG_KERNEL_DATA, k->bytes);
     fw_cfg_set(pc->fw_cfg, FW_CFG_CMDLINE_DATA, info->data, info->len);

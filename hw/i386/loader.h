@@ -56,11 +56,11 @@ typedef struct ElfImage {
     unsigned count;
     ElfSegment segment[ELF_SEGMENTS_MAX];
     uint32_t low, high;                 /* first byte, and the one after the last */
-    bool has_pvh_entry;
-    uint32_t pvh_entry;
 } ElfImage;
 
 bool elf_probe(const LoaderImage *k);
+/* The physical address in the note of a PVH kernel; false: it is none. */
+bool elf_pvh_entry(const LoaderImage *k, uint32_t *entry);
 /* Everything that is not impossible is checked: after it, all segments lie in the file, and in
  * memory between LOADER_LOW and top, outside A0000h-FFFFFh. */
 bool elf_parse(const LoaderImage *k, uint64_t top, ElfImage *out, Error **err);

@@ -94,16 +94,11 @@ static void s3_entered(void *opaque)
     rtc_set_cmos(pc->rtc, 0x0f, 0xfe);  /* shutdown code: the firmware's S3 resume path */
 }
 
-/* ---- two ports without a chip -------------------------------------------------------- */
+/* ---- a port without a chip ----------------------------------------------------------- */
 
 static uint64_t dead_read(void *opaque, hwaddr addr, unsigned size)
 {
     return ~0ull;
-}
-
-/* 80h: POST codes, and what software writes to for a delay. */
-static void port80_write(void *opaque, hwaddr addr, uint64_t val, unsigned size)
-{
 }
 
 /* F0h: the handler of IRQ 13 acknowledges it here, which raises IGNNE# until FERR# falls. */
@@ -114,13 +109,10 @@ static void port_f0_write(void *opaque, hwaddr addr, uint64_t val, unsigned size
     x86_cpu_ignne(x86_cpu(c ? c : cpu_by_index(0)));
 }
 
-static const RegionOps port80_ops = { .read = dead_read, .write = port80_write, .min = 1, .max = 1 };
 static const RegionOps port_f0_ops = { .read = dead_read, .write = port_f0_write, .min = 1, .max = 1 };
 
-static void create_ports(PCMachine *pc)
+static void create_port_f0(PCMachine *pc)
 {
-    region_init_io(&pc->port80, "ioport80", 1, &port80_ops, NULL);
-    region_map(system_io(), 0x80, &pc->port80, 0);
     region_init_io(&pc->port_f0, "ioportF0", 1, &port_f0_ops, pc);
     region_map(system_io(), 0xf0, &pc->port_f0, 0);
     x86_ferr_hook = ferr_changed;
@@ -319,7 +311,7 @@ static bool pc_init(Machine *m, Error **err)
     }
     create_interrupt_controllers(pc);
     create_bridges(pc);
-    create_ports(pc);
+    create_port_f0(pc);
     if (!create_vga(pc, err)) {
         return false;
     }

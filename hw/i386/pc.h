@@ -29,7 +29,7 @@ typedef struct PCMachine {
     Region pci_memory;                  /* behind the host bridge, below everything else */
     Region unclaimed;                   /* where no card answers between A0000h and FFFFFh */
     Region bios, isa_bios;
-    Region port80, port_f0;
+    Region port_f0;
 
     /* Chips */
     Device *host, *piix3, *pm, *ide;
