@@ -198,7 +198,8 @@ class VM:
         text = self.log[start:m.end()].decode(errors="replace")
         if m.group(2) != b"0":
             raise Failed("guest command '%s' failed: %s" % (command, text))
-        return text.split("\n", 1)[1].rsplit(mark, 1)[0].replace("\r", "") if "\n" in text else ""
+        # what was typed may be echoed twice: by the terminal, and again behind the prompt
+        return text[text.rindex("''$?"):].split("\n", 1)[-1].rsplit(mark, 1)[0].replace("\r", "")
 
     # ---- screen and keyboard ----
 
