@@ -6,6 +6,11 @@
 #include "util/bql.h"
 
 static GMutex mutex;
+/*
+ * Whoever waits for the lock holds this one meanwhile, so that a thread which gives the lock
+ * back and wants it again at once (a vCPU in a loop of port accesses) queues behind him.
+ */
+static GMutex next;
 static __thread bool held;
 static __thread struct {
     void (*leave)(void *opaque), (*enter)(void *opaque);
@@ -25,7 +30,9 @@ void bql_lock(void)
     if (hooks.leave) {
         hooks.leave(hooks.opaque);
     }
+    g_mutex_lock(&next);
     g_mutex_lock(&mutex);
+    g_mutex_unlock(&next);
     held = true;
 }
 

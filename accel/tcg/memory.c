@@ -11,7 +11,6 @@
 
 #include <string.h>
 #include "accel/tcg/block.h"
-#include "accel/tcg/exclusive.h"
 
 static inline unsigned in_page(uint64_t va)
 {
@@ -82,10 +81,7 @@ uint64_t tcg_ld(CPU *c, int mode, uint64_t va, unsigned size)
     if (likely(f->ram)) {
         return host_ld(f->host + in_page(va), size);
     }
-    tcg_leave_guest(c);
-    uint64_t v = address_space_ld(f->as, f->pa + in_page(va), size);
-    tcg_enter_guest(c);
-    return v;
+    return address_space_ld(f->as, f->pa + in_page(va), size);
 }
 
 void tcg_st(CPU *c, int mode, uint64_t va, uint64_t val, unsigned size)
@@ -104,17 +100,14 @@ void tcg_st(CPU *c, int mode, uint64_t va, uint64_t val, unsigned size)
         }
         return;
     }
-    tcg_leave_guest(c);
     address_space_st(f->as, f->pa + in_page(va), val, size);
-    tcg_enter_guest(c);
 }
 
 /* Device memory, in naturally aligned pieces of at most 8 bytes. */
-static void io_bytes(CPU *c, const TlbFull *f, unsigned at, uint8_t *buf, unsigned len, bool write)
+static void io_bytes(const TlbFull *f, unsigned at, uint8_t *buf, unsigned len, bool write)
 {
     AddressSpace *as = f->as;
     hwaddr pa = f->pa + at;
-    tcg_leave_guest(c);
     while (len) {
         unsigned n = 8;
         while (n > len || (pa & (n - 1))) {
@@ -132,7 +125,6 @@ static void io_bytes(CPU *c, const TlbFull *f, unsigned at, uint8_t *buf, unsign
         pa += n;
         len -= n;
     }
-    tcg_enter_guest(c);
 }
 
 static void read_in_page(CPU *c, int mode, uint64_t va, uint8_t *buf, unsigned len)
@@ -141,7 +133,7 @@ static void read_in_page(CPU *c, int mode, uint64_t va, uint8_t *buf, unsigned l
     if (f->ram) {
         memcpy(buf, f->host + in_page(va), len);
     } else {
-        io_bytes(c, f, in_page(va), buf, len, false);
+        io_bytes(f, in_page(va), buf, len, false);
     }
 }
 
@@ -154,7 +146,7 @@ static void write_in_page(CPU *c, int mode, uint64_t va, const uint8_t *buf, uns
             guarded_store(c, mode, va, f, len);
         }
     } else {
-        io_bytes(c, f, in_page(va), (uint8_t *)buf, len, true);
+        io_bytes(f, in_page(va), (uint8_t *)buf, len, true);
     }
 }
 

@@ -14,10 +14,16 @@ typedef struct TlbFull {
     uint64_t off;                   /* of the page in ram */
     uint8_t *host, *guard;
     bool readonly;                  /* ram, but stores go through the address space */
-    bool global;
 } TlbFull;
 
+/* Which entries of a fast table are in use, and which of them are of global pages: flushes
+ * visit only these. */
+typedef struct TlbUse {
+    uint64_t filled[TLB_SIZE / 64], global[TLB_SIZE / 64];
+} TlbUse;
+
 typedef struct TlbSlow {
+    TlbUse use[TLB_MODES][TLB_ACCESSES];
     TlbFull full[TLB_MODES][TLB_ACCESSES][TLB_SIZE];
     /* Range that holds all large pages seen since the last flush, and the largest size:
      * INVLPG inside it drops that much. */

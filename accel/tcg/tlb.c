@@ -62,6 +62,13 @@ static void locate(CPU *c, hwaddr pa, TlbFull *f)
     f->readonly = s.readonly;
 }
 
+static void mark_used(TlbUse *u, unsigned n, bool global)
+{
+    uint64_t bit = 1ull << (n & 63);
+    u->filled[n >> 6] |= bit;
+    u->global[n >> 6] = (u->global[n >> 6] & ~bit) | (global ? bit : 0);
+}
+
 TlbFull *tlb_fill(CPU *c, int mode, uint64_t va, TlbAccess acc, bool raise)
 {
     TcgCPU *t = tcg_cpu(c);
@@ -74,7 +81,7 @@ TlbFull *tlb_fill(CPU *c, int mode, uint64_t va, TlbAccess acc, bool raise)
     TlbFull *f = &t->slow->full[mode][acc][n];
     TlbEntry *e = &t->tlb[mode].e[acc][n];
     locate(c, page.pa, f);
-    f->global = page.global;
+    mark_used(&t->slow->use[mode][acc], n, page.global);
     e->tag = (va & GUEST_PAGE_MASK) | slow_bits(c, f, acc, mode, va);
     e->addend = f->ram ? (uintptr_t)f->host - (uintptr_t)(va & GUEST_PAGE_MASK) : 0;
     if (page.size > GUEST_PAGE_SIZE) {
@@ -105,49 +112,48 @@ static void forget_large(TlbSlow *s)
     s->large_size = 0;
 }
 
+/* Drop the entries of a table whose pages lie in [lo, hi]. */
+static void flush_table(TlbEntry *e, TlbUse *u, bool keep_global, uint64_t lo, uint64_t hi)
+{
+    for (unsigned w = 0; w < TLB_SIZE / 64; w++) {
+        uint64_t bits = u->filled[w] & ~(keep_global ? u->global[w] : 0);
+        for (; bits; bits &= bits - 1) {
+            unsigned n = w * 64 + __builtin_ctzll(bits);
+            uint64_t page = e[n].tag & GUEST_PAGE_MASK;
+            if (page >= lo && page <= hi) {
+                e[n].tag = ~0ull;
+                u->filled[w] &= ~(bits & -bits);
+            }
+        }
+    }
+}
+
+static void flush_tables(CPU *c, bool keep_global, uint64_t lo, uint64_t hi)
+{
+    TcgCPU *t = tcg_cpu(c);
+    for (int m = 0; m < TLB_MODES; m++) {
+        for (int a = 0; a < TLB_ACCESSES; a++) {
+            flush_table(t->tlb[m].e[a], &t->slow->use[m][a], keep_global, lo, hi);
+        }
+    }
+}
+
 void tcg_tlb_flush(CPU *c)
 {
     TcgCPU *t = tcg_cpu(c);
-    if (!t) {
-        return;
+    if (t) {
+        flush_tables(c, false, 0, ~0ull);
+        forget_large(t->slow);
+        t->slow->flushes++;
     }
-    memset(t->tlb, 0xff, sizeof(t->tlb));
-    forget_large(t->slow);
-    t->slow->flushes++;
 }
 
 void tcg_tlb_flush_nonglobal(CPU *c)
 {
     TcgCPU *t = tcg_cpu(c);
-    if (!t) {
-        return;
-    }
-    for (int m = 0; m < TLB_MODES; m++) {
-        for (int a = 0; a < TLB_ACCESSES; a++) {
-            TlbEntry *e = t->tlb[m].e[a];
-            const TlbFull *f = t->slow->full[m][a];
-            for (unsigned n = 0; n < TLB_SIZE; n++) {
-                if (!f[n].global) {
-                    e[n].tag = ~0ull;
-                }
-            }
-        }
-    }
-    t->slow->flushes++;
-}
-
-static void flush_range(TcgCPU *t, uint64_t lo, uint64_t hi)
-{
-    for (int m = 0; m < TLB_MODES; m++) {
-        for (int a = 0; a < TLB_ACCESSES; a++) {
-            for (unsigned n = 0; n < TLB_SIZE; n++) {
-                TlbEntry *e = &t->tlb[m].e[a][n];
-                uint64_t page = e->tag & GUEST_PAGE_MASK;
-                if (page >= lo && page <= hi) {
-                    e->tag = ~0ull;
-                }
-            }
-        }
+    if (t) {
+        flush_tables(c, true, 0, ~0ull);
+        t->slow->flushes++;
     }
 }
 
@@ -159,7 +165,7 @@ void tcg_tlb_flush_page(CPU *c, uint64_t va)
     }
     if (va >= t->slow->large_lo && va <= t->slow->large_hi) {
         uint64_t mask = -t->slow->large_size;
-        flush_range(t, va & mask, va | ~mask);
+        flush_tables(c, false, va & mask, va | ~mask);
         return;
     }
     for (int m = 0; m < TLB_MODES; m++) {
@@ -250,7 +256,8 @@ void tlb_init_cpu(CPU *c)
     t->slow = g_new0(TlbSlow, 1);
     t->data = &t->tlb[0];
     t->code = &t->tlb[0];
-    tcg_tlb_flush(c);
+    memset(t->tlb, 0xff, sizeof(t->tlb));
+    forget_large(t->slow);
     tcg_jumps_clear(t);
     address_space_listen(c->as, &listener, c);
     if (c->as_smm != c->as) {
