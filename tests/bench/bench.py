@@ -213,6 +213,7 @@ class Bochs(Engine):
                     "ata1-master: type=cdrom, path=%s, status=inserted\n"
                     "boot: cdrom\ncom1: enabled=1, mode=term, dev=%s\n"
                     "sound: waveoutdrv=dummy\nlog: %s/log\npanic: action=fatal\n"
+                    "error: action=ignore\n"
                     % (MEMORY, BOCHS_DATA, BOCHS_DATA, disk, cd, os.ttyname(slave), d))
         env = dict(os.environ, TERM="xterm", BXSHARE=BOCHS_DATA)
         p = subprocess.Popen([self.program, "-q", "-f", rc], stdin=screen_slave,
@@ -250,8 +251,10 @@ ENGINES = {"orrery": Orrery, "qemu": Qemu, "bochs": Bochs}
 
 
 def tail(path):
+    """The end of a log, from the last panic message on where there is one."""
     with open(path, "rb") as f:
-        return f.read().decode(errors="replace").strip()[-500:]
+        text = f.read().decode(errors="replace").strip()
+    return text[max(text.rfind("PANIC"), 0):][:300] if "PANIC" in text else text[-300:]
 
 
 def resident(pid):

@@ -103,14 +103,16 @@ class Test:
 def run(test, emulator, timeout):
     begin = time.monotonic()
     p = subprocess.Popen(test.command(emulator), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                         stderr=subprocess.STDOUT)
+                         stderr=subprocess.PIPE)
     try:
-        out, _ = p.communicate(timeout=timeout)
+        out, err = p.communicate(timeout=timeout)
         verdict = VERDICTS.get(p.returncode, "exit %d" % p.returncode)
     except subprocess.TimeoutExpired:
         p.kill()
-        out, _ = p.communicate()
+        out, err = p.communicate()
         verdict = "timeout"
+    if not out:             # status 1 is also that of a wrong option
+        out, verdict = err, "no start"
     text = out.decode(errors="replace").replace("\r", "")
     return {"verdict": verdict, "seconds": round(time.monotonic() - begin, 1),
             "passed": sorted(set(re.findall(r"^(?:PASS|XFAIL)[:\t ]+(.*)$", text, re.M))),

@@ -28,6 +28,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -201,6 +202,8 @@ static void init(void)
     }
     say("@done\n");
     sync();
+    tcdrain(1);                             /* switching off does not wait for the UART */
+    usleep(200000);
     reboot(RB_POWER_OFF);
 }
 
