@@ -13,38 +13,53 @@
 
 /* ---- queries ------------------------------------------------------------------------------------- */
 
-static Json *image_info(BlockBackend *b)
+static Json *image_info(BlockNode *n)
 {
     struct stat st;
     Json *o = json_object();
-    json_set_uint(o, "virtual-size", blk_length(b));
-    json_set_str(o, "filename", blk_file_name(b));
-    json_set_str(o, "format", blk_format(b));
-    if (!stat(blk_file_name(b), &st) && S_ISREG(st.st_mode)) {
+    json_set_uint(o, "virtual-size", node_length(n));
+    json_set_str(o, "filename", node_file_name(n));
+    json_set_str(o, "format", n->driver->name);
+    if (!stat(node_file_name(n), &st) && S_ISREG(st.st_mode)) {
         json_set_uint(o, "actual-size", (uint64_t)st.st_blocks * 512);
+    }
+    if (n->backing) {
+        json_set_str(o, "backing-filename", node_file_name(n->backing));
     }
     return o;
 }
 
-static Json *inserted_info(BlockBackend *b)
+static unsigned backing_depth(const BlockNode *n)
+{
+    unsigned depth = 0;
+    for (; n->backing; n = n->backing) {
+        depth++;
+    }
+    return depth;
+}
+
+/* write_cache: as the device sees it; for a node alone there is always one. */
+static Json *node_info(BlockNode *n, bool write_cache)
 {
     static const char *const limits[] = { "bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr" };
+    static const char *const zeroes[] = { "off", "on", "unmap" };
     Json *o = json_object(), *cache = json_object();
-    json_set_str(o, "file", blk_file_name(b));
-    json_set_str(o, "drv", blk_format(b));
-    json_set_bool(o, "ro", blk_readonly(b));
+    json_set_str(o, "node-name", n->name);
+    json_set_str(o, "file", node_file_name(n));
+    json_set_str(o, "drv", n->driver->name);
+    json_set_bool(o, "ro", n->flags.read_only);
     json_set_bool(o, "encrypted", false);
-    json_set_str(o, "detect_zeroes", "off");
-    json_set_int(o, "backing_file_depth", 0);
+    json_set_str(o, "detect_zeroes", zeroes[n->detect_zeroes]);
+    json_set_int(o, "backing_file_depth", backing_depth(n));
     json_set_int(o, "write_threshold", 0);
     for (size_t i = 0; i < G_N_ELEMENTS(limits); i++) {
         json_set_int(o, limits[i], 0);
     }
-    json_set_bool(cache, "writeback", blk_write_cache(b));
-    json_set_bool(cache, "direct", false);
-    json_set_bool(cache, "no-flush", false);
+    json_set_bool(cache, "writeback", write_cache);
+    json_set_bool(cache, "direct", n->flags.direct);
+    json_set_bool(cache, "no-flush", n->flags.no_flush);
     json_set(o, "cache", cache);
-    json_set(o, "image", image_info(b));
+    json_set(o, "image", image_info(n));
     return o;
 }
 
@@ -64,7 +79,7 @@ static void add_drive(BlockBackend *b, void *list)
     }
     if (blk_has_medium(b)) {
         json_set_str(o, "io-status", blk_io_status(b));
-        json_set(o, "inserted", inserted_info(b));
+        json_set(o, "inserted", node_info(blk_root(b), blk_write_cache(b)));
     }
     json_append(list, o);
 }
@@ -76,11 +91,9 @@ static Json *cmd_block(const Json *args, Error **err)
     return list;
 }
 
-static void add_stats(BlockBackend *b, void *list)
+static Json *stats_object(const BlkStats *s)
 {
-    const BlkStats *s = blk_stats(b);
-    Json *o = json_object(), *stats = json_object();
-    const char *qdev = monitor_drive_device(b);
+    Json *stats = json_object();
     const struct {
         const char *name;
         uint64_t value;
@@ -104,34 +117,71 @@ static void add_stats(BlockBackend *b, void *list)
     json_set_bool(stats, "account_invalid", true);
     json_set_bool(stats, "account_failed", true);
     json_set(stats, "timed_stats", json_array());
+    return stats;
+}
+
+static void add_stats(BlockBackend *b, void *list)
+{
+    Json *o = json_object();
+    const char *qdev = monitor_drive_device(b);
     json_set_str(o, "device", blk_name(b));
     if (qdev) {
         json_set_str(o, "qdev", qdev);
     }
-    json_set(o, "stats", stats);
+    if (blk_root(b)) {
+        json_set_str(o, "node-name", blk_root(b)->name);
+    }
+    json_set(o, "stats", stats_object(blk_stats(b)));
+    json_append(list, o);
+}
+
+/* Requests are counted at the drives; of a node only the furthest write of its drive is known. */
+typedef struct NodeStats {
+    const BlockNode *node;
+    BlkStats stats;
+} NodeStats;
+
+static void find_highest(BlockBackend *b, void *opaque)
+{
+    NodeStats *s = opaque;
+    for (const BlockNode *n = blk_root(b); n; n = n->file) {
+        if (n == s->node) {
+            s->stats.wr_highest = blk_stats(b)->wr_highest;
+        }
+    }
+}
+
+static void add_node_stats(BlockNode *n, void *list)
+{
+    NodeStats s = { .node = n };
+    Json *o = json_object();
+    blk_foreach(find_highest, &s);
+    json_set_str(o, "node-name", n->name);
+    json_set(o, "stats", stats_object(&s.stats));
     json_append(list, o);
 }
 
 static Json *cmd_blockstats(const Json *args, Error **err)
 {
+    const Json *nodes = json_get(args, "query-nodes");
     Json *list = json_array();
-    blk_foreach(add_stats, list);
+    if (nodes && nodes->b) {
+        node_foreach(add_node_stats, list);
+    } else {
+        blk_foreach(add_stats, list);
+    }
     return list;
 }
 
-static void add_node(BlockBackend *b, void *list)
+static void add_node(BlockNode *n, void *list)
 {
-    if (blk_has_medium(b)) {
-        Json *o = inserted_info(b);
-        json_set_str(o, "node-name", blk_name(b));
-        json_append(list, o);
-    }
+    json_append(list, node_info(n, true));
 }
 
 static Json *cmd_nodes(const Json *args, Error **err)
 {
     Json *list = json_array();
-    blk_foreach(add_node, list);
+    node_foreach(add_node, list);
     return list;
 }
 
@@ -192,6 +242,12 @@ static Json *cmd_blockdev_add(const Json *args, Error **err)
     return NULL;
 }
 
+static Json *cmd_blockdev_del(const Json *args, Error **err)
+{
+    node_delete(json_get(args, "node-name")->s, err);
+    return NULL;
+}
+
 const QmpCommand qmp_block_commands[] = {
     { "query-block", NULL, cmd_block },
     { "query-blockstats", "query-nodes:b?", cmd_blockstats },
@@ -200,5 +256,6 @@ const QmpCommand qmp_block_commands[] = {
     { "blockdev-change-medium", "device:s? id:s? filename:s format:s? force:b? read-only-mode:s?",
       cmd_change_medium },
     { "blockdev-add", "**", cmd_blockdev_add },
+    { "blockdev-del", "node-name:s", cmd_blockdev_del },
     { NULL }
 };

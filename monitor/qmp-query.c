@@ -146,7 +146,7 @@ typedef struct OptionList {
 static void add_option(const Option *o, void *opaque)
 {
     OptionList *l = opaque;
-    if (l->wanted && strcmp(l->wanted, o->name)) {
+    if (o->off_only || (l->wanted && strcmp(l->wanted, o->name))) {
         return;
     }
     Json *entry = json_object();
@@ -289,6 +289,8 @@ const QmpCommand qmp_query_commands[] = {
     { "query-memory-size-summary", NULL, cmd_memory_size },
     { "query-memdev", NULL, cmd_memdev },
     { "query-pci", NULL, cmd_pci },
+    { "query-tpm-models", NULL, cmd_none },
+    { "query-tpm-types", NULL, cmd_none },
     { "query-iothreads", NULL, cmd_none },
     { "query-memory-devices", NULL, cmd_none },
     { "query-jobs", NULL, cmd_none },

@@ -84,7 +84,7 @@ static const Option table[] = {
     { "display", "none", "where the screen is shown", opt_display },
     { "nographic", NULL, "no display; first serial port and monitor on this terminal", option_flag,
       &config.nographic },
-    { "vnc", "none", "no VNC server", opt_vnc },
+    { "vnc", "none", "no VNC server", opt_vnc, .off_only = true },
     { "serial", "DEV", "first, second, ... serial port: stdio, pty, file:F, tcp:H:P, unix:P, null, none",
       option_list, &config.serials },
     { "parallel", "DEV", "first, second, ... parallel port", option_list, &config.parallels },

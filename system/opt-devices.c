@@ -45,6 +45,23 @@ static bool opt_no_network(const Option *o, const char *arg, Error **err)
     return true;
 }
 
+/* The back-end that plays nothing is the only one, and needs no state. */
+static bool opt_audiodev(const Option *o, const char *arg, Error **err)
+{
+    g_autoptr(Opts) opts = opts_parse("-audiodev", arg, "driver", NULL, err);
+    if (!opts) {
+        return false;
+    }
+    const char *driver = opts_get(opts, "driver"), *id = opts_get(opts, "id");
+    if (!driver || !id) {
+        return fail(err, "%s= is missing", driver ? "id" : "driver");
+    }
+    if (strcmp(driver, "none")) {
+        return fail(err, "there is no sound; driver=none works");
+    }
+    return opts_check_unused(opts, err);
+}
+
 static const Option table[] = {
     { "device", "TYPE[,PROP=VALUE...]", "add a device (-device help, -device TYPE,help)", opt_device,
       &config.devices },
@@ -56,8 +73,9 @@ static const Option table[] = {
       option_flag, &config.nodefaults },
     { "vga", "std|none", "graphics card", opt_vga, &config.m.vga },
     { "usb", NULL, "same as -machine usb=on", opt_usb },
-    { "nic", "none", "no network card", opt_no_network },
-    { "net", "none", "no network card", opt_no_network },
+    { "audiodev", "none,id=ID", "sound back-end that plays nothing", opt_audiodev },
+    { "nic", "none", "no network card", opt_no_network, .off_only = true },
+    { "net", "none", "no network card", opt_no_network, .off_only = true },
     { NULL }
 };
 

@@ -132,7 +132,7 @@ static const Option table[] = {
     { "d", "ITEM[,...]", "log items (-d help)", opt_log_items, &config.log_items },
     { "D", "FILE", "write the log to FILE ('%d': process id)", option_string, &config.log_file },
     { "msg", "[timestamp=on|off][,guest-name=on|off]", "how messages begin", opt_msg },
-    { "sandbox", "off", "system call filter", opt_sandbox },
+    { "sandbox", "off", "system call filter", opt_sandbox, .off_only = true },
     { "readconfig", "FILE", "read options from FILE", opt_readconfig },
     { "no-user-config", NULL, "no configuration files but -readconfig's (none is ever read)",
       opt_nothing },

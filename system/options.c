@@ -32,7 +32,6 @@ static const struct {
     { "k",                 true,  "there is no graphical front end that needs a keyboard layout" },
     { "audio",             true,  "there is no sound card" },
     { "audio-help",        false, "there is no sound card" },
-    { "audiodev",          true,  "there is no sound card" },
     { "soundhw",           true,  "there is no sound card" },
     { "sd",                true,  "there is no SD card controller; use -drive" },
     { "mtdblock",          true,  "there is no flash device; use -drive" },

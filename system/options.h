@@ -17,6 +17,8 @@ typedef struct Option {
     bool (*fn)(const struct Option *o, const char *arg, Error **err);
     void *where;                        /* for option_string, option_flag, option_list */
     const char *with;                   /* constant for fn: what a shorthand stands for */
+    bool off_only;                      /* knows only the value that switches it off: clients that
+                                           ask are not told of it */
 } Option;
 
 typedef struct OptionTopic {

@@ -79,7 +79,7 @@ class Pc(TestCase):
         self.assertIn({"name": "query-events"}, self.c.call("query-commands"))
         self.assertEqual(self.c.call("query-qmp-schema"), [])
         options = {o["option"] for o in self.c.call("query-command-line-options")}
-        self.assertLessEqual({"machine", "smp", "drive", "sandbox"}, options)
+        self.assertLessEqual({"machine", "smp", "drive", "chardev"}, options)
         one, = self.c.call("query-command-line-options", option="drive")
         self.assertEqual(one["option"], "drive")
         self.assertIn("invalid option name", self.c.error("query-command-line-options",
@@ -162,7 +162,22 @@ class Pc(TestCase):
         self.assertNotIn("inserted", cd)
         stats = {d["device"]: d["stats"] for d in self.c.call("query-blockstats")}
         self.assertEqual(stats["disk0"]["wr_operations"], 0)
-        self.assertEqual(len(self.c.call("query-named-block-nodes", flat=True)), 1)
+        nodes = {n["node-name"]: n for n in self.c.call("query-named-block-nodes", flat=True)}
+        root = nodes[disk["inserted"]["node-name"]]
+        self.assertEqual((root["drv"], root["image"]["virtual-size"]), ("raw", DISK))
+        stats = {n["node-name"]: n for n in self.c.call("query-blockstats", query_nodes=True)}
+        self.assertEqual(set(stats), set(nodes))
+
+    def test_nodes(self):
+        self.c.call("blockdev-add", driver="null-co", node_name="n1", size=1 << 20)
+        self.c.error("blockdev-add", driver="null-co", node_name="n1", size=1 << 20)
+        self.c.error("blockdev-add", driver="nonsense", node_name="n2")
+        self.c.error("blockdev-add", driver="null-co")
+        self.assertIn("n1", [n["node-name"] for n in self.c.call("query-named-block-nodes")])
+        self.c.call("blockdev-del", node_name="n1")
+        self.c.error("blockdev-del", node_name="n1")
+        disk, = [d for d in self.c.call("query-block") if d["device"] == "disk0"]
+        self.c.error("blockdev-del", node_name=disk["inserted"]["node-name"])
 
     def test_media(self):
         iso = os.path.join(self.images, "cd.iso")
