@@ -269,7 +269,7 @@ BlockNode *node_open(Json *options, BlockFlags flags, Error **err)
 {
     g_autoptr(Json) owned = options;
     g_autofree char *driver = NULL;
-    if (!block_take_str(options, "driver", &driver, err)) {
+    if (!block_take_str(owned, "driver", &driver, err)) {
         return NULL;
     }
     const BlockDriver *d = driver ? block_driver_find(driver) : NULL;
@@ -278,7 +278,7 @@ BlockNode *node_open(Json *options, BlockFlags flags, Error **err)
         return NULL;
     }
     BlockNode *n = new_node(d, flags);
-    if (!open_with_driver(n, options, err)) {
+    if (!open_with_driver(n, owned, err)) {
         free_node(n);
         return NULL;
     }

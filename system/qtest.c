@@ -16,6 +16,7 @@
  *
  *   vmstate_save -> OK BASE64       vmstate_load BASE64 -> OK
  *   vmstate_dump -> OK BASE64       of the same as text
+ *   unplug DEVICE -> OK             takes the device away, whatever the guest thinks of it
  *
  * DEVICE is an id, or the name of a type, "[n]" behind it for the n-th device of the type.
  * N of an output is the number of the input it is wired to (QEMU: of the output).
@@ -407,6 +408,17 @@ static void cmd_set_irq(char **words, unsigned width)
     reply("OK\n");
 }
 
+static void cmd_unplug(char **words, unsigned width)
+{
+    Device *dev = find(words[1]);
+    if (dev) {
+        watched_in = watched_in == dev ? NULL : watched_in;
+        watched_out = watched_out == dev ? NULL : watched_out;
+        device_unrealize(dev);
+        reply("OK\n");
+    }
+}
+
 /* ---- lines -------------------------------------------------------------------------------------- */
 
 static const Command commands[] = {
@@ -421,7 +433,7 @@ static const Command commands[] = {
     { "irq_intercept_in", 1, cmd_intercept_in }, { "irq_intercept_out", 1, cmd_intercept_out },
     { "set_irq_in", 4, cmd_set_irq },
     { "vmstate_save", 0, cmd_vmstate_save }, { "vmstate_load", 1, cmd_vmstate_load },
-    { "vmstate_dump", 0, cmd_vmstate_dump },
+    { "vmstate_dump", 0, cmd_vmstate_dump }, { "unplug", 1, cmd_unplug },
 };
 
 static void run_line(char *line)

@@ -521,7 +521,8 @@ static bool pit_post_load(void *opaque, int version, Error **err)
         PitChannel *c = &s->ch[n];
         if (c->mode > 5 || c->rw < RW_LSB || c->rw > RW_WORD || c->latched > 2
             || !c->next_count || c->next_count > 65536 || c->count > 65536
-            || (c->counting && !c->count) || c->start < 0) {
+            /* in mode 3 the period under way may have begun before time did */
+            || (c->counting && !c->count) || c->start < -65536 || c->held < 0) {
             return fail(err, "i8254: impossible state of counter %d", n);
         }
     }

@@ -100,13 +100,32 @@ class State(unittest.TestCase):
                     SEED, "\n".join(wrong[:60])))
 
 
+    def check_unplug(self, args):
+        """Taken away, a device leaves no region, no section, no timer and no property behind."""
+        plain, q = self.machine(args[:-2]), self.machine(args[:-1] + [args[-1] + ",id=dut"])
+        setup_pci(q)
+        poke(q, random.Random(SEED), STEPS)
+        q.command_line("unplug dut")
+        q.reset()
+        plain.reset()
+        self.assertEqual(memory_map(q), memory_map(plain))
+        self.assertEqual([l for l in dump(q).splitlines() if not l.startswith(" ")],
+                         [l for l in dump(plain).splitlines() if not l.startswith(" ")])
+        self.assertNotIn('"dut"', q.hmp("info qtree"))
+        setup_pci(q)
+        poke(q, random.Random(SEED + 1), STEPS)
+        for _ in range(20):
+            q.clock_step()
+        q.qmp("query-status")
+
+
 def add_tests():
     cases = {"board": []}
     for name in device_types():
         cases["device_" + re.sub(r"\W", "_", name)] = device_args(name)
     for board in BOARDS:
         for name, args in cases.items():
-            for check in ("round_trip", "reset"):
+            for check in ("round_trip", "reset", "unplug") if args else ("round_trip", "reset"):
                 def test(self, args=args, board=board, check=check):
                     getattr(self, "check_" + check)(["-M", board] + args)
                 setattr(State, "test_%s_%s_%s" % (board, name, check), test)
