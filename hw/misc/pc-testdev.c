@@ -19,6 +19,7 @@ typedef struct TestDev {
     Device dev;                     /* always first */
     Region ioport, ioport_byte, flush, irq, iomem;
     uint32_t reg;
+    uint16_t raised;                /* interrupt lines we hold up */
     uint8_t mem[IOMEM_SIZE];
 } TestDev;
 
@@ -55,7 +56,10 @@ static const RegionOps flush_ops = { .read = zero_read, .write = flush_write, .m
 
 static void irq_write(void *opaque, hwaddr addr, uint64_t val, unsigned size)
 {
-    IRQ irq = isa_irq(opaque, addr);
+    TestDev *s = opaque;
+    IRQ irq = isa_irq(&s->dev, addr);
+
+    s->raised = deposit32(s->raised, addr, 1, val != 0);
     irq_set(&irq, val != 0);
 }
 
@@ -108,6 +112,11 @@ static void testdev_reset(Device *dev)
 {
     TestDev *s = (TestDev *)dev;
 
+    for (unsigned n = 0; n < 16; n++) {
+        if (s->raised >> n & 1) {
+            irq_write(s, n, 0, 1);
+        }
+    }
     s->reg = 0;
     memset(s->mem, 0, sizeof(s->mem));
 }
@@ -116,6 +125,7 @@ static void testdev_unrealize(Device *dev)
 {
     TestDev *s = (TestDev *)dev;
 
+    testdev_reset(dev);
     region_destroy(&s->ioport);
     region_destroy(&s->flush);
     region_destroy(&s->ioport_byte);
@@ -124,7 +134,7 @@ static void testdev_unrealize(Device *dev)
 }
 
 static const VMField testdev_fields[] = {
-    VM_UINT(TestDev, reg), VM_BUFFER(TestDev, mem),
+    VM_UINT(TestDev, reg), VM_BUFFER(TestDev, mem), VM_UINT(TestDev, raised),
     VM_DONE
 };
 static const VMState vm_testdev = { .name = "pc-testdev", .fields = testdev_fields };
