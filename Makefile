@@ -70,8 +70,12 @@ $(unit-bins): $(BUILD)/%: $(BUILD)/obj/%.o $$(addprefix $(BUILD)/obj/,$$($$(*F)-
 	$(Q)$(CC) $(LDFLAGS) $(OPT) -o $@ $^ $(LIBS)
 tests-bins: $(lib-bins) $(unit-bins)
 
-check: all tests-bins
+check: test-packages all tests-bins
 	$(Q)python3 tests/check.py --build $(BUILD) $(CHECK_ARGS)
+
+# What the tests use beside the compiler: installed as root, else named.
+test-packages:
+	$(Q)sh scripts/install-packages.sh tests
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
@@ -91,6 +95,6 @@ help:
 	@echo "make clean      remove what make made; distclean: the build folder"
 	@printf '%s\n' $(help-lines)
 
-.PHONY: all objs check tests-bins install clean distclean help demo bench
+.PHONY: all objs test-packages check tests-bins install clean distclean help demo bench
 .DELETE_ON_ERROR:
 -include $(emu-objs:.o=.d) $(lib-objs:.o=.d) $(patsubst %.c,$(BUILD)/obj/%.d,$(lib-tests) $(unit-tests))
