@@ -91,11 +91,12 @@ void chardev_cleanup(void);
 /* Makes the "chardev" properties of devices work; once at start. */
 void chardev_init(void);
 
-/* What Ctrl-a x, Ctrl-a s, Ctrl-a c do is the system's business; set once at start. */
+/* What Ctrl-a x does is the system's business; set once at start. */
 typedef struct CharHooks {
-    void (*quit)(void);                             /* Ctrl-a x */
-    void (*commit)(void);                           /* Ctrl-a s */
+    void (*quit)(void);
 } CharHooks;
 extern CharHooks char_hooks;
+/* The character that begins a command to a mux: Ctrl-a unless -echr says otherwise. */
+extern uint8_t char_escape;
 
 #endif

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Several front ends on one back-end: output of all goes out as it comes, input goes to one,
- * and Ctrl-a begins a command:
+ * and Ctrl-a (or what -echr says) begins a command:
  *
  *   Ctrl-a h  help          Ctrl-a c  next front end (guest console, monitor)
  *   Ctrl-a x  quit          Ctrl-a b  break to the guest
- *   Ctrl-a s  write back snapshots   Ctrl-a t  time stamps    Ctrl-a Ctrl-a  Ctrl-a itself
+ *   Ctrl-a t  time stamps   Ctrl-a Ctrl-a  Ctrl-a itself
  */
 #include "chardev/backend.h"
 #include "util/timer.h"
 
 #include <string.h>
 
-#define ESCAPE 0x01
+uint8_t char_escape = 0x01;
 /* What is typed ahead is kept while the guest does not listen, so that Ctrl-a still works. */
 #define TYPE_AHEAD 4096
 
@@ -49,14 +49,22 @@ static void next_focus(CharDev *c)
 
 static void help(CharDev *c)
 {
-    say(c, "\r\n"
-           "C-a h    print this help\r\n"
-           "C-a x    exit emulator\r\n"
-           "C-a s    write back data of -snapshot disks\r\n"
-           "C-a t    toggle console timestamps\r\n"
-           "C-a b    send break (magic sysrq)\r\n"
-           "C-a c    switch between console and monitor\r\n"
-           "C-a C-a  send C-a\r\n");
+    static const struct {
+        char key;
+        const char *what;
+    } keys[] = {
+        { 'h', "print this help" }, { 'x', "exit emulator" }, { 't', "toggle console timestamps" },
+        { 'b', "send break (magic sysrq)" }, { 'c', "switch between console and monitor" },
+    };
+    g_autofree char *esc = char_escape < 27 ? g_strdup_printf("C-%c", char_escape + 'a' - 1)
+                                            : g_strdup_printf("0x%02x", char_escape);
+    GString *text = g_string_new("\r\n");
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++) {
+        g_string_append_printf(text, "%s %c    %s\r\n", esc, keys[i].key, keys[i].what);
+    }
+    g_string_append_printf(text, "%s %s  send %s\r\n", esc, esc, esc);
+    say(c, text->str);
+    g_string_free(text, TRUE);
 }
 
 static void command(CharDev *c, uint8_t key)
@@ -70,11 +78,6 @@ static void command(CharDev *c, uint8_t key)
         say(c, "Orrery: terminated\r\n");
         if (char_hooks.quit) {
             char_hooks.quit();
-        }
-        break;
-    case 's':
-        if (char_hooks.commit) {
-            char_hooks.commit();
         }
         break;
     case 'b':
@@ -110,13 +113,13 @@ void mux_input(CharDev *c, const uint8_t *buf, int len)
     for (int i = 0; i < len; i++) {
         if (c->escaped) {
             c->escaped = false;
-            if (buf[i] == ESCAPE) {
-                type(c, ESCAPE);
+            if (buf[i] == char_escape) {
+                type(c, char_escape);
             } else {
                 mux_deliver(c);         /* what was typed before belongs to the old focus */
                 command(c, buf[i]);
             }
-        } else if (buf[i] == ESCAPE) {
+        } else if (buf[i] == char_escape) {
             c->escaped = true;
         } else {
             type(c, buf[i]);

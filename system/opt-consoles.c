@@ -4,9 +4,11 @@
  */
 #include <string.h>
 
+#include "chardev/char.h"
 #include "system/cmdline.h"
 #include "system/options.h"
 #include "util/opts.h"
+#include "util/parse.h"
 
 static bool opt_display(const Option *o, const char *arg, Error **err)
 {
@@ -80,6 +82,16 @@ static bool opt_mon(const Option *o, const char *arg, Error **err)
     return true;
 }
 
+static bool opt_escape(const Option *o, const char *arg, Error **err)
+{
+    uint64_t c;
+    if (!parse_uint(arg, &c) || !c || c > 0xff) {
+        return fail(err, "not the number of a character (0x01 is Ctrl-a)");
+    }
+    char_escape = c;
+    return true;
+}
+
 static const Option table[] = {
     { "display", "none", "where the screen is shown", opt_display },
     { "nographic", NULL, "no display; first serial port and monitor on this terminal", option_flag,
@@ -93,6 +105,7 @@ static const Option table[] = {
     { "qmp", "DEV", "monitor for programs: JSON", opt_monitor, .with = "control" },
     { "qmp-pretty", "DEV", "... with indented output", opt_monitor, .with = "control" },
     { "mon", "[chardev=]ID[,mode=readline|control][,pretty=on|off]", "monitor on a -chardev", opt_mon },
+    { "echr", "NUMBER", "the character that takes Ctrl-a's place", opt_escape },
     { "chardev", "BACKEND,id=ID[,OPTION=VALUE...]", "a character device (-chardev help)",
       option_list, &config.chardevs },
     { NULL }

@@ -19,12 +19,12 @@
 #include "hw/core/device.h"
 #include "hw/timer/mc146818rtc.h"
 #include "monitor/monitor.h"
-#include "system/blockevents.h"
 #include "system/cmdline.h"
 #include "system/cpus.h"
 #include "system/daemon.h"
 #include "system/defaults.h"
 #include "system/machine.h"
+#include "system/notify.h"
 #include "system/objects.h"
 #include "system/qtest.h"
 #include "system/runstate.h"
@@ -330,7 +330,7 @@ bool machine_setup(Error **err)
     mainloop_init();
     atexit(chardev_cleanup);
     char_hooks.quit = consoles_quit;
-    block_events_init();
+    notify_init();
 
     Machine *m = machine_new(err);
     if (!m || !make_backends(m->type, err) || !use_memory_backend(m, err)

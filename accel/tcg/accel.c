@@ -11,18 +11,18 @@
 #include "util/bql.h"
 
 typedef struct TcgOptions {
-    int engine, thread;
+    int engine;
+    int thread;                     /* every vCPU has a thread of its own */
     uint32_t tb_size;               /* MiB */
     bool one_insn, host_fp;
 } TcgOptions;
 
 static const char *const engines[] = { "interp", NULL };
-static const char *const threads[] = { "single", "multi", NULL };
+static const char *const threads[] = { "multi", NULL };
 
 static const Prop tcg_props[] = {
     PROP_ENUM("engine", TcgOptions, engine, 0, engines, "how guest code is executed"),
-    PROP_ENUM("thread", TcgOptions, thread, 1, threads,
-              "one thread for each virtual CPU (multi), or one that takes turns (single)"),
+    PROP_ENUM("thread", TcgOptions, thread, 0, threads, "one thread for each virtual CPU"),
     PROP_UINT_R("tb-size", TcgOptions, tb_size, 0, 0, 4096,
                 "size of the cache of translated code in MiB, 0 = default"),
     PROP_BOOL("host-fp", TcgOptions, host_fp, true,

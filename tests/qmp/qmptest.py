@@ -17,6 +17,8 @@ import unittest
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests", "qtest"))
 EMULATOR = os.environ.get("ORRERY", os.path.join(TOP, "build", "orrery-system-x86_64"))
+if os.path.exists(EMULATOR):
+    EMULATOR = os.path.abspath(EMULATOR)
 PATIENCE = float(os.environ.get("ORRERY_PATIENCE", "1"))
 
 
@@ -119,7 +121,8 @@ class Emulator:
         for s in sockets:
             self.command += ["-qmp", "unix:%s/%s,server=on,wait=off" % (self.dir, s)]
         self.command += [a.replace("DIR", self.dir) for a in args]
-        self.proc = subprocess.Popen(self.command, stdin=subprocess.DEVNULL,
+        # in its own folder: commands with odd arguments write files with odd names
+        self.proc = subprocess.Popen(self.command, cwd=self.dir, stdin=subprocess.DEVNULL,
                                      stdout=self.errors_file, stderr=self.errors_file)
 
     def client(self, name="qmp", negotiate=True):

@@ -295,6 +295,12 @@ class Pc(TestCase):
         self.c.wait_event("RESET")
         self.assertEqual(self.c.call("query-status")["status"], "prelaunch")
 
+    def test_clock_set_by_the_guest(self):
+        for reg, value in ((0x0b, 0x82), (9, 0x30), (8, 1), (7, 1), (4, 0), (2, 0), (0, 0), (0x0b, 2)):
+            self.c.hmp("o/b 0x70 %d" % reg)
+            self.c.hmp("o/b 0x71 %d" % value)
+        self.assertIsInstance(self.c.wait_event("RTC_CHANGE")["data"]["offset"], int)
+
     def test_wakeup_of_one_awake(self):
         self.assertIn("not in suspended state", self.c.error("system_wakeup")["desc"])
 

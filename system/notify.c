@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connects the block layer's hooks to the monitor's events and to the run state.
+ * Connects the hooks of the block layer and of the clock to the monitor's events and to the
+ * run state.
  */
-#include "system/blockevents.h"
+#include "system/notify.h"
 
 #include <errno.h>
 
 #include "block/block.h"
 #include "hw/core/device.h"
+#include "hw/timer/mc146818rtc.h"
 #include "system/runstate.h"
 #include "util/event.h"
 
@@ -57,8 +59,17 @@ static void stop_vm(void)
     runstate_request_stop(RUN_STATE_IO_ERROR);
 }
 
-void block_events_init(void)
+/* The guest set its clock: how far it is now from where it was started. */
+static void rtc_changed(int64_t offset)
+{
+    Json *data = json_object();
+    json_set_int(data, "offset", offset);
+    event_emit("RTC_CHANGE", data);
+}
+
+void notify_init(void)
 {
     blk_hooks = (BlkHooks) { .io_error = io_error, .tray_moved = tray_moved,
                              .vm_stop_io_error = stop_vm };
+    rtc_change_hook = rtc_changed;
 }
