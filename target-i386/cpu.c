@@ -87,7 +87,8 @@ static void reset_core(X86CPU *c)
     c->dr[7] = DR7_ONE;
     c->dr7_active = 0;
     c->smm = c->int_shadow = c->shadow_mov_ss = c->in_mwait = false;
-    c->nmi_masked = c->nmi_pending = c->smi_pending = false;
+    c->nmi_masked = c->smi_pending = false;
+    c->nmi_pending = c->nmi_queued = 0;
     c->irq_waiting = c->skip_tf = false;
     c->exc_vector = c->exc_old_vector = -1;
     c->pending_dbg = 0;
@@ -199,7 +200,8 @@ static void cpu_pre_save(void *opaque)
     fetch_state(c);
     req = cpu_pending(&c->cpu);
     c->rflags = x86_get_flags(c);
-    c->nmi_pending |= !!(req & CPU_REQ_NMI);
+    c->nmi_pending = MIN(c->nmi_pending + c->nmi_queued, 2u);
+    c->nmi_queued = 0;
     c->smi_pending |= !!(req & CPU_REQ_SMI);
     c->init_pending = req & CPU_REQ_INIT;
     c->sipi_pending = req & CPU_REQ_SIPI;
@@ -208,6 +210,9 @@ static void cpu_pre_save(void *opaque)
 /* A stream is hostile: whatever later code takes for granted is checked. */
 static bool state_sane(const X86CPU *c, Error **err)
 {
+    if (c->nmi_pending > 2) {
+        return fail(err, "cpu: %u NMIs pending", c->nmi_pending);
+    }
     if (c->fpu.top > 7) {
         return fail(err, "cpu: FPU stack top %u is out of range", c->fpu.top);
     }
@@ -310,7 +315,7 @@ static const VMField cpu_fields[] = {
     VM_UINT(X86CPU, perf_fixed_ctrl),
     VM_BOOL(X86CPU, smm),
     VM_BOOL(X86CPU, nmi_masked),
-    VM_BOOL(X86CPU, nmi_pending),
+    VM_UINT(X86CPU, nmi_pending),
     VM_BOOL(X86CPU, smi_pending),
     VM_BOOL(X86CPU, init_pending),
     VM_BOOL(X86CPU, sipi_pending),

@@ -248,7 +248,10 @@ typedef struct X86CPU {
     /* Event delivery state */
     bool smm;                           /* in system management mode */
     bool nmi_masked;
-    bool nmi_pending, smi_pending;
+    uint8_t nmi_pending;                /* latched: two while open (one to come back for), one
+                                           while masked */
+    uint32_t nmi_queued;                /* [atomic] came since the last boundary */
+    bool smi_pending;
     bool init_pending, sipi_pending;    /* only in saved state: else they are CPU.request bits */
     bool int_shadow;                    /* STI or MOV SS just ran: interrupts wait one instruction */
     bool shadow_mov_ss;                 /* ... by MOV/POP SS: #DB waits too */

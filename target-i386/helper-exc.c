@@ -679,7 +679,8 @@ static void latch_requests(X86CPU *c, uint32_t req)
     }
     if (req & CPU_REQ_NMI) {
         cpu_clear_request(&c->cpu, CPU_REQ_NMI);
-        c->nmi_pending = true;
+        unsigned n = __atomic_exchange_n(&c->nmi_queued, 0, __ATOMIC_ACQ_REL);
+        c->nmi_pending = MIN(c->nmi_pending + n, c->nmi_masked ? 1u : 2u);
     }
 }
 
@@ -726,7 +727,7 @@ Boundary x86_boundary(X86CPU *c)
             return BOUNDARY_RUN;
         }
         if (c->nmi_pending && !c->nmi_masked && !shadow) {
-            c->nmi_pending = false;
+            c->nmi_pending--;
             c->nmi_masked = true;
             return inject(c, EVENT_NMI, EXC_NMI);
         }
@@ -778,8 +779,11 @@ void x86_cpu_apic_changed(X86CPU *c)
     }
 }
 
+/* A second NMI that comes before the first was taken is not lost, as it would not have been
+ * on a processor that takes the first at once. */
 void x86_cpu_nmi(X86CPU *c)
 {
+    __atomic_fetch_add(&c->nmi_queued, 1, __ATOMIC_ACQ_REL);
     cpu_request(&c->cpu, CPU_REQ_NMI);
 }
 

@@ -422,7 +422,7 @@ static void test_vmstate(void)
     }
     cpu->fpu.st[5].frac = rnd();
     cpu->fpu.top = 6;
-    cpu->nmi_pending = true;
+    cpu->nmi_pending = 1;
     bql_lock();
     vmstate_save(&vm_x86_cpu, cpu, a);
     x86_cpu_reset(cpu);
