@@ -474,6 +474,125 @@ class TwoDrivesTest(TestCase):
             self.assertEqual(self.q.inb(0x1f6) & 0x10, 0)
 
 
+@ours                                               # the error driver takes other options there
+class FailingDiskTest(TestCase):
+    """What rerror= and werror= do when the host's storage fails."""
+
+    def start(self, rule, policy):
+        self.disk = image(1 << 20, numbered)
+        self.addCleanup(self.disk.close)
+        self.args = ["-M", "pc", "-blockdev", "driver=blkdebug,node-name=d0,image.driver=file,"
+                     "image.filename=%s,inject-error.0.%s" % (
+                         self.disk.name, ",inject-error.0.".join(rule.split(","))),
+                     "-device", "ide-hd,drive=d0,bus=ide.0," + policy]
+        super().setUp()
+        self.d = Drive(self.q)
+        self.d.dma_init()
+
+    def setUp(self):
+        pass
+
+    def run_state(self):
+        return self.q.qmp("query-status")["status"]
+
+    def stopped(self):
+        for _ in range(1000):
+            if self.run_state() == "io-error":
+                return
+        self.fail("the machine did not stop")
+
+    def failed_lba(self):
+        return self.q.inb(self.d.cmd + 3) | self.q.inb(self.d.cmd + 4) << 8
+
+    def test_read_is_reported(self):
+        self.start("iotype=read,errno=5,sector=7", "rerror=report")
+        self.d.command(0x20, count=4, lba=5)
+        for _ in range(2):
+            self.assertFalse(self.d.wait() & ERR)
+            self.d.data_in(256)
+        self.assertEqual(self.d.wait() & (ERR | DRQ), ERR)
+        self.assertEqual(self.d.error(), 0x40)
+        self.assertEqual(self.failed_lba(), 7)
+        st, bm = self.d.dma(0xc8, [(BUFFER, 4096)], True, count=8, lba=0)
+        self.assertTrue(st & ERR)
+        self.assertFalse(bm & 1)
+        self.assertEqual(self.d.pio_in(0x20, 512, count=1, lba=8), numbered(8))
+
+    def test_verify_is_reported(self):
+        self.start("iotype=read,errno=5,sector=7", "rerror=report")
+        self.assertTrue(self.d.nodata(0x40, count=20, lba=0) & ERR)
+
+    def test_write_is_reported(self):
+        self.start("iotype=write,errno=5,sector=3", "werror=report")
+        self.assertTrue(self.d.pio_out(0x30, b"x" * 512, count=1, lba=3) & ERR)
+        self.assertEqual(self.d.error(), ABRT)
+        self.assertEqual(self.run_state(), "running")
+
+    def test_ignored(self):
+        self.start("iotype=write,errno=5,sector=3", "werror=ignore")
+        self.assertEqual(self.d.pio_out(0x30, b"x" * 512, count=1, lba=3), DRDY | DSC)
+
+    def test_dma_write_stops_and_goes_on(self):
+        self.start("iotype=write,errno=28,once=on", "werror=enospc")
+        data = os.urandom(4096)
+        self.q.write(BUFFER, data)
+        d = self.d
+        d.prdt([(BUFFER, 1024), (BUFFER + 1024, 3072)])
+        self.q.outb(d.bm + 2, 0x66)
+        self.q.outl(d.bm + 4, 0x100000)
+        d.command(0xca, count=8, lba=40)
+        self.q.outb(d.bm, 0x01)
+        self.stopped()
+        self.assertEqual(self.q.inb(d.bm + 2) & 5, 1)       # still active, no interrupt
+        self.q.qmp("cont")
+        for _ in range(100000):
+            if self.q.inb(d.bm + 2) & 4:
+                break
+        self.q.outb(d.bm, 0)
+        self.assertEqual(d.status(), DRDY | DSC)
+        d.nodata(0xe7)
+        self.assertEqual(file_bytes(self.disk, 40 * 512, 4096), data)
+
+    def test_pio_write_stops_and_goes_on(self):
+        self.start("iotype=write,errno=5,once=on", "werror=stop")
+        self.d.command(0x30, count=2, lba=9)
+        self.d.wait()
+        self.d.data_out(b"a" * 512)
+        self.stopped()
+        self.assertTrue(self.d.alt() & BSY)
+        self.q.qmp("cont")
+        self.assertTrue(self.d.wait() & DRQ)
+        self.d.data_out(b"b" * 512)
+        self.d.wait()
+        self.d.nodata(0xe7)
+        self.assertEqual(file_bytes(self.disk, 9 * 512, 1024), b"a" * 512 + b"b" * 512)
+
+    def test_flush_stops_and_goes_on(self):
+        self.start("iotype=flush,errno=5,once=on", "werror=stop")
+        self.d.command(0xe7)
+        self.stopped()
+        self.q.qmp("cont")
+        self.assertEqual(self.d.wait(), DRDY | DSC)
+
+    def test_read_stops_and_goes_on(self):
+        self.start("iotype=read,errno=5,sector=20,once=on", "rerror=stop")
+        self.d.command(0x20, count=1, lba=20)
+        self.stopped()
+        self.q.qmp("cont")
+        self.d.wait()
+        self.assertEqual(self.d.data_in(256), numbered(20))
+
+    def test_reset_of_a_stopped_drive(self):
+        self.start("iotype=read,errno=5,sector=20,once=on", "rerror=stop")
+        self.d.command(0x20, count=1, lba=20)
+        self.stopped()
+        self.q.outb(self.d.ctl, 4)
+        self.q.outb(self.d.ctl, 0)
+        self.q.qmp("cont")
+        self.assertEqual(self.d.wait(), DRDY | DSC)
+        self.assertEqual(self.d.pio_in(0x20, 512, count=1, lba=20), numbered(20))
+
+
 class PropertyTest(TestCase):
     def setUp(self):
         self.disk = image(1 << 20)
