@@ -2,10 +2,11 @@
 """The floppy controller: commands, data by DMA and by hand, formats, change of disk."""
 
 import os
+import time
 import unittest
 
 from ata import file_bytes, image, numbered
-from libqtest import EMULATOR, TestCase, main
+from libqtest import EMULATOR, PATIENCE, TestCase, main
 
 QEMU = "qemu" in os.path.basename(EMULATOR)
 ours = unittest.skipIf(QEMU, "differs in QEMU")
@@ -31,7 +32,8 @@ class Base(TestCase):
 
     def ready(self, dio):
         """Wait for a byte to be wanted or offered."""
-        for _ in range(2000):
+        end = time.monotonic() + 30 * PATIENCE
+        while time.monotonic() < end:
             v = self.q.inb(MSR)
             if v & 0xc0 == (0xc0 if dio else 0x80):
                 return
