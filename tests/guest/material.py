@@ -9,6 +9,7 @@ installed.  Images are made from them without root and without loop devices.
 
 import glob
 import gzip
+import hashlib
 import os
 import re
 import shutil
@@ -38,10 +39,13 @@ def run(args, **kw):
         raise Missing("%s: %s" % (" ".join(args), e.stderr.decode(errors="replace").strip()[-400:]))
 
 
-def cached(name, make):
-    """Path of build/guests/NAME; make(temporary path) creates it if it isn't there."""
+def cached(name, make, key=""):
+    """Path of build/guests/NAME; make(temporary path) creates it if it isn't there, or was
+    made with another key (what it depends on, as text)."""
     path = os.path.join(CACHE, name)
-    if os.path.exists(path):
+    stamp = path + ".key"
+    digest = hashlib.sha256(key.encode()).hexdigest() if key else ""
+    if os.path.exists(path) and (not key or read_text(stamp) == digest):
         return path
     os.makedirs(CACHE, exist_ok=True)
     tmp = tempfile.mkdtemp(dir=CACHE, prefix=".new-")
@@ -50,12 +54,24 @@ def cached(name, make):
         make(out)
         try:
             os.rename(out, path)
-        except OSError:             # another run was quicker
+        except OSError:             # a folder, and another run was quicker
             if not os.path.exists(path):
                 raise
+        if key:
+            with open(out + ".key", "w") as f:
+                f.write(digest)
+            os.rename(out + ".key", stamp)
     finally:
         shutil.rmtree(tmp, ignore_errors=True)
     return path
+
+
+def read_text(path):
+    try:
+        with open(path) as f:
+            return f.read()
+    except FileNotFoundError:
+        return None
 
 
 def package(name):
@@ -158,7 +174,7 @@ class Cpio:
 # Modules the cloud kernel needs for the disks of a "pc", in loading order.
 MODULES = ["scsi_common", "scsi_mod", "crct10dif_generic", "crc-t10dif", "crc64", "crc64-rocksoft",
            "t10-pi", "libata", "ata_piix", "sd_mod", "cdrom", "sr_mod", "isofs", "floppy",
-           "fat", "vfat", "nls_cp437", "nls_ascii"]
+           "fat", "vfat", "nls_cp437", "nls_ascii", "button", "evdev"]
 
 
 def module_files(names):
@@ -181,13 +197,6 @@ for m in $(cat /etc/modules); do insmod /lib/modules/$m 2>/dev/null; done
 mkdir -p /mnt
 console=/dev/$(sed 's/.* //' /sys/class/tty/console/active)
 exec 0<$console 1>$console 2>$console
-if grep -q orrery.test /proc/cmdline; then
-    # the kernel takes a moment to find the disks
-    n=0; while [ $n -lt 50 ] && ! ls /dev/[sh]d[a-z] >/dev/null 2>&1; do n=$((n+1)); usleep 100000; done
-    for w in $(cat /proc/cmdline); do case $w in orrery.test=*) cmd=${w#*=};; esac; done
-    echo "TEST-BEGIN $cmd"; . /etc/tests/$cmd; echo "TEST-END $cmd $?"
-    poweroff -f
-fi
 echo
 echo "Orrery: $(uname -sr) on $(grep -m1 'model name' /proc/cpuinfo | sed 's/.*: //')"
 echo "This is a BusyBox shell; 'poweroff -f' ends the machine."
@@ -195,12 +204,12 @@ while :; do setsid cttyhack /bin/sh -i; done
 """
 
 
-def initramfs(extra=None, name="initramfs.cpio.gz"):
-    """The busybox initramfs.  extra: {path: bytes} of further files."""
+def initramfs():
+    """The busybox initramfs."""
     def make(out):
-        say("making %s" % name)
+        say("making initramfs.cpio.gz")
         c = Cpio()
-        for d in ("bin", "sbin", "etc", "etc/tests", "proc", "sys", "dev", "lib", "lib/modules",
+        for d in ("bin", "sbin", "etc", "proc", "sys", "dev", "lib", "lib/modules",
                   "tmp", "mnt", "root", "usr", "usr/bin", "usr/sbin"):
             c.dir(d)
         c.node("dev/console", "c", 5, 1)
@@ -218,12 +227,32 @@ def initramfs(extra=None, name="initramfs.cpio.gz"):
             have.append(m + ".ko")
         c.file("etc/modules", "\n".join(have).encode() + b"\n", 0o644)
         c.file("etc/passwd", b"root::0:0:root:/root:/bin/sh\n", 0o644)
-        for path, content in (extra or {}).items():
-            c.file(path, content)
         c.file("init", INIT.encode())
         with open(out, "wb") as f:
             f.write(gzip.compress(c.finish(), 6, mtime=0))
-    return cached(name, make)
+    return cached("initramfs.cpio.gz", make, INIT + kernel_package() + " ".join(MODULES))
+
+
+# ---- guests written in assembly ---------------------------------------------------------------
+
+def tool(variable, default):
+    """A tool for x86, which the Makefile takes from the environment too."""
+    return os.environ.get(variable, default).split()
+
+
+def assembled(name):
+    """Image of tests/guest/asm/NAME.S: what a disk begins with."""
+    folder = os.path.join(TOP, "tests", "guest", "asm")
+    src = os.path.join(folder, name + ".S")
+
+    def make(out):
+        say("assembling %s" % name)
+        run(tool("X86_CC", "cc") + ["-m32", "-c", "-I", folder, "-o", out + ".o", src])
+        # one section which refers to itself only: linked at 7C00h without a linker script
+        run(tool("X86_LD", "ld") + ["-m", "elf_i386", "-Ttext", "0x7c00", "-e", "_start",
+                                    "--build-id=none", "-o", out + ".elf", out + ".o"])
+        run(tool("X86_OBJCOPY", "objcopy") + ["-O", "binary", "-j", ".text", out + ".elf", out])
+    return cached(name + ".bin", make, read_text(src) + read_text(folder + "/boot.inc"))
 
 
 # ---- disk images ----------------------------------------------------------------------------
@@ -250,7 +279,8 @@ def isolinux_cd(name, config, files):
     def make(out):
         say("making %s" % name)
         make_isolinux_cd(out, config, files)
-    return cached(name, make)
+    return cached(name, make, config + "".join(
+        "%s %s %s" % (to, path, os.stat(path).st_mtime_ns) for to, path in files.items()))
 
 
 def linux_cd():

@@ -6,6 +6,7 @@ for in the ROM image the emulator uses.
 """
 
 import os
+import zlib
 
 import material
 
@@ -50,6 +51,18 @@ class Picture:
         if head[0] != b"P6":
             raise ValueError("not a PPM file")
         return cls(int(head[1]), int(head[2]), blob[at + 1:])
+
+    def save(self, path):
+        with open(path, "wb") as f:
+            f.write(b"P6\n%d %d\n255\n" % (self.width, self.height) + self.data)
+
+    def summary(self, mask=0xff):
+        """Size and CRC-32 of the pixels' bits in mask, as the reference files have them."""
+        data = self.data.translate(bytes(b & mask for b in range(256)))
+        return "%dx%d %08x" % (self.width, self.height, zlib.crc32(data))
+
+    def row(self, y):
+        return self.data[y * self.width * 3:(y + 1) * self.width * 3]
 
     def pixel(self, x, y):
         at = (y * self.width + x) * 3

@@ -192,19 +192,21 @@ class VM:
             self.send("stty cols 4000; dmesg -n 1\n")
             self.wait_serial(r"dmesg -n 1\r.*# ", 20 + timeout)
         start = len(self.log)
-        mark = "M%d" % start
-        self.send("%s; echo %s''$?\n" % (command, mark))
-        m = self.wait_serial(r"\n?([^\n]*?)%s(\d+)\r" % mark, timeout, start)
-        text = self.log[start:m.end()].decode(errors="replace")
+        # the marks differ from what the terminal echoes by the quotes
+        mark = "%d" % start
+        self.send("echo B''%s; %s; echo E''%s:$?\n" % (mark, command, mark))
+        m = self.wait_serial(r"\nB%s\r\n(.*?)E%s:(\d+)\r" % (mark, mark), timeout, start)
+        text = m.group(1).decode(errors="replace").replace("\r", "")
         if m.group(2) != b"0":
             raise Failed("guest command '%s' failed: %s" % (command, text))
-        # what was typed may be echoed twice: by the terminal, and again behind the prompt
-        return text[text.rindex("''$?"):].split("\n", 1)[-1].rsplit(mark, 1)[0].replace("\r", "")
+        return text
 
     # ---- screen and keyboard ----
 
     def picture(self):
         path = self.dir + "/screen.ppm"
+        if os.path.exists(path):
+            os.unlink(path)
         self.cmd("screendump", filename=path)
         end = time.monotonic() + 10 * PATIENCE
         while not os.path.exists(path):
@@ -213,8 +215,34 @@ class VM:
             time.sleep(0.02)
         return screen.Picture.load(path)
 
+    def settled_picture(self):
+        """A picture that two dumps in a row agree upon (modes change between refreshes)."""
+        last = self.picture()
+        for _ in range(50):
+            time.sleep(0.05)
+            now = self.picture()
+            if now.summary() == last.summary():
+                return now
+            last = now
+        raise Failed("the screen does not come to rest")
+
     def text(self):
         return self.picture().text()
+
+    def wait_file(self, path, done, what, timeout):
+        """Wait until done(content of a file the emulator writes)."""
+        end = time.monotonic() + timeout * PATIENCE
+        while True:
+            content = b""
+            if os.path.exists(path):
+                with open(path, "rb") as f:
+                    content = f.read()
+            if done(content):
+                return content
+            if time.monotonic() > end or self.proc.poll() is not None:
+                raise Failed("%s did not come within %g s; so far: %r"
+                             % (what, timeout * PATIENCE, content[-200:]))
+            self.drain(0.05)
 
     def wait_text(self, pattern, timeout=60):
         end = time.monotonic() + timeout * PATIENCE
