@@ -4,10 +4,11 @@
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 
 import material
-from vm import VM, Failed
+from vm import VM, Failed, Terminal
 
 APPEND = "console=ttyS0 mitigations=off"
 
@@ -99,6 +100,43 @@ def test_grub_floppy():
            r"\(fd0")
 
 
+@weight(2)
+def test_grub_linux():
+    """GRUB, told by keys, loads Linux from the second drive; it comes to its shell."""
+    with tempfile.TemporaryDirectory() as d, \
+            VM(["-drive", "if=floppy,format=raw,readonly=on,file=" + material.grub_floppy(),
+                "-drive", "if=ide,format=raw,file=" + shutil.copy(material.linux_cd(), d),
+                "-boot", "a"], mem="256") as vm:
+        vm.wait_text("GNU GRUB +version", 120)
+        vm.key("c")
+        vm.wait_text("grub>", 60)
+        for line in ("linux (hd0)/vmlinuz console=ttyS0 mitigations=off quiet",
+                     "initrd (hd0)/initrd", "boot"):
+            vm.type(line + "\n")
+            if line != "boot":
+                vm.wait_text(r"%s[^\n]*\n+grub>" % re.escape(line[:20]), 120)
+        vm.wait_serial("BusyBox shell", 300)
+        expect(vm.shell("uname -m", 60), "x86_64")
+
+
+@weight(1)
+def test_vesa_menu():
+    """isolinux' graphical menu comes up at 640x480 in its colours; Return starts its entry."""
+    with VM(["-cdrom", material.vesa_cd()]) as vm:
+        vm.wait_serial("ISOLINUX", 60)
+        end = 40
+        while True:
+            picture = vm.settled_picture()
+            if (picture.width, picture.height) == (640, 480) and len(picture.colours()) > 8:
+                break
+            end -= 1
+            if not end:
+                raise Failed("no picture of 640x480 in several colours")
+            vm.drain(0.5)
+        vm.key("ret")
+        vm.wait_serial("[Ll]oading /nothing", 30)
+
+
 @weight(3)
 def test_isolinux_linux():
     """isolinux loads kernel and initramfs from a CD; Linux comes to its shell."""
@@ -122,6 +160,30 @@ def test_linux_shell():
         vm.send("poweroff -f\n")
         if vm.wait_exit(60) != 0:
             raise Failed("exit status %d" % vm.proc.returncode)
+
+
+@weight(2)
+def test_nographic_terminal():
+    """-nographic: a shell with job control on this terminal; Ctrl-a x leaves with status 0."""
+    with Terminal(["-m", "256", "-nographic", "-no-reboot", "-kernel", material.kernel(), "-initrd",
+                   material.initramfs(), "-append", APPEND + " quiet"]) as t:
+        t.wait("BusyBox shell", 300)
+        t.wait("# $", 30)
+        t.send("sleep 1000\n")
+        t.wait("sleep 1000\r", 30)
+        t.settle()
+        t.send("\x1a")
+        t.wait("Stopped", 30)
+        t.send("fg\n")
+        t.wait("fg\r\n.*sleep 1000", 30)
+        t.settle()
+        t.send("\x03")
+        t.wait("\n[^\n]*# $", 30)
+        t.send("echo $((6 * 7))\n")
+        t.wait("\n42\r", 30)
+        t.send("\x01x")
+        if t.wait_exit(20) != 0:
+            raise Failed("exit status %s" % t.proc.returncode)
 
 
 @weight(2)
@@ -174,6 +236,60 @@ def test_powerdown_button():
             if presses(vm) == before + 1:
                 return
         raise Failed("the kernel counted no press of the power button")
+
+
+@weight(1)
+def test_floppy_bios():
+    """Sectors of a floppy disk are read, written and formatted through the BIOS.
+    (QEMU fails this: a track it formats does not read as one filler.)"""
+    with tempfile.TemporaryDirectory() as d:
+        disk = d + "/floppy.img"
+        with open(material.assembled("floppy"), "rb") as f:
+            image = bytearray(f.read().ljust(1474560, b"\0"))
+        for n in range(180, 2880):              # each sector's number in all its words
+            image[n * 512:n * 512 + 512] = n.to_bytes(2, "little") * 256
+        with open(disk, "wb") as f:
+            f.write(image)
+        with VM(["-drive", "if=floppy,format=raw,file=" + disk, "-boot", "a",
+                 "-chardev", "file,id=d,path=%s/told" % d,
+                 "-device", "isa-debugcon,iobase=0xe9,chardev=d"]) as vm:
+            told = vm.wait_file(d + "/told", lambda t: t.endswith(b".") or b"E" in t or b"!" in t,
+                                "the end", 120)
+        if told != b"F" + 15 * b"K" + b".":
+            raise Failed("the guest told %r" % told)
+        for n in range(180, 2880):
+            if n // 36 == 79:
+                image[n * 512:n * 512 + 512] = b"\xf6" * 512
+            elif n // 36 % 5 == 0:
+                image[n * 512:n * 512 + 512] = (n ^ 0xffff).to_bytes(2, "little") * 256
+        with open(disk, "rb") as f:
+            after = f.read()
+        for n in range(2880):
+            if after[n * 512:n * 512 + 512] != image[n * 512:n * 512 + 512]:
+                raise Failed("sector %d of the image is not as the guest left it" % n)
+
+
+@weight(4)
+def test_floppy_linux():
+    """Linux mounts a FAT floppy, reads, writes and unmounts it; the host finds it right."""
+    kernel, initrd = material.generic_kernel()
+    with tempfile.TemporaryDirectory() as d:
+        disk = d + "/floppy.img"
+        material.fat_floppy(disk, {"HELLO.TXT": b"hello from the host\n"})
+        with VM(["-kernel", kernel, "-initrd", initrd, "-append", APPEND, "-no-reboot",
+                 "-drive", "if=floppy,format=raw,file=" + disk], mem="256") as vm:
+            vm.wait_serial("BusyBox shell", 300)
+            wait_disk(vm, "/dev/fd0")
+            vm.shell("mount -t vfat /dev/fd0 /mnt", 120)
+            expect(vm.shell("cat /mnt/hello.txt"), "hello from the host")
+            vm.shell("i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done > /mnt/out.txt",
+                     120)
+            vm.shell("umount /mnt", 180)
+            vm.send("poweroff -f\n")
+            vm.wait_exit(60)
+        got = material.fat_read(disk, "OUT.TXT")
+        if got != b"".join(b"line %d\n" % i for i in range(3000)):
+            raise Failed("OUT.TXT on the image is not what the guest wrote: %r..." % got[:60])
 
 
 @weight(3)

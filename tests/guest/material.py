@@ -74,8 +74,8 @@ def read_text(path):
         return None
 
 
-def package(name):
-    """Folder with the unpacked files of a Debian package."""
+def package(name, keep=()):
+    """Folder with the unpacked files of a Debian package, or those that match keep."""
     def make(out):
         say("fetching Debian package %s" % name)
         tmp = os.path.dirname(out)
@@ -86,25 +86,54 @@ def package(name):
             raise Missing("can't download Debian package '%s' (is the network there? has "
                           "'apt-get update' been run?): %s" % (name, e))
         deb = glob.glob(os.path.join(tmp, "*.deb"))
-        run(["dpkg-deb", "-x", deb[0], out])
+        unpack(deb[0], out, keep)
     return cached("pkg-" + name, make)
+
+
+def unpack(deb, out, keep):
+    if not keep:
+        run(["dpkg-deb", "-x", deb, out])
+        return
+    os.mkdir(out)
+    dpkg = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE)
+    run(["tar", "-x", "-C", out, "--wildcards"] + list(keep), stdin=dpkg.stdout)
+    dpkg.stdout.close()
+    dpkg.wait()
 
 
 def installed_or_package(path, name):
     return path if os.path.exists(path) else package(name) + path
 
 
-def kernel_package():
-    out = run(["apt-cache", "depends", "linux-image-cloud-amd64"]).stdout.decode()
+def dependency(name):
+    """The package that a kernel's metapackage stands for."""
+    out = run(["apt-cache", "depends", name]).stdout.decode()
     m = re.search(r"Depends: (linux-image-\S+)", out)
     if not m:
-        raise Missing("apt-cache knows no linux-image-cloud-amd64 (run 'apt-get update')")
-    return package(m.group(1))
+        raise Missing("apt-cache knows no %s (run 'apt-get update')" % name)
+    return m.group(1)
+
+
+def kernel_package():
+    return package(dependency("linux-image-cloud-amd64"))
 
 
 def kernel():
     """Debian's 64-bit cloud kernel (bzImage)."""
     return glob.glob(kernel_package() + "/boot/vmlinuz-*")[0]
+
+
+# What the cloud kernel has not got: drivers of a PC's older devices.
+GENERIC_MODULES = ["floppy", "nls_cp437", "nls_ascii", "fat", "vfat", "parport", "parport_pc"]
+
+
+def generic_kernel():
+    """(kernel, initramfs) of Debian's kernel with all drivers; only some of its files are kept."""
+    name = dependency("linux-image-amd64")
+    keep = ["./boot/vmlinuz-*"] + ["./lib/modules/*/%s.ko" % m for m in GENERIC_MODULES]
+    pkg = package(name, keep)
+    return glob.glob(pkg + "/boot/vmlinuz-*")[0], initramfs("generic-initramfs.cpio.gz", pkg,
+                                                            GENERIC_MODULES)
 
 
 def busybox():
@@ -177,9 +206,9 @@ MODULES = ["scsi_common", "scsi_mod", "crct10dif_generic", "crc-t10dif", "crc64"
            "fat", "vfat", "nls_cp437", "nls_ascii", "button", "evdev"]
 
 
-def module_files(names):
+def module_files(names, pkg=None):
     """[(name, path)] of those of the modules that the kernel package has."""
-    pkg = kernel_package()
+    pkg = pkg or kernel_package()
     found = []
     for m in names:
         for path in glob.glob(pkg + "/lib/modules/*/kernel/**/%s.ko" % m, recursive=True):
@@ -204,10 +233,12 @@ while :; do setsid cttyhack /bin/sh -i; done
 """
 
 
-def initramfs():
-    """The busybox initramfs."""
+def initramfs(name="initramfs.cpio.gz", pkg=None, modules=MODULES):
+    """The busybox initramfs, with modules of a kernel package."""
+    pkg = pkg or kernel_package()
+
     def make(out):
-        say("making initramfs.cpio.gz")
+        say("making %s" % name)
         c = Cpio()
         for d in ("bin", "sbin", "etc", "proc", "sys", "dev", "lib", "lib/modules",
                   "tmp", "mnt", "root", "usr", "usr/bin", "usr/sbin"):
@@ -221,7 +252,7 @@ def initramfs():
             if a != "bin/busybox":
                 c.link(a, "/bin/busybox")
         have = []
-        for m, path in module_files(MODULES):
+        for m, path in module_files(modules, pkg):
             with open(path, "rb") as f:
                 c.file("lib/modules/%s.ko" % m, f.read(), 0o644)
             have.append(m + ".ko")
@@ -230,7 +261,7 @@ def initramfs():
         c.file("init", INIT.encode())
         with open(out, "wb") as f:
             f.write(gzip.compress(c.finish(), 6, mtime=0))
-    return cached("initramfs.cpio.gz", make, INIT + kernel_package() + " ".join(MODULES))
+    return cached(name, make, INIT + pkg + " ".join(modules))
 
 
 # ---- guests written in assembly ---------------------------------------------------------------
@@ -283,6 +314,13 @@ def isolinux_cd(name, config, files):
         "%s %s %s" % (to, path, os.stat(path).st_mtime_ns) for to, path in files.items()))
 
 
+def vesa_cd():
+    cfg = ("serial 0 115200\nui vesamenu.c32\nprompt 0\nmenu title Menu of the test\n"
+           "label first\n  menu label First entry\n  kernel /nothing\n"
+           "label second\n  menu label Second entry\n  kernel /nothing2\n")
+    return isolinux_cd("vesa-cd.iso", cfg, {})
+
+
 def linux_cd():
     cfg = ("default linux\nprompt 0\nserial 0 115200\nlabel linux\n  kernel /vmlinuz\n"
            "  append initrd=/initrd console=tty0 console=ttyS0 mitigations=off\n")
@@ -318,6 +356,56 @@ def ext4_disk(path, mib=64):
             f.write("hello from the host\n")
         run(["mke2fs", "-q", "-t", "ext4", "-d", d, "-E", "offset=%d" % (2048 * 512), path,
              "%dk" % ((mib << 10) - 1024)])
+
+
+def fat_floppy(path, files):
+    """A new 1.44 MB floppy disk with a FAT12 and files in its root: {NAME.EXT: content}.
+    Layout: boot sector, two FATs of 9 sectors, a root of 14 sectors, clusters of a sector."""
+    image = bytearray(1474560)
+    image[0:3] = b"\xeb\x3c\x90"
+    image[3:11] = b"ORRERY  "
+    struct.pack_into("<HBHBHHBHHHI", image, 11, 512, 1, 1, 2, 224, 2880, 0xf0, 9, 18, 2, 0)
+    image[38:62] = b"\x29" + b"\0" * 4 + b"NO NAME    FAT12   "
+    image[510:512] = b"\x55\xaa"
+    fat = {0: 0xff0, 1: 0xfff}
+    cluster = 2
+    for n, (name, content) in enumerate(files.items()):
+        base, _, ext = name.partition(".")
+        at = 19 * 512 + 32 * n
+        image[at:at + 11] = (base.ljust(8) + ext.ljust(3)).encode()
+        image[at + 11] = 0x20
+        struct.pack_into("<HI", image, at + 26, cluster, len(content))
+        for k in range(0, len(content), 512):
+            image[(31 + cluster) * 512:(31 + cluster) * 512 + len(content[k:k + 512])] = \
+                content[k:k + 512]
+            fat[cluster] = cluster + 1 if k + 512 < len(content) else 0xfff
+            cluster += 1
+    for n, value in fat.items():
+        for base in (512, 10 * 512):
+            at = base + n * 3 // 2
+            word = image[at] | image[at + 1] << 8
+            word |= value << 4 if n & 1 else value
+            image[at], image[at + 1] = word & 0xff, word >> 8
+    with open(path, "wb") as f:
+        f.write(image)
+
+
+def fat_read(path, name):
+    """A file from the root of a floppy as above; None if it isn't there."""
+    with open(path, "rb") as f:
+        image = f.read()
+    base, _, ext = name.partition(".")
+    for at in range(19 * 512, 33 * 512, 32):
+        if image[at:at + 11] == (base.ljust(8) + ext.ljust(3)).encode():
+            cluster, size = struct.unpack_from("<HI", image, at + 26)
+            content = b""
+            while 2 <= cluster < 0xff0 and len(content) < size:
+                content += image[(31 + cluster) * 512:(32 + cluster) * 512]
+                entry = 512 + cluster * 3 // 2
+                word = image[entry] | image[entry + 1] << 8
+                cluster = word >> 4 if cluster & 1 else word & 0xfff
+            return content[:size]
+    return None
 
 
 def partition(path, out):

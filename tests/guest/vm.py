@@ -108,7 +108,10 @@ class VM:
             left = end - time.monotonic()
             if left <= 0 or not select.select([self.qmp], [], [], left)[0]:
                 raise Failed("no answer on QMP")
-            data = self.qmp.recv(65536)
+            try:
+                data = self.qmp.recv(65536)
+            except ConnectionResetError:
+                data = b""
             if not data:
                 raise Failed("the emulator went away (status %s): %s"
                              % (self.wait_exit(5, check=False), self.errors()))
@@ -278,3 +281,60 @@ class VM:
                 self.key("shift", ch.lower())
             else:
                 self.key(ch)
+
+
+class Terminal:
+    """The emulator on a terminal of its own, as a person has it."""
+
+    def __init__(self, args):
+        self.args = [EMULATOR, "-accel", ACCEL] + args
+        self.log = b""
+
+    def __enter__(self):
+        self.master, slave = os.openpty()
+        self.proc = subprocess.Popen(self.args, stdin=slave, stdout=slave, stderr=slave,
+                                     start_new_session=True)
+        os.close(slave)
+        return self
+
+    def __exit__(self, *exc):
+        if self.proc.poll() is None:
+            self.proc.kill()
+            self.proc.wait()
+        os.close(self.master)
+
+    def drain(self, wait):
+        if select.select([self.master], [], [], wait)[0]:
+            try:
+                self.log += os.read(self.master, 65536)
+            except OSError:             # the other side has been closed
+                time.sleep(wait)
+
+    def wait(self, pattern, timeout):
+        """Wait for a regular expression in what came since the last match."""
+        end = time.monotonic() + timeout * PATIENCE
+        rx = re.compile(pattern.encode(), re.S)
+        while True:
+            m = rx.search(self.log)
+            if m:
+                self.log = self.log[m.end():]
+                return
+            if time.monotonic() > end or self.proc.poll() is not None:
+                raise Failed("terminal: no %r within %g s; last lines:\n%s" % (
+                    pattern, timeout * PATIENCE, self.log[-1500:].decode(errors="replace")))
+            self.drain(0.2)
+
+    def settle(self):
+        """A moment for the guest to start what has been typed."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            self.drain(0.1)
+
+    def send(self, text):
+        os.write(self.master, text.encode())
+
+    def wait_exit(self, timeout):
+        end = time.monotonic() + timeout * PATIENCE
+        while self.proc.poll() is None and time.monotonic() < end:
+            self.drain(0.1)
+        return self.proc.poll()

@@ -110,7 +110,8 @@ check_numbers:
     stc
     ret
 
-/* Formats both sides of cylinder 79, and checks that it reads as the filler. */
+/* Formats both sides of cylinder 79, and checks that it reads as one filler throughout (which
+ * one, the test looks at). */
 format_last:
     movb    $LAST, cylinder
     movb    $0, head
@@ -139,7 +140,7 @@ format_last:
     jc      bad
     mov     $TRACK, %di
     mov     $WORDS, %cx
-    mov     $0xf6f6, %ax
+    mov     TRACK, %ax
     repe scasw
     mov     $0xfd00, %ax
     jne     bad
