@@ -89,6 +89,8 @@ class Test:
             return "for KVM only"
         if self.groups & NESTED:
             return "needs " + "/".join(sorted(self.groups & NESTED))
+        if "-M" in self.options or "-machine" in self.options and "q35" in " ".join(self.options):
+            return "for another machine"
         if not os.path.exists(self.flat):
             return "not built"
         return None
