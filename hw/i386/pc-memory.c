@@ -115,9 +115,7 @@ unsigned pc_e820(const PCMachine *pc, E820Entry *rows, unsigned max)
 {
     unsigned n = 0;
 
-    g_assert(max >= 3);
-    /* the four pages where KVM on old CPUs keeps its task state; firmware expects them */
-    rows[n++] = (E820Entry) { 0xfeffc000, 0x4000, 2 };
+    g_assert(max >= 2);
     rows[n++] = (E820Entry) { 0, pc->below_4g, 1 };
     if (pc->above_4g) {
         rows[n++] = (E820Entry) { 4 * GIB, pc->above_4g, 1 };

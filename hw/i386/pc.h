@@ -45,7 +45,7 @@ typedef struct PCMachine {
 /* pc-memory.c */
 bool pc_memory_init(PCMachine *pc, Error **err);
 bool pc_firmware_init(PCMachine *pc, Error **err);
-/* Rows of the BIOS memory map: type 1 RAM, 2 reserved. */
+/* Rows of the BIOS memory map: type 1 RAM, 2 reserved.  Firmware adds its own. */
 typedef struct E820Entry {
     uint64_t start, length;
     uint32_t type;
