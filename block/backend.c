@@ -366,6 +366,41 @@ uint64_t blk_length(BlockBackend *b)
     return length > 0 ? length : 0;
 }
 
+void blk_limits(BlockBackend *b, BlkLimits *out)
+{
+    *out = (BlkLimits) { .logical_block = BLK_SECTOR, .physical_block = BLK_SECTOR,
+                         .discard_granularity = BLK_SECTOR };
+    if (b->root) {
+        node_limits(b->root, out);
+    }
+}
+
+void blk_geometry(BlockBackend *b, uint32_t *cylinders, uint32_t *heads, uint32_t *sectors)
+{
+    uint64_t total = blk_length(b) / BLK_SECTOR;
+    *heads = 16;
+    *sectors = 63;
+    *cylinders = CLAMP(total / (16 * 63), 2, 16383);
+}
+
+bool blk_resize(BlockBackend *b, uint64_t length, Error **err)
+{
+    if (!b->root) {
+        return fail(err, "Device '%s' has no medium", b->name);
+    }
+    if (length % BLK_SECTOR) {
+        return fail(err, "The new size must be a multiple of %u", BLK_SECTOR);
+    }
+    blk_drain(b);
+    if (!node_truncate(b->root, length, PREALLOC_OFF, err)) {
+        return false;
+    }
+    if (b->ops && b->ops->resized) {
+        b->ops->resized(b->ops_opaque);
+    }
+    return true;
+}
+
 bool blk_write_cache(const BlockBackend *b)
 {
     return b->write_cache;

@@ -168,9 +168,22 @@ static int blkdebug_write_zeroes(BlockNode *n, uint64_t off, uint64_t len, bool 
     return ret ? ret : node_write_zeroes(n->file, off, len, may_unmap);
 }
 
+static int blkdebug_status(BlockNode *n, uint64_t off, uint64_t len, BlockStatus *st)
+{
+    return node_status(n->file, off, len, st);
+}
+
+static bool blkdebug_truncate(BlockNode *n, uint64_t length, BlockPrealloc prealloc, Error **err)
+{
+    int ret = injected(n, BLOCK_INJECT_WRITE, length, 1);
+    return ret ? fail_errno(err, -ret, "Could not resize file")
+               : node_truncate(n->file, length, prealloc, err);
+}
+
 static const BlockDriver blkdebug_driver = {
-    .name = "blkdebug", .size = sizeof(DebugNode), .open = blkdebug_open, .close = blkdebug_close,
+    .name = "blkdebug", .filter = true, .size = sizeof(DebugNode), .open = blkdebug_open, .close = blkdebug_close,
     .length = blkdebug_length, .read = blkdebug_read, .write = blkdebug_write,
     .flush = blkdebug_flush, .discard = blkdebug_discard, .write_zeroes = blkdebug_write_zeroes,
+    .status = blkdebug_status, .truncate = blkdebug_truncate,
 };
 BLOCK_DRIVER(blkdebug_driver);

@@ -67,6 +67,23 @@ bool blk_has_medium(const BlockBackend *b);        /* ... whatever the tray */
 bool blk_readonly(const BlockBackend *b);
 /* Bytes, a multiple of BLK_SECTOR; 0 without a medium. */
 uint64_t blk_length(BlockBackend *b);
+/* What requests the medium likes and bears; all in bytes, 0 = no limit or no preference.
+ * Nothing here is a duty of the caller: requests of any size and alignment are carried out. */
+typedef struct BlkLimits {
+    uint32_t logical_block;     /* smallest write that does not read first; 512 or 4096 */
+    uint32_t physical_block;    /* of the host's disk; a power of two >= logical_block */
+    uint32_t min_io, opt_io;    /* good granularity (a cluster of the format) */
+    uint32_t discard_granularity;       /* smaller discards free nothing */
+    uint64_t max_transfer;      /* of one read or write */
+    uint64_t max_discard;       /* of one discard or write_zeroes */
+    bool rotational;            /* a host's spinning disk below */
+} BlkLimits;
+void blk_limits(BlockBackend *b, BlkLimits *out);
+/* The geometry BIOSes of large disks invent when nothing on the disk says otherwise: 16 heads,
+ * 63 sectors, at most 16383 cylinders. */
+void blk_geometry(BlockBackend *b, uint32_t *cylinders, uint32_t *heads, uint32_t *sectors);
+/* Changes the length (monitor's block_resize) and tells the device (BlkDevOps.resized). */
+bool blk_resize(BlockBackend *b, uint64_t length, Error **err);
 bool blk_write_cache(const BlockBackend *b);       /* off: each write waits for the platter */
 void blk_set_write_cache(BlockBackend *b, bool on);
 bool blk_discard_enabled(const BlockBackend *b);   /* discard=unmap */

@@ -9,6 +9,7 @@
  * With cache.direct, requests that do not fit the alignment direct I/O wants take a second,
  * buffered descriptor; the kernel keeps the two coherent.
  */
+#include "block/block.h"
 #include "block/lock.h"
 #include "block/node.h"
 #include "util/iov.h"
@@ -343,6 +344,116 @@ static int file_write_zeroes(BlockNode *n, uint64_t off, uint64_t len, bool may_
     return ret;
 }
 
+/* Holes of the file are zeroes without space; a file system that can't tell has data. */
+static int file_status(BlockNode *n, uint64_t off, uint64_t len, BlockStatus *st)
+{
+    FileNode *f = n->state;
+    uint64_t end = off + len;
+    *st = (BlockStatus) { .len = len, .allocated = true, .data = true, .has_offset = true,
+                          .offset = off, .file = n };
+    if ((int64_t)off >= file_length(n)) {
+        st->zero = true;
+        st->data = false;
+        return 0;
+    }
+    off_t data = lseek(f->fd, off, SEEK_DATA);
+    if (data < 0 && errno != ENXIO) {
+        return 0;
+    }
+    if (data < 0 || (uint64_t)data > off) {
+        st->zero = true;
+        st->data = false;
+        st->len = (data < 0 ? end : MIN((uint64_t)data, end)) - off;
+        return 0;
+    }
+    off_t hole = lseek(f->fd, off, SEEK_HOLE);
+    if (hole > (off_t)off) {
+        st->len = MIN((uint64_t)hole, end) - off;
+    }
+    return 0;
+}
+
+static void file_limits(BlockNode *n, BlkLimits *out)
+{
+    FileNode *f = n->state;
+    unsigned value;
+    out->logical_block = MAX(f->align, BLK_SECTOR);
+    if (!f->block_device) {
+        return;
+    }
+    if (ioctl(f->fd, BLKPBSZGET, &value) == 0 && value >= BLK_SECTOR && value <= 65536) {
+        out->physical_block = value;
+    }
+    if (ioctl(f->fd, BLKIOMIN, &value) == 0) {
+        out->min_io = value;
+    }
+    if (ioctl(f->fd, BLKIOOPT, &value) == 0) {
+        out->opt_io = value;
+    }
+    unsigned short rotational;
+    out->rotational = ioctl(f->fd, BLKROTATIONAL, &rotational) == 0 && rotational;
+}
+
+/* Space for [from, to): reserved, or written when the file system can't reserve. */
+static int fill(FileNode *f, uint64_t from, uint64_t to, BlockPrealloc prealloc)
+{
+    if (prealloc == PREALLOC_FALLOC && fallocate(f->fd, 0, from, to - from) == 0) {
+        return 0;
+    }
+    g_autofree uint8_t *zeroes = g_malloc0(1 << 20);
+    while (from < to) {
+        struct iovec iov = { zeroes, MIN(to - from, 1 << 20) };
+        ssize_t done = whole(write_vector, f->fd, &iov, 1, from);
+        if (done <= 0) {
+            return done < 0 ? done : -ENOSPC;
+        }
+        from += done;
+    }
+    return fdatasync(f->fd) < 0 ? -errno : 0;
+}
+
+static bool file_truncate(BlockNode *n, uint64_t length, BlockPrealloc prealloc, Error **err)
+{
+    FileNode *f = n->state;
+    int64_t old = file_length(n);
+    if (f->block_device) {
+        return length <= (uint64_t)old || fail(err, "Cannot grow device files");
+    }
+    if (ftruncate(f->fd, length) < 0) {
+        return fail_errno(err, errno, "Could not resize file");
+    }
+    if (length > (uint64_t)old && prealloc >= PREALLOC_FALLOC) {
+        int ret = fill(f, old, length, prealloc);
+        if (ret < 0) {
+            int ignored = ftruncate(f->fd, old);
+            (void)ignored;
+            return fail_errno(err, -ret, "Could not preallocate data for the new file");
+        }
+    }
+    __atomic_store_n(&f->length, (int64_t)length, __ATOMIC_RELAXED);
+    return true;
+}
+
+/* Refuses to empty a file that somebody uses, so the lock comes first. */
+static bool file_create(const char *filename, Json *options, Error **err)
+{
+    int fd = open(filename, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        fail_errno(err, errno, "Could not create '%s'", filename);
+        if (fd >= 0) {
+            close(fd);
+        }
+        return false;
+    }
+    bool ok = image_lock(fd, filename, true, err);
+    if (ok && S_ISREG(st.st_mode) && ftruncate(fd, 0) < 0) {
+        ok = fail_errno(err, errno, "Could not create '%s'", filename);
+    }
+    close(fd);
+    return ok;
+}
+
 static const char *file_name(BlockNode *n)
 {
     return ((FileNode *)n->state)->filename;
@@ -352,7 +463,8 @@ static const BlockDriver file_driver = {
     .name = "file", .protocol = true, .size = sizeof(FileNode), .open = file_open,
     .close = file_close, .length = file_length, .read = file_read, .write = file_write,
     .flush = file_flush, .discard = file_discard, .write_zeroes = file_write_zeroes,
-    .file_name = file_name,
+    .file_name = file_name, .limits = file_limits, .status = file_status,
+    .truncate = file_truncate, .create = file_create,
 };
 BLOCK_DRIVER(file_driver);
 
@@ -361,6 +473,7 @@ static const BlockDriver host_device_driver = {
     .name = "host_device", .protocol = true, .size = sizeof(FileNode), .open = file_open,
     .close = file_close, .length = file_length, .read = file_read, .write = file_write,
     .flush = file_flush, .discard = file_discard, .write_zeroes = file_write_zeroes,
-    .file_name = file_name,
+    .file_name = file_name, .limits = file_limits, .status = file_status,
+    .truncate = file_truncate, .create = file_create,
 };
 BLOCK_DRIVER(host_device_driver);

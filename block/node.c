@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nodes: opening by options, names, reference counts, and the checks in front of each request.
+ * Nodes: opening by options, names and reference counts.
  */
 #include "block/node.h"
 #include "block/block.h"
-#include "util/iov.h"
 #include "util/parse.h"
 
 #include <errno.h>
@@ -17,6 +16,8 @@ extern const BlockDriver *const __stop_orrery_blockdrv[] __attribute__((weak));
 static GPtrArray *nodes;                /* of BlockNode*, in order of opening */
 
 /* ---- drivers ------------------------------------------------------------------------ */
+
+const char *const block_prealloc_names[] = { "off", "metadata", "falloc", "full", NULL };
 
 const BlockDriver *block_driver_find(const char *name)
 {
@@ -223,6 +224,8 @@ static void free_node(BlockNode *n)
     }
     g_free(n->state);
     g_free(n->name);
+    g_free(n->backing_file);
+    g_free(n->backing_format);
     g_free(n);
 }
 
@@ -336,6 +339,15 @@ bool node_delete(const char *name, Error **err)
     return true;
 }
 
+/* A format that grows its file needs that of whatever lies between. */
+static BlockNode *adopt(BlockNode *parent, BlockNode *child)
+{
+    for (BlockNode *n = child; n && parent->driver->grows_file; n = n->driver->filter ? n->file : NULL) {
+        n->growable = true;
+    }
+    return child;
+}
+
 BlockNode *node_open_child(BlockNode *parent, Json *options, const char *key, Error **err)
 {
     Json *j = json_steal(options, key);
@@ -354,7 +366,7 @@ BlockNode *node_open_child(BlockNode *parent, Json *options, const char *key, Er
             n = NULL;
         }
         json_free(j);
-        return n ? node_ref(n) : NULL;
+        return n ? adopt(parent, node_ref(n)) : NULL;
     }
     if (j->type != JSON_OBJECT) {
         bad_value(key, j, "a node-name or a group of options", err);
@@ -368,7 +380,7 @@ BlockNode *node_open_child(BlockNode *parent, Json *options, const char *key, Er
     if (n && n->flags.read_only) {
         parent->flags.read_only = true;
     }
-    return n;
+    return n ? adopt(parent, n) : NULL;
 }
 
 /* "nbd://x", "fat:dir" ...: what stands before the colon, if that is a word and no path. */
@@ -477,102 +489,4 @@ const char *node_file_name(BlockNode *n)
         }
     }
     return "";
-}
-
-/* ---- requests ----------------------------------------------------------------------- */
-
-int64_t node_length(BlockNode *n)
-{
-    int64_t length = n->driver->length(n);
-    return length < 0 ? length : (length + BLK_SECTOR - 1) / BLK_SECTOR * BLK_SECTOR;
-}
-
-static int check_range(BlockNode *n, uint64_t off, uint64_t len)
-{
-    int64_t length = node_length(n);
-    if (length < 0) {
-        return length;
-    }
-    return off <= (uint64_t)length && len <= (uint64_t)length - off ? 0 : -EIO;
-}
-
-static int check_write(BlockNode *n, uint64_t off, uint64_t len)
-{
-    return n->flags.read_only ? -EPERM : check_range(n, off, len);
-}
-
-int node_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
-{
-    int ret = check_range(n, off, iov_size(iov, niov));
-    return ret < 0 ? ret : n->driver->read(n, off, iov, niov);
-}
-
-int node_write(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
-{
-    size_t len = iov_size(iov, niov);
-    int ret = check_write(n, off, len);
-    if (ret < 0 || !len) {
-        return ret;
-    }
-    if (n->detect_zeroes && iov_is_zero(iov, niov)) {
-        return node_write_zeroes(n, off, len, n->detect_zeroes == 2);
-    }
-    return n->driver->write(n, off, iov, niov);
-}
-
-int node_pread(BlockNode *n, uint64_t off, void *buf, size_t len)
-{
-    struct iovec iov = { buf, len };
-    return node_read(n, off, &iov, 1);
-}
-
-int node_pwrite(BlockNode *n, uint64_t off, const void *buf, size_t len)
-{
-    struct iovec iov = { (void *)buf, len };
-    return node_write(n, off, &iov, 1);
-}
-
-int node_flush(BlockNode *n)
-{
-    if (n->flags.read_only || n->flags.no_flush || !n->driver->flush) {
-        return 0;
-    }
-    return n->driver->flush(n);
-}
-
-int node_discard(BlockNode *n, uint64_t off, uint64_t len)
-{
-    int ret = check_write(n, off, len);
-    if (ret < 0 || !n->flags.unmap || !n->driver->discard || !len) {
-        return ret;
-    }
-    return n->driver->discard(n, off, len);
-}
-
-/* For drivers without a quick way: write zeroes from a buffer. */
-static int write_zero_buffer(BlockNode *n, uint64_t off, uint64_t len)
-{
-    size_t chunk = MIN(len, 1 << 20);
-    g_autofree void *zeroes = g_malloc0(chunk);
-    int ret = 0;
-    while (len && ret >= 0) {
-        struct iovec iov = { zeroes, MIN(len, chunk) };
-        ret = n->driver->write(n, off, &iov, 1);
-        off += iov.iov_len;
-        len -= iov.iov_len;
-    }
-    return ret;
-}
-
-int node_write_zeroes(BlockNode *n, uint64_t off, uint64_t len, bool may_unmap)
-{
-    int ret = check_write(n, off, len);
-    if (ret < 0 || !len) {
-        return ret;
-    }
-    ret = -ENOTSUP;
-    if (n->driver->write_zeroes) {
-        ret = n->driver->write_zeroes(n, off, len, may_unmap && n->flags.unmap);
-    }
-    return ret == -ENOTSUP ? write_zero_buffer(n, off, len) : ret;
 }

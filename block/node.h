@@ -18,6 +18,7 @@
 #include "util/json.h"
 
 typedef struct BlockNode BlockNode;
+struct BlkLimits;
 
 /* What a child inherits from the node above unless its own options say otherwise. */
 typedef struct BlockFlags {
@@ -27,6 +28,38 @@ typedef struct BlockFlags {
     bool unmap;                         /* discard frees space */
     bool no_lock;                       /* take no lock on the image */
 } BlockFlags;
+
+typedef enum { PREALLOC_OFF, PREALLOC_METADATA, PREALLOC_FALLOC, PREALLOC_FULL } BlockPrealloc;
+extern const char *const block_prealloc_names[];        /* off, metadata, falloc, full, NULL */
+
+/* What is known about a range without reading it. */
+typedef struct BlockStatus {
+    uint64_t len;               /* bytes from the asked offset on this holds for, > 0 */
+    bool allocated;             /* this node decides what is read here, not its backing file */
+    bool zero;                  /* reads as zeroes */
+    bool data;                  /* takes space in a file */
+    bool compressed;
+    bool has_offset;            /* stored as it is read, at offset of a file */
+    uint64_t offset;
+    BlockNode *file;            /* with has_offset: the protocol node */
+} BlockStatus;
+
+/* Result of a check; numbers of clusters. */
+typedef struct BlockCheck {
+    uint64_t check_errors;      /* could not look */
+    uint64_t corruptions, leaks, corruptions_fixed, leaks_fixed;
+    uint64_t image_end;         /* bytes */
+    uint64_t total, allocated, fragmented, compressed;  /* clusters of the disk; total 0: unknown */
+} BlockCheck;
+enum { BLOCK_FIX_LEAKS = 1, BLOCK_FIX_ERRORS = 2 };
+
+typedef struct BlockSnapshot {
+    char *id, *name;
+    uint64_t vm_state_size, disk_size;
+    uint32_t date_sec, date_nsec;
+    uint64_t vm_clock_ns;
+    uint64_t icount;            /* UINT64_MAX: unknown */
+} BlockSnapshot;
 
 typedef struct BlockDriver {
     const char *name;                   /* "raw", "file", "qcow2" */
@@ -50,7 +83,37 @@ typedef struct BlockDriver {
     int (*probe)(const uint8_t *head, size_t len, const char *filename);
     /* Text for `info block`, "" if nothing is to be said. */
     const char *(*file_name)(BlockNode *n);
+
+    /* ---- the rest is optional: NULL where a format has no such thing ---- */
+    bool filter;                        /* passes its file through unchanged (blkdebug) */
+    bool grows_file;                    /* writes behind the end of its file */
+    bool has_backing;                   /* takes "backing": a node to read the rest from */
+    void (*limits)(BlockNode *n, struct BlkLimits *out);
+    int (*status)(BlockNode *n, uint64_t off, uint64_t len, BlockStatus *st);  /* st is zeroed */
+    /* No requests in flight. */
+    bool (*truncate)(BlockNode *n, uint64_t length, BlockPrealloc prealloc, Error **err);
+    /* A cluster (or the rest of the disk) that nobody wrote yet, compressed; -ENOTSUP. */
+    int (*write_compressed)(BlockNode *n, uint64_t off, const void *buf, size_t len);
+    /* Makes an image; options as `create -o` has them with "size", "backing-file",
+     * "backing-fmt"; take what is known.  Protocols make an empty file. */
+    bool (*create)(const char *filename, Json *options, Error **err);
+    const struct BlockCreateOption *create_options;     /* ends with a NULL name */
+    int64_t (*measure)(BlockNode *src, Json *options, uint64_t size, uint64_t *fully, Error **err);
+    Json *(*info)(BlockNode *n);        /* "format-specific": {"type", "data"}, NULL if none */
+    bool (*check)(BlockNode *n, int fix, BlockCheck *out, GString *log, Error **err);
+    /* Records another backing file (NULL: none) in the image; nothing is opened or copied. */
+    bool (*change_backing)(BlockNode *n, const char *file, const char *format, Error **err);
+    int (*make_empty)(BlockNode *n);    /* as if nothing had been written since creation */
+    GPtrArray *(*snapshots)(BlockNode *n);      /* of BlockSnapshot*, borrowed */
+    bool (*snapshot_create)(BlockNode *n, const BlockSnapshot *s, Error **err);
+    bool (*snapshot_apply)(BlockNode *n, const char *id_or_name, Error **err);
+    bool (*snapshot_delete)(BlockNode *n, const char *id_or_name, Error **err);
+    bool (*amend)(BlockNode *n, Json *options, Error **err);
 } BlockDriver;
+
+typedef struct BlockCreateOption {
+    const char *name, *type, *def, *help;       /* type: "size", "bool", "str", "int" */
+} BlockCreateOption;
 
 #define BLOCK_DRIVER(var)                                                       \
     static const BlockDriver *const var##_driver_entry                          \
@@ -66,6 +129,10 @@ struct BlockNode {
     BlockNode *file, *backing;          /* children, NULL if none; one reference each */
     int detect_zeroes;                  /* 0 off, 1 on, 2 unmap */
     bool probed_raw;                    /* raw because it looks like nothing else */
+    bool growable;                      /* a format above may write behind the end */
+    bool frozen;                        /* used by a block job: can't be removed */
+    char *backing_file, *backing_format;        /* as the image names them, or NULL */
+    uint32_t cluster_size;              /* bytes; 0: the format has none */
 };
 
 const BlockDriver *block_driver_find(const char *name);
@@ -97,6 +164,33 @@ int node_pwrite(BlockNode *n, uint64_t off, const void *buf, size_t len);
 int node_flush(BlockNode *n);
 int node_discard(BlockNode *n, uint64_t off, uint64_t len);
 int node_write_zeroes(BlockNode *n, uint64_t off, uint64_t len, bool may_unmap);
+int node_write_compressed(BlockNode *n, uint64_t off, const void *buf, size_t len);
+/* Of this node alone; a driver that can't tell has data everywhere. */
+int node_status(BlockNode *n, uint64_t off, uint64_t len, BlockStatus *st);
+/* Through the backing chain down to base (not included; NULL: to the end).  *depth: 0 = n
+ * itself; allocated is false if no node of the chain has it. */
+int node_status_above(BlockNode *n, BlockNode *base, uint64_t off, uint64_t len, BlockStatus *st,
+                      int *depth);
+bool node_truncate(BlockNode *n, uint64_t length, BlockPrealloc prealloc, Error **err);
+void node_limits(BlockNode *n, struct BlkLimits *out);
+/* Makes an image file of this format (options stay the caller's). */
+bool node_create_image(const BlockDriver *d, const char *filename, Json *options, Error **err);
+/* For format drivers that make images: an empty file (replacing what was there), opened for
+ * writing, locked. */
+BlockNode *node_create_file(const char *filename, Error **err);
+/* Opens n->backing: the "backing" option (a node-name, options, or null: none), else what
+ * n->backing_file names.  False only on errors. */
+bool node_open_backing(BlockNode *n, Json *options, Error **err);
+/* Another file that an image names (backing, data file, extent): relative to the image's
+ * folder, as a path (g_free).  NULL with err if images may not name it (block_allow_path). */
+char *node_resolve_path(BlockNode *n, const char *name, const char *what, Error **err);
+/* The same without the question. */
+char *node_full_path(const char *image, const char *name);
+/* Images may name files in their own folder (and below); the user can allow more folders or
+ * files: here, or in ORRERY_IMAGE_PATH, separated by colons. */
+void block_allow_path(const char *path);
+BlockSnapshot *snapshot_find(BlockNode *n, const char *id_or_name);    /* NULL */
+void snapshot_free(BlockSnapshot *s);
 
 /* Options, for drivers: take one out of the object.  Values may be typed or strings.  false:
  * wrong value, err set; absent leaves *out alone. */

@@ -197,6 +197,16 @@ static int overlay_write(BlockNode *n, uint64_t off, const struct iovec *iov, in
     return ret;
 }
 
+static int overlay_status(BlockNode *n, uint64_t off, uint64_t len, BlockStatus *st)
+{
+    Overlay *o = n->state;
+    g_rw_lock_reader_lock(&o->lock);
+    st->len = run_end(o, off, off + len) - off;
+    st->allocated = st->data = overlay_has(o, off / CLUSTER);
+    g_rw_lock_reader_unlock(&o->lock);
+    return 0;
+}
+
 static const char *overlay_file_name(BlockNode *n)
 {
     return node_file_name(n->backing);
@@ -206,7 +216,7 @@ static const char *overlay_file_name(BlockNode *n)
 static const BlockDriver overlay_driver = {
     .name = "snapshot-overlay", .size = sizeof(Overlay), .open = overlay_driver_open,
     .close = overlay_close, .length = overlay_length, .read = overlay_read,
-    .write = overlay_write, .file_name = overlay_file_name,
+    .write = overlay_write, .file_name = overlay_file_name, .status = overlay_status,
 };
 BLOCK_DRIVER(overlay_driver);
 

@@ -109,9 +109,56 @@ static int raw_write_zeroes(BlockNode *n, uint64_t off, uint64_t len, bool may_u
     return node_write_zeroes(n->file, off + ((RawNode *)n->state)->offset, len, may_unmap);
 }
 
+static int raw_status(BlockNode *n, uint64_t off, uint64_t len, BlockStatus *st)
+{
+    int ret = node_status(n->file, off + ((RawNode *)n->state)->offset, len, st);
+    st->allocated = true;
+    return ret;
+}
+
+static bool raw_truncate(BlockNode *n, uint64_t length, BlockPrealloc prealloc, Error **err)
+{
+    RawNode *r = n->state;
+    if (r->has_size) {
+        return fail(err, "Cannot resize fixed-size raw disks");
+    }
+    if (prealloc == PREALLOC_METADATA) {
+        return fail(err, "Unsupported preallocation mode 'metadata'");
+    }
+    return node_truncate(n->file, length + r->offset, prealloc, err);
+}
+
+static bool raw_create(const char *filename, Json *options, Error **err)
+{
+    g_autofree char *prealloc = NULL;
+    uint64_t size = 0;
+    if (!block_take_uint(options, "size", &size, err)
+        || !block_take_str(options, "preallocation", &prealloc, err)) {
+        return false;
+    }
+    int mode = PREALLOC_OFF;
+    while (prealloc && block_prealloc_names[mode] && strcmp(prealloc, block_prealloc_names[mode])) {
+        mode++;
+    }
+    if (!block_prealloc_names[mode] || mode == PREALLOC_METADATA) {
+        return fail(err, "raw: preallocation '%s' is none of: off, falloc, full", prealloc);
+    }
+    BlockNode *file = node_create_file(filename, err);
+    bool ok = file && node_truncate(file, size, mode, err);
+    node_unref(file);
+    return ok;
+}
+
+static const BlockCreateOption raw_create_options[] = {
+    { "preallocation", "str", "off", "Preallocation mode (allowed values: off, falloc, full)" },
+    { "size", "size", NULL, "Virtual disk size" },
+    { NULL }
+};
+
 static const BlockDriver raw_driver = {
     .name = "raw", .size = sizeof(RawNode), .open = raw_open, .close = raw_close,
     .length = raw_length, .read = raw_read, .write = raw_write, .flush = raw_flush,
-    .discard = raw_discard, .write_zeroes = raw_write_zeroes,
+    .discard = raw_discard, .write_zeroes = raw_write_zeroes, .status = raw_status,
+    .truncate = raw_truncate, .create = raw_create, .create_options = raw_create_options,
 };
 BLOCK_DRIVER(raw_driver);

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests to nodes: the checks in front of each, and what works the same for all drivers.
+ * Any thread.
+ */
+#include "block/block.h"
+#include "block/node.h"
+#include "util/iov.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- requests ----------------------------------------------------------------------- */
+
+int64_t node_length(BlockNode *n)
+{
+    int64_t length = n->driver->length(n);
+    return length < 0 ? length : (length + BLK_SECTOR - 1) / BLK_SECTOR * BLK_SECTOR;
+}
+
+static int check_range(BlockNode *n, uint64_t off, uint64_t len)
+{
+    if (n->growable) {
+        return len <= INT64_MAX && off <= INT64_MAX - len ? 0 : -EFBIG;
+    }
+    int64_t length = node_length(n);
+    if (length < 0) {
+        return length;
+    }
+    return off <= (uint64_t)length && len <= (uint64_t)length - off ? 0 : -EIO;
+}
+
+static int check_write(BlockNode *n, uint64_t off, uint64_t len)
+{
+    return n->flags.read_only ? -EPERM : check_range(n, off, len);
+}
+
+int node_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
+{
+    int ret = check_range(n, off, iov_size(iov, niov));
+    return ret < 0 ? ret : n->driver->read(n, off, iov, niov);
+}
+
+int node_write(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
+{
+    size_t len = iov_size(iov, niov);
+    int ret = check_write(n, off, len);
+    if (ret < 0 || !len) {
+        return ret;
+    }
+    if (n->detect_zeroes && iov_is_zero(iov, niov)) {
+        return node_write_zeroes(n, off, len, n->detect_zeroes == 2);
+    }
+    return n->driver->write(n, off, iov, niov);
+}
+
+int node_pread(BlockNode *n, uint64_t off, void *buf, size_t len)
+{
+    struct iovec iov = { buf, len };
+    return node_read(n, off, &iov, 1);
+}
+
+int node_pwrite(BlockNode *n, uint64_t off, const void *buf, size_t len)
+{
+    struct iovec iov = { (void *)buf, len };
+    return node_write(n, off, &iov, 1);
+}
+
+int node_flush(BlockNode *n)
+{
+    /* cache=unsafe: formats still write their tables, only the waiting for the disk goes */
+    if (n->flags.read_only || !n->driver->flush || (n->flags.no_flush && n->driver->protocol)) {
+        return 0;
+    }
+    return n->driver->flush(n);
+}
+
+int node_discard(BlockNode *n, uint64_t off, uint64_t len)
+{
+    int ret = check_write(n, off, len);
+    if (ret < 0 || !n->flags.unmap || !n->driver->discard || !len) {
+        return ret;
+    }
+    return n->driver->discard(n, off, len);
+}
+
+/* For drivers without a quick way: write zeroes from a buffer. */
+static int write_zero_buffer(BlockNode *n, uint64_t off, uint64_t len)
+{
+    size_t chunk = MIN(len, 1 << 20);
+    g_autofree void *zeroes = g_malloc0(chunk);
+    int ret = 0;
+    while (len && ret >= 0) {
+        struct iovec iov = { zeroes, MIN(len, chunk) };
+        ret = n->driver->write(n, off, &iov, 1);
+        off += iov.iov_len;
+        len -= iov.iov_len;
+    }
+    return ret;
+}
+
+int node_write_zeroes(BlockNode *n, uint64_t off, uint64_t len, bool may_unmap)
+{
+    int ret = check_write(n, off, len);
+    if (ret < 0 || !len) {
+        return ret;
+    }
+    ret = -ENOTSUP;
+    if (n->driver->write_zeroes) {
+        ret = n->driver->write_zeroes(n, off, len, may_unmap && n->flags.unmap);
+    }
+    return ret == -ENOTSUP ? write_zero_buffer(n, off, len) : ret;
+}
+
+int node_write_compressed(BlockNode *n, uint64_t off, const void *buf, size_t len)
+{
+    int ret = check_write(n, off, len);
+    if (ret < 0) {
+        return ret;
+    }
+    return n->driver->write_compressed ? n->driver->write_compressed(n, off, buf, len) : -ENOTSUP;
+}
+
+/* ---- what is where ------------------------------------------------------------------ */
+
+int node_status(BlockNode *n, uint64_t off, uint64_t len, BlockStatus *st)
+{
+    memset(st, 0, sizeof(*st));
+    int ret = check_range(n, off, len);
+    if (ret < 0 || !len) {
+        return ret < 0 ? ret : -EINVAL;
+    }
+    if (!n->driver->status) {
+        *st = (BlockStatus) { .len = len, .allocated = true, .data = true };
+        return 0;
+    }
+    ret = n->driver->status(n, off, len, st);
+    st->len = MIN(st->len, len);
+    return ret < 0 ? ret : st->len ? 0 : -EIO;
+}
+
+int node_status_above(BlockNode *n, BlockNode *base, uint64_t off, uint64_t len, BlockStatus *st,
+                      int *depth)
+{
+    int level = 0;
+    for (; n && n != base; n = n->backing, level++) {
+        int64_t length = node_length(n);
+        if (length < 0) {
+            return length;
+        }
+        if (off >= (uint64_t)length) {  /* a short backing file goes on as zeroes */
+            *st = (BlockStatus) { .len = len, .allocated = true, .zero = true };
+            break;
+        }
+        int ret = node_status(n, off, MIN(len, (uint64_t)length - off), st);
+        if (ret < 0) {
+            return ret;
+        }
+        len = st->len;
+        if (st->allocated) {
+            break;
+        }
+    }
+    if (!n || n == base) {
+        *st = (BlockStatus) { .len = len, .zero = !n };
+    }
+    if (depth) {
+        *depth = level;
+    }
+    return 0;
+}
+
+void node_limits(BlockNode *n, BlkLimits *out)
+{
+    BlockNode *bottom = n;
+    *out = (BlkLimits) { .logical_block = BLK_SECTOR, .physical_block = BLK_SECTOR,
+                         .discard_granularity = BLK_SECTOR };
+    while (bottom->file && !bottom->driver->limits) {
+        bottom = bottom->file;
+    }
+    if (bottom->driver->limits) {
+        bottom->driver->limits(bottom, out);
+    }
+    if (n->cluster_size) {
+        out->min_io = n->cluster_size;
+        out->discard_granularity = n->cluster_size;
+    }
+}
+
+/* ---- length ------------------------------------------------------------------------- */
+
+bool node_truncate(BlockNode *n, uint64_t length, BlockPrealloc prealloc, Error **err)
+{
+    if (n->flags.read_only) {
+        return fail(err, "Image is read-only");
+    }
+    if (length > INT64_MAX - BLK_SECTOR) {
+        return fail(err, "The new size is too big");
+    }
+    if (!n->driver->truncate) {
+        return fail(err, "Image format driver '%s' does not support resize", n->driver->name);
+    }
+    return n->driver->truncate(n, length, prealloc, err);
+}
