@@ -54,8 +54,8 @@ static void run_once(CPU *c, bool one)
     if (unlikely(log_on(LOG_EXEC | LOG_CPU))) {
         tcg_target.log_enter(c, b);
     } else if (!one && !(b->mode & BLOCK_CROSS)) {
-        if (from && from->mode == b->mode) {
-            block_chain(from, t->from_link, b, t->from_same_page);
+        if (from && t->from_page == (pc & GUEST_PAGE_MASK) && from->mode == b->mode) {
+            block_chain(from, t->from_link, b);
         }
         t->jump[jump_hash(pc)] = (JumpEntry) { pc, b };
     }
