@@ -3,7 +3,8 @@
 #
 #     emu += hw/timer/i8254.c        # 8254 programmable interval timer
 #
-# into emu (linked into the emulator), or lib (also into tools and tests).  A folder's
+# into emu (linked into the emulator), lib (also into tools and tests), or img (orrery-img,
+# which gets of lib only util and block).  A folder's
 # files.mk may add rules and tests too.  Everything made lands below $(BUILD).
 
 BUILD ?= build
@@ -26,12 +27,13 @@ X86_OBJCOPY ?= objcopy
 
 emu :=
 lib :=
+img :=
 lib-tests :=
 unit-tests :=
 check-targets :=
 DIRS := util fpu memory migration block chardev net ui accel accel/tcg accel/kvm accel/qtest \
         target-i386 hw/core hw/i386 hw/pci hw/isa hw/acpi hw/intc hw/timer hw/dma hw/nvram hw/char \
-        hw/input hw/ide hw/block hw/smbios hw/display hw/net hw/misc monitor system pc-bios tests
+        hw/input hw/ide hw/block hw/smbios hw/display hw/net hw/misc monitor system pc-bios tools tests
 include $(wildcard $(DIRS:%=%/files.mk)) $(wildcard tests/*/files.mk)
 
 CFLAGS_ALL := -std=gnu11 $(OPT) $(WARN) -D_GNU_SOURCE -fno-strict-aliasing -fwrapv -I. -I$(BUILD) \
@@ -39,10 +41,17 @@ CFLAGS_ALL := -std=gnu11 $(OPT) $(WARN) -D_GNU_SOURCE -fno-strict-aliasing -fwra
 
 emu-objs := $(emu:%.c=$(BUILD)/obj/%.o)
 lib-objs := $(lib:%.c=$(BUILD)/obj/%.o)
+img-objs := $(img:%.c=$(BUILD)/obj/%.o) \
+            $(patsubst %.c,$(BUILD)/obj/%.o,$(filter util/% block/%,$(lib)))
 EMULATOR := $(BUILD)/orrery-system-x86_64
+IMG := $(BUILD)/orrery-img
 
-all: $(if $(filter system/vl.c,$(emu)),$(EMULATOR)) objs
+all: $(if $(filter system/vl.c,$(emu)),$(EMULATOR)) $(IMG) objs
 objs: $(emu-objs) $(lib-objs)
+
+$(IMG): $(img-objs)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) $(OPT) -o $@ $(img-objs) $(LIBS)
 
 $(EMULATOR): $(emu-objs) $(lib-objs)
 	@echo "  LINK  $@"
@@ -79,15 +88,15 @@ test-packages:
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
-	install -m 755 $(EMULATOR) $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $(EMULATOR) $(IMG) $(DESTDIR)$(PREFIX)/bin/
 
 clean:
-	rm -rf $(BUILD)/obj $(BUILD)/tests $(EMULATOR)
+	rm -rf $(BUILD)/obj $(BUILD)/tests $(EMULATOR) $(IMG)
 distclean:
 	rm -rf $(BUILD)
 
 help:
-	@echo "make            build $(EMULATOR)"
+	@echo "make            build $(EMULATOR) and $(IMG)"
 	@echo "make demo       boot Debian's kernel to a shell on this terminal"
 	@echo "make check      all tests (make check CHECK_ARGS=--help for choosing)"
 	@echo "make bench      speed, beside QEMU and Bochs where installed"
@@ -97,4 +106,4 @@ help:
 
 .PHONY: all objs test-packages check tests-bins install clean distclean help demo bench
 .DELETE_ON_ERROR:
--include $(emu-objs:.o=.d) $(lib-objs:.o=.d) $(patsubst %.c,$(BUILD)/obj/%.d,$(lib-tests) $(unit-tests))
+-include $(emu-objs:.o=.d) $(lib-objs:.o=.d) $(img-objs:.o=.d) $(patsubst %.c,$(BUILD)/obj/%.d,$(lib-tests) $(unit-tests))

@@ -454,6 +454,11 @@ static bool file_create(const char *filename, Json *options, Error **err)
     return ok;
 }
 
+static int file_fd(BlockNode *n)
+{
+    return ((FileNode *)n->state)->fd;
+}
+
 static const char *file_name(BlockNode *n)
 {
     return ((FileNode *)n->state)->filename;
@@ -464,7 +469,7 @@ static const BlockDriver file_driver = {
     .close = file_close, .length = file_length, .read = file_read, .write = file_write,
     .flush = file_flush, .discard = file_discard, .write_zeroes = file_write_zeroes,
     .file_name = file_name, .limits = file_limits, .status = file_status,
-    .truncate = file_truncate, .create = file_create,
+    .truncate = file_truncate, .create = file_create, .fd = file_fd,
 };
 BLOCK_DRIVER(file_driver);
 
@@ -474,6 +479,6 @@ static const BlockDriver host_device_driver = {
     .close = file_close, .length = file_length, .read = file_read, .write = file_write,
     .flush = file_flush, .discard = file_discard, .write_zeroes = file_write_zeroes,
     .file_name = file_name, .limits = file_limits, .status = file_status,
-    .truncate = file_truncate, .create = file_create,
+    .truncate = file_truncate, .create = file_create, .fd = file_fd,
 };
 BLOCK_DRIVER(host_device_driver);

@@ -4,6 +4,16 @@ lib += block/paths.c            # other files that an image names; which it may 
 lib += block/file.c             # images in files and on block devices of the host
 lib += block/lock.c             # locks on images, compatible with qemu-img's
 lib += block/raw.c              # format raw
+lib += block/qcow2.c            # format qcow2: opening, closing
+lib += block/qcow2-header.c     # qcow2: header and its extensions
+lib += block/qcow2-table.c      # qcow2: cached tables, the order of writes
+lib += block/qcow2-refcount.c   # qcow2: used and free clusters of the file
+lib += block/qcow2-map.c        # qcow2: from guest to host clusters
+lib += block/qcow2-io.c         # qcow2: reads, writes, zeroes, discards
+lib += block/qcow2-compress.c   # qcow2: zlib and zstd clusters
+lib += block/qcow2-snapshot.c   # qcow2: internal snapshots
+lib += block/qcow2-check.c      # qcow2: checking and repairing
+lib += block/qcow2-create.c     # qcow2: making, resizing, measuring
 lib += block/null.c             # a disk that forgets
 lib += block/blkdebug.c         # error injection
 lib += block/overlay.c          # snapshot=on

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- requests ----------------------------------------------------------------------- */
 
@@ -166,6 +167,29 @@ int node_status_above(BlockNode *n, BlockNode *base, uint64_t off, uint64_t len,
     }
     if (depth) {
         *depth = level;
+    }
+    return 0;
+}
+
+int node_copy_range(BlockNode *from, uint64_t from_off, BlockNode *to, uint64_t to_off, uint64_t len)
+{
+    BlockStatus a, b;
+    int ret = node_status_above(from, NULL, from_off, len, &a, NULL);
+    ret = ret ? ret : check_write(to, to_off, len);
+    /* only raw: what other formats have there may change with the write */
+    ret = ret || strcmp(to->driver->name, "raw") ? -ENOTSUP : node_status(to, to_off, len, &b);
+    if (ret || a.len < len || !a.has_offset || !b.has_offset || !a.file->driver->fd
+        || !b.file->driver->fd || to->probed_raw) {
+        return -ENOTSUP;
+    }
+    off_t in = a.offset, out = b.offset;
+    while (len) {
+        ssize_t n = copy_file_range(a.file->driver->fd(a.file), &in, b.file->driver->fd(b.file), &out,
+                                    len, 0);
+        if (n <= 0) {
+            return -ENOTSUP;
+        }
+        len -= n;
     }
     return 0;
 }

@@ -27,6 +27,7 @@ typedef struct BlockFlags {
     bool no_flush;                      /* flushes do nothing (cache=unsafe) */
     bool unmap;                         /* discard frees space */
     bool no_lock;                       /* take no lock on the image */
+    bool check;                         /* opened to be checked: broken images too */
 } BlockFlags;
 
 typedef enum { PREALLOC_OFF, PREALLOC_METADATA, PREALLOC_FALLOC, PREALLOC_FULL } BlockPrealloc;
@@ -108,7 +109,10 @@ typedef struct BlockDriver {
     bool (*snapshot_create)(BlockNode *n, const BlockSnapshot *s, Error **err);
     bool (*snapshot_apply)(BlockNode *n, const char *id_or_name, Error **err);
     bool (*snapshot_delete)(BlockNode *n, const char *id_or_name, Error **err);
-    bool (*amend)(BlockNode *n, Json *options, Error **err);
+    /* A read-only node shows this snapshot from now on. */
+    bool (*snapshot_load)(BlockNode *n, const char *id_or_name, Error **err);
+    /* Where bytes of a protocol node can be had as they are: an open file, or -1. */
+    int (*fd)(BlockNode *n);
 } BlockDriver;
 
 typedef struct BlockCreateOption {
@@ -171,6 +175,8 @@ int node_status(BlockNode *n, uint64_t off, uint64_t len, BlockStatus *st);
  * itself; allocated is false if no node of the chain has it. */
 int node_status_above(BlockNode *n, BlockNode *base, uint64_t off, uint64_t len, BlockStatus *st,
                       int *depth);
+/* Lets the host copy, without reading, where both ends are plain files; else -ENOTSUP. */
+int node_copy_range(BlockNode *from, uint64_t from_off, BlockNode *to, uint64_t to_off, uint64_t len);
 bool node_truncate(BlockNode *n, uint64_t length, BlockPrealloc prealloc, Error **err);
 void node_limits(BlockNode *n, struct BlkLimits *out);
 /* Makes an image file of this format (options stay the caller's). */

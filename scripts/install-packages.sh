@@ -5,8 +5,8 @@
 set -eu
 
 build="gcc make pkg-config python3 libglib2.0-dev libpixman-1-dev zlib1g-dev libpng-dev
-       libcapstone-dev seabios"
-tests="xorriso e2fsprogs acpica-tools"
+       libcapstone-dev libzstd-dev seabios"
+tests="xorriso e2fsprogs acpica-tools qemu-utils"
 
 want=$build
 [ "${1:-}" = tests ] && want="$build $tests"

@@ -1,0 +1,623 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * orrery-img convert, dd: copying disks.
+ *
+ * Several workers take pieces of the disk in order, each reads its piece and writes what is not
+ * zero.  Unless writes may come in any order (-W, or when compressing), they take turns for
+ * writing, so that the target is laid out like the disk.
+ */
+#include "tools/img.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/bql.h"
+#include "util/iov.h"
+
+#define PIECE (2u << 20)
+
+typedef struct Source {
+    BlockNode *node;
+    uint64_t start, end;                /* in the joined disk */
+} Source;
+
+typedef struct Convert {
+    Source *sources;
+    int n_sources;
+    BlockNode *target, *base;           /* base: reading stops there, the target has it too */
+    uint64_t total;
+    uint32_t sparse;                    /* runs of zeroes from this length on are left out; 0 never */
+    bool compress, any_order, target_zero, salvage, offload, quiet;
+    unsigned workers;
+
+    GMutex lock;
+    GCond turn_changed;
+    uint64_t at, done, sequence, turn;
+    int ret;
+    bool failed_read;
+    uint64_t failed_at;
+    bool progress, progress_json;
+} Convert;
+
+typedef enum { PIECE_DATA, PIECE_ZERO, PIECE_SKIP } PieceKind;
+
+typedef struct Piece {
+    uint64_t off, len, sequence;
+    PieceKind kind;
+    const Source *source;
+} Piece;
+
+/* ---- pieces ------------------------------------------------------------------------------------ */
+
+static const Source *source_at(const Convert *c, uint64_t off)
+{
+    for (int i = 0; i < c->n_sources; i++) {
+        if (off < c->sources[i].end) {
+            return &c->sources[i];
+        }
+    }
+    return NULL;
+}
+
+/* Lock held.  False: nothing left, or a failure. */
+static bool next_piece(Convert *c, Piece *p)
+{
+    if (c->at >= c->total || c->ret) {
+        return false;
+    }
+    const Source *s = source_at(c, c->at);
+    BlockStatus st;
+    int ret = node_status_above(s->node, c->base, c->at - s->start, s->end - c->at, &st, NULL);
+    if (ret < 0 && !c->salvage) {
+        c->ret = ret;
+        c->failed_read = true;
+        c->failed_at = c->at;
+        return false;
+    }
+    if (ret < 0) {
+        st = (BlockStatus) { .len = MIN(PIECE, s->end - c->at), .allocated = true, .data = true };
+    }
+    *p = (Piece) { c->at, st.len, c->sequence, PIECE_DATA, s };
+    if (!st.allocated && c->base) {
+        p->kind = PIECE_SKIP;
+    } else if (st.zero || !st.allocated) {
+        p->kind = c->sparse ? PIECE_ZERO : PIECE_DATA;
+    }
+    if (p->kind == PIECE_DATA || c->compress) {
+        uint64_t left = PIECE - p->off % PIECE;
+        p->len = MIN(p->len, left);
+    }
+    if (c->compress && p->kind != PIECE_SKIP) {
+        /* whole clusters of the target, whatever the source's borders */
+        uint64_t cluster = c->target->cluster_size, end = (p->off + p->len) / cluster * cluster;
+        end = end > p->off ? end : MIN(p->off + cluster, c->total);
+        if (p->kind == PIECE_ZERO && end > p->off + p->len) {
+            p->kind = PIECE_DATA;
+        }
+        p->len = end - p->off;
+    }
+    c->at += p->len;
+    c->sequence++;
+    return true;
+}
+
+static void report(Convert *c)
+{
+    if (c->progress_json) {
+        static int64_t last;
+        int64_t now = g_get_monotonic_time();
+        if (now - last > 200000 || c->done == c->total) {
+            printf("{\"done\": %" PRIu64 ", \"total\": %" PRIu64 "}\n", c->done, c->total);
+            fflush(stdout);
+            last = now;
+        }
+    } else if (c->progress) {
+        img_progress(c->done, c->total);
+    }
+}
+
+static void piece_done(Convert *c, const Piece *p, int ret, bool reading)
+{
+    g_mutex_lock(&c->lock);
+    if (ret < 0 && !c->ret) {
+        c->ret = ret;
+        c->failed_read = reading;
+        c->failed_at = p->off;
+    }
+    c->done += p->len;
+    report(c);
+    g_cond_broadcast(&c->turn_changed);
+    g_mutex_unlock(&c->lock);
+}
+
+/* ---- copying ----------------------------------------------------------------------------------- */
+
+/* Over the borders of joined sources.  With salvage what can't be read is zero. */
+static int read_piece(Convert *c, const Piece *p, uint8_t *buf)
+{
+    for (uint64_t done = 0; done < p->len;) {
+        uint64_t at = p->off + done;
+        const Source *s = source_at(c, at);
+        uint64_t len = MIN(p->len - done, s->end - at);
+        int ret = node_pread(s->node, at - s->start, buf + done, len);
+        if (ret < 0 && !c->salvage) {
+            return ret;
+        }
+        for (uint64_t part = 0; ret < 0 && part < len; part += BLK_SECTOR) {
+            if (node_pread(s->node, at - s->start + part, buf + done + part, BLK_SECTOR) < 0) {
+                warn_report("error while reading offset %" PRIu64 ": %s", at + part, g_strerror(-ret));
+                memset(buf + done + part, 0, BLK_SECTOR);
+            }
+        }
+        done += len;
+    }
+    return 0;
+}
+
+static bool is_zero(const uint8_t *p, uint64_t len)
+{
+    struct iovec iov = { (void *)p, len };
+    return iov_is_zero(&iov, 1);
+}
+
+/* Length of the run at p that is all zero or nowhere zero, in units of the sparse size. */
+static uint64_t run_length(const Convert *c, const uint8_t *p, uint64_t off, uint64_t len, bool *zero)
+{
+    uint64_t unit = c->sparse, n = MIN(unit - off % unit, len);
+    *zero = n >= MIN(unit, len) && is_zero(p, n);
+    while (n < len) {
+        uint64_t step = MIN(unit, len - n);
+        if (is_zero(p + n, step) != *zero) {
+            break;
+        }
+        n += step;
+    }
+    return n;
+}
+
+static int write_zero(Convert *c, uint64_t off, uint64_t len)
+{
+    return c->target_zero ? 0 : node_write_zeroes(c->target, off, len, true);
+}
+
+static int write_data(Convert *c, const Piece *p, const uint8_t *buf)
+{
+    int ret = 0;
+    for (uint64_t done = 0; done < p->len && !ret;) {
+        bool zero = false;
+        uint64_t len = p->len - done;
+        if (c->sparse) {
+            len = run_length(c, buf + done, p->off + done, len, &zero);
+        }
+        ret = zero ? write_zero(c, p->off + done, len)
+                   : node_pwrite(c->target, p->off + done, buf + done, len);
+        done += len;
+    }
+    return ret;
+}
+
+static int write_compressed(Convert *c, const Piece *p, const uint8_t *buf)
+{
+    uint64_t cluster = c->target->cluster_size;
+    int ret = 0;
+    for (uint64_t done = 0; done < p->len && !ret; done += cluster) {
+        uint64_t len = MIN(cluster, p->len - done);
+        if (c->sparse && is_zero(buf + done, len)) {
+            ret = write_zero(c, p->off + done, len);
+        } else {
+            ret = node_write_compressed(c->target, p->off + done, buf + done, len);
+        }
+    }
+    return ret;
+}
+
+static void wait_turn(Convert *c, uint64_t sequence)
+{
+    g_mutex_lock(&c->lock);
+    while (c->turn != sequence && !c->any_order) {
+        g_cond_wait(&c->turn_changed, &c->lock);
+    }
+    g_mutex_unlock(&c->lock);
+}
+
+static void end_turn(Convert *c)
+{
+    g_mutex_lock(&c->lock);
+    c->turn++;
+    g_cond_broadcast(&c->turn_changed);
+    g_mutex_unlock(&c->lock);
+}
+
+static void copy_piece(Convert *c, const Piece *p, uint8_t *buf)
+{
+    int ret = 0;
+    bool reading = false, copied = false;
+    if (p->kind == PIECE_DATA && c->offload) {
+        copied = node_copy_range(p->source->node, p->off - p->source->start, c->target, p->off,
+                                 p->len) == 0;
+    }
+    if (p->kind == PIECE_DATA && !copied) {
+        ret = read_piece(c, p, buf);
+        reading = ret < 0;
+    }
+    wait_turn(c, p->sequence);
+    if (!ret && !copied && p->kind == PIECE_ZERO) {
+        ret = write_zero(c, p->off, p->len);
+    } else if (!ret && !copied && p->kind == PIECE_DATA) {
+        ret = c->compress ? write_compressed(c, p, buf) : write_data(c, p, buf);
+    }
+    end_turn(c);
+    piece_done(c, p, ret, reading);
+}
+
+static gpointer worker(gpointer data)
+{
+    Convert *c = data;
+    uint8_t *buf = aligned_alloc(4096, PIECE + (2u << 20));
+    Piece p;
+    for (;;) {
+        g_mutex_lock(&c->lock);
+        bool more = next_piece(c, &p);
+        g_mutex_unlock(&c->lock);
+        if (!more) {
+            break;
+        }
+        copy_piece(c, &p, buf);
+    }
+    free(buf);
+    return NULL;
+}
+
+static int copy_all(Convert *c)
+{
+    GThread *threads[16];
+    unsigned n = MIN(c->workers, 16);
+    img_progress_start(c->progress && !c->progress_json);
+    for (unsigned i = 0; i < n; i++) {
+        threads[i] = g_thread_new("convert", worker, c);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        g_thread_join(threads[i]);
+    }
+    if (!c->ret) {
+        c->ret = node_flush(c->target);
+    }
+    if (c->ret) {
+        return img_fail_text("error while %s at byte %" PRIu64 ": %s",
+                             c->failed_read ? "reading" : "writing", c->failed_at,
+                             g_strerror(-c->ret));
+    }
+    img_progress_end();
+    return 0;
+}
+
+/* ---- convert ------------------------------------------------------------------------------------ */
+
+typedef struct Arguments {
+    ImgOpen in, out;
+    const char *format, *backing, *backing_format, *snapshot;
+    Json *options;
+    bool skip_create, quiet, target_is_zero, out_image_opts;
+    uint64_t sparse, workers;
+} Arguments;
+
+static bool open_sources(Convert *c, const Arguments *a, char **names, int n)
+{
+    Error *err = NULL;
+    c->sources = g_new0(Source, n);
+    for (int i = 0; i < n; i++) {
+        Source *s = &c->sources[i];
+        s->node = img_open(names[i], &a->in);
+        if (!s->node) {
+            return false;
+        }
+        c->n_sources = i + 1;
+        if (a->snapshot) {
+            g_autofree char *id = g_strdup(strrchr(a->snapshot, '=') ? strrchr(a->snapshot, '=') + 1
+                                                                    : a->snapshot);
+            if (!s->node->driver->snapshot_load) {
+                img_fail_text("Image format driver '%s' does not support internal snapshots",
+                              s->node->driver->name);
+                return false;
+            }
+            if (!s->node->driver->snapshot_load(s->node, id, &err)) {
+                img_fail(err);
+                return false;
+            }
+        }
+        s->start = c->total;
+        c->total += node_length(s->node);
+        s->end = c->total;
+    }
+    return true;
+}
+
+static bool make_target(Convert *c, const Arguments *a, const char *name)
+{
+    const BlockDriver *d = block_driver_find(a->format);
+    Error *err = NULL;
+    if (!d || (!d->create && !a->skip_create)) {
+        img_fail_text("Unknown file format '%s'", a->format);
+        return false;
+    }
+    if (c->compress && !d->write_compressed) {
+        img_fail_text("Compression not supported for this file format");
+        return false;
+    }
+    if (!a->skip_create) {
+        if (!json_get(a->options, "size")) {
+            json_set_uint(a->options, "size", c->total);
+        }
+        if (a->backing) {
+            json_set_str(a->options, "backing_file", a->backing);
+        }
+        if (a->backing_format) {
+            json_set_str(a->options, "backing_fmt", a->backing_format);
+        }
+        if (!img_create(d, name, a->options, true, &err)) {
+            g_prefix_error(&err, "error while converting %s: ", a->format);
+            img_fail(err);
+            return false;
+        }
+    }
+    ImgOpen out = a->out;
+    out.format = a->out_image_opts ? NULL : a->format;
+    out.image_opts = a->out_image_opts;
+    out.write = true;
+    c->target = img_open(name, &out);
+    if (!c->target) {
+        return false;
+    }
+    if ((uint64_t)node_length(c->target) < c->total) {
+        img_fail_text("output file is smaller than input file");
+        return false;
+    }
+    c->base = c->target->backing ? c->base : NULL;
+    c->target_zero = a->target_is_zero || (!a->skip_create && !c->target->backing);
+    return true;
+}
+
+/* -B: the node of the source's chain that the target has below it as well. */
+static bool find_base(Convert *c, const char *name)
+{
+    g_autofree char *want = realpath(name, NULL);
+    for (BlockNode *n = c->sources[0].node; n && c->n_sources == 1; n = n->backing) {
+        g_autofree char *have = realpath(node_file_name(n), NULL);
+        if (n != c->sources[0].node && want && have && !strcmp(want, have)) {
+            c->base = n;
+        }
+    }
+    return c->base || img_fail_text("Unable to find '%s' in the backing chain of the source", name) == 0;
+}
+
+static void free_convert(Convert *c)
+{
+    for (int i = 0; i < c->n_sources; i++) {
+        node_unref(c->sources[i].node);
+    }
+    node_unref(c->target);
+    g_free(c->sources);
+}
+
+static int convert(Convert *c, Arguments *a, char **names, int n)
+{
+    const char *target = names[n - 1];
+    c->sparse = a->sparse;
+    c->workers = a->workers;
+    c->quiet = a->quiet;
+    c->any_order |= c->compress;
+    if (!open_sources(c, a, names, n - 1)) {
+        return 1;
+    }
+    if (a->backing) {
+        g_autofree char *path = node_full_path(target, a->backing);
+        if (!find_base(c, path)) {
+            return 1;
+        }
+    }
+    if (!make_target(c, a, target)) {
+        return 1;
+    }
+    if (c->offload && (c->n_sources > 1 || c->compress)) {
+        return img_fail_text("Cannot enable copy offloading with several sources or compression");
+    }
+    return copy_all(c);
+}
+
+static bool take_option(Convert *c, Arguments *a, int opt)
+{
+    switch (opt) {
+    case 'f': a->in.format = optarg; return true;
+    case 'T': a->in.cache = optarg; return true;
+    case 'U': a->in.share = true; return true;
+    case OPT_IMAGE_OPTS: a->in.image_opts = true; return true;
+    case OPT_TARGET_IMAGE_OPTS: a->out_image_opts = true; return true;
+    case 'O': a->format = optarg; return true;
+    case 't': a->out.cache = optarg; return true;
+    case 'B': a->backing = optarg; return true;
+    case 'F': a->backing_format = optarg; return true;
+    case 'C': c->offload = true; return true;
+    case 'c': c->compress = true; return true;
+    case 'W': c->any_order = true; return true;
+    case 'n': a->skip_create = true; return true;
+    case 'p': c->progress = true; return true;
+    case 'q': a->quiet = true; return true;
+    case 'l': a->snapshot = optarg; return true;
+    case OPT_SALVAGE: c->salvage = true; return true;
+    case OPT_TARGET_IS_ZERO: a->target_is_zero = true; return true;
+    case OPT_PROGRESS:
+        c->progress = true;
+        c->progress_json = optarg && !strcmp(optarg, "json");
+        return true;
+    case 'S':
+        if (!img_size("buffer size for sparse output", optarg, &a->sparse)) {
+            return false;
+        }
+        if (a->sparse % BLK_SECTOR || a->sparse > PIECE) {
+            return img_fail_text("Invalid buffer size for sparse output specified. Valid sizes are "
+                                 "multiples of %u up to %u.", BLK_SECTOR, PIECE) == 0;
+        }
+        return true;
+    case 'm': return img_number("number of workers. Allowed number is between 1 and 16, not", optarg,
+                                1, 16, &a->workers);
+    case 'o': return img_add_options(a->options, optarg);
+    default: return false;
+    }
+}
+
+int img_cmd_convert(int argc, char **argv)
+{
+    Convert c = { 0 };
+    g_autoptr(Json) options = json_object();
+    Arguments a = { .format = "raw", .options = options, .sparse = 4096, .workers = 8,
+                    .out.cache = "unsafe" };
+    static const struct option longs[] = {
+        { "image-opts", no_argument, 0, OPT_IMAGE_OPTS }, { "salvage", no_argument, 0, OPT_SALVAGE },
+        { "target-image-opts", no_argument, 0, OPT_TARGET_IMAGE_OPTS },
+        { "target-is-zero", no_argument, 0, OPT_TARGET_IS_ZERO },
+        { "progress", optional_argument, 0, OPT_PROGRESS },
+        { "force-share", no_argument, 0, 'U' }, { 0 } };
+    for (int opt; (opt = getopt_long(argc, argv, "B:CF:O:S:T:Ucf:l:m:no:pqt:W", longs, NULL)) != -1;) {
+        if (opt == 'o' && img_is_help(optarg)) {
+            const BlockDriver *d = block_driver_find(a.format);
+            if (!d) {
+                return img_fail_text("Unknown file format '%s'", a.format);
+            }
+            img_print_create_options(d);
+            return 0;
+        }
+        if (!take_option(&c, &a, opt)) {
+            return 1;
+        }
+    }
+    if (argc - optind < 2) {
+        return img_fail_text("Must specify image file name");
+    }
+    if (a.target_is_zero && !a.skip_create) {
+        return img_fail_text("--target-is-zero requires use of -n flag");
+    }
+    int status = convert(&c, &a, argv + optind, argc - optind);
+    free_convert(&c);
+    return status;
+}
+
+/* ---- dd ----------------------------------------------------------------------------------------- */
+
+typedef struct Dd {
+    uint64_t bs, count, skip;
+    bool has_count;
+    const char *in, *out;
+} Dd;
+
+static bool dd_operand(Dd *d, const char *text)
+{
+    const char *value = strchr(text, '=');
+    if (!value) {
+        return img_fail_text("Unrecognized operand %s", text) == 0;
+    }
+    size_t len = value++ - text;
+    if (len == 2 && !strncmp(text, "if", 2)) {
+        d->in = value;
+    } else if (len == 2 && !strncmp(text, "of", 2)) {
+        d->out = value;
+    } else if (len == 2 && !strncmp(text, "bs", 2)) {
+        if (!img_size("bs", value, &d->bs)) {
+            return false;
+        }
+        return (d->bs && d->bs <= INT32_MAX) || img_fail_text("Invalid number: '%s'", value) == 0;
+    } else if (len == 5 && !strncmp(text, "count", 5)) {
+        d->has_count = true;
+        return img_size("count", value, &d->count);
+    } else if (len == 4 && !strncmp(text, "skip", 4)) {
+        return img_size("skip", value, &d->skip);
+    } else {
+        return img_fail_text("Unrecognized operand %s", text) == 0;
+    }
+    return true;
+}
+
+static int dd_copy(const Dd *d, BlockNode *in, BlockNode *out, uint64_t from, uint64_t size)
+{
+    g_autofree uint8_t *buf = g_malloc(d->bs);
+    for (uint64_t done = 0; done < size; done += d->bs) {
+        uint64_t len = MIN(d->bs, size - done);
+        int ret = node_pread(in, from + done, buf, len);
+        if (ret < 0) {
+            return img_fail_text("error while reading from input image file: %s", g_strerror(-ret));
+        }
+        ret = node_pwrite(out, done, buf, len);
+        if (ret < 0) {
+            return img_fail_text("error while writing to output image file: %s", g_strerror(-ret));
+        }
+    }
+    int ret = node_flush(out);
+    return ret < 0 ? img_fail_text("error while writing to output image file: %s", g_strerror(-ret)) : 0;
+}
+
+static int dd(const Dd *d, const ImgOpen *how, const char *format)
+{
+    const BlockDriver *driver = block_driver_find(format);
+    if (!driver || !driver->create) {
+        return img_fail_text("Unknown file format '%s'", format);
+    }
+    BlockNode *in = img_open(d->in, how);
+    if (!in) {
+        return 1;
+    }
+    uint64_t length = node_length(in), size = length, from;
+    if (d->has_count && d->count <= INT64_MAX / d->bs) {
+        size = MIN(size, d->count * d->bs);
+    }
+    if (__builtin_mul_overflow(d->skip, d->bs, &from) || from > length) {
+        error_report("%s: cannot skip to specified offset", d->in);
+        from = length;
+    }
+    size = MIN(size, length - from);
+    Json *o = json_object();
+    json_set_uint(o, "size", size);
+    Error *err = NULL;
+    BlockNode *out = NULL;
+    int status = 1;
+    if (!node_create_image(driver, d->out, o, &err)) {
+        g_prefix_error(&err, "%s: error while creating output image: ", d->out);
+        img_fail(err);
+    } else {
+        ImgOpen to = { .format = format, .write = true };
+        out = img_open(d->out, &to);
+        status = out ? dd_copy(d, in, out, from, size) : 1;
+    }
+    json_free(o);
+    node_unref(out);
+    node_unref(in);
+    return status;
+}
+
+int img_cmd_dd(int argc, char **argv)
+{
+    ImgOpen how = { 0 };
+    Dd d = { .bs = 512 };
+    const char *format = "raw";
+    static const struct option longs[] = { { "image-opts", no_argument, 0, OPT_IMAGE_OPTS },
+                                           { "force-share", no_argument, 0, 'U' }, { 0 } };
+    for (int c; (c = getopt_long(argc, argv, "f:O:U", longs, NULL)) != -1;) {
+        switch (c) {
+        case 'f': how.format = optarg; break;
+        case 'O': format = optarg; break;
+        case 'U': how.share = true; break;
+        case OPT_IMAGE_OPTS: how.image_opts = true; break;
+        default: return 1;
+        }
+    }
+    for (int i = optind; i < argc; i++) {
+        if (!dd_operand(&d, argv[i])) {
+            return 1;
+        }
+    }
+    if (!d.in || !d.out) {
+        return img_fail_text("Must specify both input and output file names");
+    }
+    return dd(&d, &how, format);
+}

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * orrery-img create, resize, snapshot, measure.
+ */
+#include "tools/img.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "util/parse.h"
+
+/* ---- create ------------------------------------------------------------------------------------ */
+
+void img_print_create_options(const BlockDriver *d)
+{
+    printf("Supported %s options:\n", d->name);
+    for (const BlockCreateOption *o = d->create_options; o && o->name; o++) {
+        const char *type = !strcmp(o->type, "bool") ? "bool (on/off)" : !strcmp(o->type, "int")
+                           ? "num" : o->type;
+        g_autofree char *left = g_strdup_printf("%s=<%s>", o->name, type);
+        printf("  %-22s - %s\n", left, o->help);
+    }
+}
+
+static void append_option(GString *s, const BlockCreateOption *o, const Json *options)
+{
+    const Json *v = json_get(options, o->name);
+    uint64_t size;
+    if (!v && !o->def) {
+        return;
+    }
+    g_string_append_printf(s, " %s=", o->name);
+    if (v && v->type != JSON_STRING) {
+        g_autofree char *text = json_to_string(v);
+        g_string_append(s, text);
+    } else if (!strcmp(o->type, "size") && parse_size(v ? v->s : o->def, 1, &size)) {
+        g_string_append_printf(s, "%" PRIu64, size);
+    } else {
+        g_string_append(s, v ? v->s : o->def);
+    }
+}
+
+/* The order in which qemu-img prints them, which scripts may have come to expect. */
+static void print_formatting(const BlockDriver *d, const char *name, const Json *options)
+{
+    static const char *const order[] = {
+        "cluster_size", "extended_l2", "preallocation", "compression_type", "size", "compat",
+        "backing_file", "backing_fmt", "data_file", "data_file_raw", "lazy_refcounts",
+        "refcount_bits",
+    };
+    g_autoptr(GString) s = g_string_new(NULL);
+    g_string_printf(s, "Formatting '%s', fmt=%s", name, d->name);
+    for (size_t i = 0; i < G_N_ELEMENTS(order); i++) {
+        for (const BlockCreateOption *o = d->create_options; o && o->name; o++) {
+            bool always = strcmp(o->name, "preallocation") && strcmp(o->name, "compat")
+                          && strcmp(o->name, "data_file_raw");
+            if (!strcmp(o->name, order[i]) && (always || json_get(options, o->name))) {
+                append_option(s, o, options);
+            }
+        }
+    }
+    for (const BlockCreateOption *o = d->create_options; o && o->name; o++) {
+        if (!g_strv_contains((const char *const[]) { "cluster_size", "extended_l2", "preallocation",
+                "compression_type", "size", "compat", "backing_file", "backing_fmt", "data_file",
+                "data_file_raw", "lazy_refcounts", "refcount_bits", NULL }, o->name)) {
+            append_option(s, o, options);
+        }
+    }
+    printf("%s\n", s->str);
+}
+
+bool img_create(const BlockDriver *d, const char *name, Json *options, bool quiet, Error **err)
+{
+    for (guint i = 0; i < json_len(options); i++) {
+        const BlockCreateOption *o = d->create_options;
+        while (o && o->name && strcmp(o->name, json_key_at(options, i))) {
+            o++;
+        }
+        if (!o || !o->name) {
+            return fail(err, "%s: Invalid parameter '%s'", name, json_key_at(options, i));
+        }
+    }
+    if (!quiet) {
+        print_formatting(d, name, options);
+    }
+    Error *why = NULL;
+    if (node_create_image(d, name, options, &why)) {
+        return true;
+    }
+    g_prefix_error(&why, "%s: ", name);
+    g_propagate_error(err, why);
+    return false;
+}
+
+/* The backing file must open; its length is the default. */
+static bool look_at_backing(const char *name, Json *o, bool unsafe, uint64_t *size)
+{
+    const char *file = NULL, *format = NULL;
+    json_get_str(o, "backing_file", JSON_OPTIONAL, &file, NULL);
+    json_get_str(o, "backing_fmt", JSON_OPTIONAL, &format, NULL);
+    if (!file || !*file) {
+        return true;
+    }
+    if (!format && !unsafe) {
+        error_report("%s: Backing file specified without backing format", name);
+        return false;
+    }
+    if (unsafe) {
+        return true;
+    }
+    g_autofree char *path = node_full_path(name, file);
+    Error *err = NULL;
+    BlockNode *n = node_open_file(path, format, NULL, (BlockFlags) { .read_only = true }, &err);
+    if (!n) {
+        error_report("%s: Could not open backing file '%s': %s", name, path, err->message);
+        g_clear_error(&err);
+        return false;
+    }
+    *size = node_length(n);
+    node_unref(n);
+    return true;
+}
+
+int img_cmd_create(int argc, char **argv)
+{
+    const char *format = "raw", *backing = NULL, *backing_format = NULL;
+    bool quiet = false, unsafe = false;
+    g_autoptr(Json) o = json_object();
+    static const struct option longs[] = { { "object", required_argument, 0, OPT_OBJECT }, { 0 } };
+    g_autoptr(GString) options = g_string_new(NULL);
+    for (int c; (c = getopt_long(argc, argv, "F:b:f:o:qu", longs, NULL)) != -1;) {
+        switch (c) {
+        case 'F': backing_format = optarg; break;
+        case 'b': backing = optarg; break;
+        case 'f': format = optarg; break;
+        case 'o': g_string_append_printf(options, "%s%s", options->len ? "," : "", optarg); break;
+        case 'q': quiet = true; break;
+        case 'u': unsafe = true; break;
+        case OPT_OBJECT: return img_fail_text("--object: no object is of use here");
+        default: return 1;
+        }
+    }
+    const BlockDriver *d = block_driver_find(format);
+    if (!d || !d->create || d->protocol) {
+        return img_fail_text(d ? "Format driver '%s' does not support image creation"
+                               : "Unknown file format '%s'", format);
+    }
+    if (img_is_help(options->str)) {
+        img_print_create_options(d);
+        return 0;
+    }
+    if (options->len && !img_add_options(o, options->str)) {
+        return 1;
+    }
+    if (optind >= argc || argc - optind > 2) {
+        return img_fail_text(optind >= argc ? "Expecting image file name" : "Unexpected argument: %s",
+                             optind >= argc ? "" : argv[optind + 2]);
+    }
+    const char *name = argv[optind];
+    uint64_t size = UINT64_MAX;
+    if (backing) {
+        json_set_str(o, "backing_file", backing);
+    }
+    if (backing_format) {
+        json_set_str(o, "backing_fmt", backing_format);
+    }
+    if (!look_at_backing(name, o, unsafe, &size)) {
+        return 1;
+    }
+    if (optind + 1 < argc) {
+        if (!img_size("image size", argv[optind + 1], &size)) {
+            return 1;
+        }
+    } else if (json_get(o, "size")) {
+        size = 0;
+    }
+    if (size == UINT64_MAX) {
+        return img_fail_text("%s: Image creation needs a size parameter", name);
+    }
+    if (!json_get(o, "size") || optind + 1 < argc) {
+        json_set_uint(o, "size", (size + BLK_SECTOR - 1) / BLK_SECTOR * BLK_SECTOR);
+    }
+    Error *err = NULL;
+    return img_create(d, name, o, quiet, &err) ? 0 : img_fail(err);
+}
+
+/* ---- resize ------------------------------------------------------------------------------------ */
+
+static bool new_length(BlockNode *n, const char *text, uint64_t *length)
+{
+    char sign = *text == '+' || *text == '-' ? *text++ : 0;
+    uint64_t by;
+    int64_t now = node_length(n);
+    if (!img_size("image size", text, &by)) {
+        return false;
+    }
+    if (now < 0 || (sign == '+' && by > INT64_MAX - (uint64_t)now)) {
+        img_fail_text("New image size is out of range");
+        return false;
+    }
+    *length = sign == '+' ? now + by : sign == '-' ? now - by : by;
+    if (!*length || (sign == '-' && by >= (uint64_t)now)) {
+        img_fail_text("New image size must be positive");
+        return false;
+    }
+    *length = (*length + BLK_SECTOR - 1) / BLK_SECTOR * BLK_SECTOR;
+    return true;
+}
+
+static int resize(BlockNode *n, const char *text, bool shrink, int mode, bool quiet)
+{
+    uint64_t length;
+    Error *err = NULL;
+    if (!new_length(n, text, &length)) {
+        return 1;
+    }
+    if (length < (uint64_t)node_length(n) && !shrink) {
+        error_report("Use the --shrink option to perform a shrink operation.");
+        warn_report("Shrinking an image will delete all data beyond the shrunken image's end. "
+                    "Before performing such an operation, make sure there is no important data "
+                    "there.");
+        return 1;
+    }
+    if (!node_truncate(n, length, mode, &err)) {
+        return img_fail(err);
+    }
+    if (!quiet) {
+        printf("Image resized.\n");
+    }
+    return 0;
+}
+
+int img_cmd_resize(int argc, char **argv)
+{
+    ImgOpen how = { .write = true };
+    bool quiet = false, shrink = false;
+    int mode = 0;
+    static const struct option longs[] = {
+        { "image-opts", no_argument, 0, OPT_IMAGE_OPTS }, { "shrink", no_argument, 0, OPT_SHRINK },
+        { "preallocation", required_argument, 0, OPT_PREALLOCATION }, { 0 } };
+    /* the size may begin with '-': it is the last word, not an option */
+    if (argc < 3) {
+        return img_fail_text("Not enough arguments");
+    }
+    const char *text = argv[--argc];
+    for (int c; (c = getopt_long(argc, argv, "f:q", longs, NULL)) != -1;) {
+        switch (c) {
+        case 'f': how.format = optarg; break;
+        case 'q': quiet = true; break;
+        case OPT_IMAGE_OPTS: how.image_opts = true; break;
+        case OPT_SHRINK: shrink = true; break;
+        case OPT_PREALLOCATION:
+            for (mode = 0; block_prealloc_names[mode] && strcmp(block_prealloc_names[mode], optarg);) {
+                mode++;
+            }
+            if (!block_prealloc_names[mode]) {
+                return img_fail_text("Invalid preallocation mode '%s'", optarg);
+            }
+            break;
+        default: return 1;
+        }
+    }
+    const char *name = img_one_name(argc, argv);
+    BlockNode *n = name ? img_open(name, &how) : NULL;
+    if (!n) {
+        return 1;
+    }
+    int status = resize(n, text, shrink, mode, quiet);
+    node_unref(n);
+    return status;
+}
+
+/* ---- snapshot ---------------------------------------------------------------------------------- */
+
+static int snapshot_act(BlockNode *n, char action, const char *name)
+{
+    Error *err = NULL;
+    const BlockDriver *d = n->driver;
+    if (!d->snapshot_create) {
+        return img_fail_text("Image format driver '%s' does not support internal snapshots", d->name);
+    }
+    bool ok;
+    if (action == 'c') {
+        int64_t now = g_get_real_time();
+        BlockSnapshot s = { .name = (char *)name, .date_sec = now / 1000000,
+                            .date_nsec = now % 1000000 * 1000 };
+        ok = d->snapshot_create(n, &s, &err);
+    } else {
+        ok = action == 'a' ? d->snapshot_apply(n, name, &err) : d->snapshot_delete(n, name, &err);
+    }
+    if (ok) {
+        return 0;
+    }
+    g_prefix_error(&err, "Could not %s snapshot '%s': ",
+                   action == 'c' ? "create" : action == 'a' ? "apply" : "delete", name);
+    return img_fail(err);
+}
+
+void img_print_snapshots(BlockNode *n);
+
+int img_cmd_snapshot(int argc, char **argv)
+{
+    ImgOpen how = { .write = true };
+    char action = 0;
+    const char *snapshot = NULL;
+    static const struct option longs[] = { { "image-opts", no_argument, 0, OPT_IMAGE_OPTS },
+                                           { "force-share", no_argument, 0, 'U' }, { 0 } };
+    for (int c; (c = getopt_long(argc, argv, "la:c:d:f:qU", longs, NULL)) != -1;) {
+        switch (c) {
+        case 'l': case 'a': case 'c': case 'd':
+            if (action) {
+                return img_fail_text("Cannot mix '-l', '-a', '-c', '-d'");
+            }
+            action = c;
+            snapshot = optarg;
+            break;
+        case 'f': how.format = optarg; break;
+        case 'q': break;
+        case 'U': how.share = true; break;
+        case OPT_IMAGE_OPTS: how.image_opts = true; break;
+        default: return 1;
+        }
+    }
+    action = action ? action : 'l';
+    how.write = action != 'l';
+    how.no_backing = true;
+    const char *name = img_one_name(argc, argv);
+    BlockNode *n = name ? img_open(name, &how) : NULL;
+    if (!n) {
+        return 1;
+    }
+    int status = 0;
+    if (action == 'l') {
+        img_print_snapshots(n);
+    } else {
+        status = snapshot_act(n, action, snapshot);
+    }
+    node_unref(n);
+    return status;
+}
+
+/* ---- measure ----------------------------------------------------------------------------------- */
+
+/* Of formats without tables of note: what is used. */
+static int64_t measure_plain(BlockNode *src, uint64_t size, uint64_t *fully)
+{
+    *fully = src ? (uint64_t)node_length(src) : size;
+    return *fully;
+}
+
+int img_cmd_measure(int argc, char **argv)
+{
+    ImgOpen how = { 0 };
+    const char *format = "raw";
+    uint64_t size = 0, fully = 0;
+    bool json = false, has_size = false;
+    g_autoptr(Json) o = json_object();
+    static const struct option longs[] = {
+        { "image-opts", no_argument, 0, OPT_IMAGE_OPTS }, { "output", required_argument, 0, OPT_OUTPUT },
+        { "size", required_argument, 0, OPT_SIZE }, { "force-share", no_argument, 0, 'U' }, { 0 } };
+    for (int c; (c = getopt_long(argc, argv, "f:O:o:U", longs, NULL)) != -1;) {
+        switch (c) {
+        case 'f': how.format = optarg; break;
+        case 'O': format = optarg; break;
+        case 'U': how.share = true; break;
+        case OPT_IMAGE_OPTS: how.image_opts = true; break;
+        case 'o':
+            if (!img_add_options(o, optarg)) {
+                return 1;
+            }
+            break;
+        case OPT_OUTPUT:
+            if (!img_output(optarg, &json)) {
+                return 1;
+            }
+            break;
+        case OPT_SIZE:
+            has_size = true;
+            if (!img_size("image size", optarg, &size)) {
+                return 1;
+            }
+            break;
+        default: return 1;
+        }
+    }
+    const BlockDriver *d = block_driver_find(format);
+    if (!d || !d->create) {
+        return img_fail_text("Unknown file format '%s'", format);
+    }
+    if ((optind < argc) == has_size) {
+        return img_fail_text("Either --size N or one filename must be specified.");
+    }
+    BlockNode *src = has_size ? NULL : img_open(argv[optind], &how);
+    if (!has_size && !src) {
+        return 1;
+    }
+    Error *err = NULL;
+    int64_t required = d->measure ? d->measure(src, o, size, &fully, &err)
+                                  : measure_plain(src, size, &fully);
+    node_unref(src);
+    if (required < 0) {
+        return img_fail(err);
+    }
+    if (json) {
+        g_autoptr(Json) out = json_object();
+        json_set_uint(out, "required", required);
+        json_set_uint(out, "fully-allocated", fully);
+        img_print_json(out);
+    } else {
+        printf("required size: %" PRId64 "\nfully allocated size: %" PRIu64 "\n", required, fully);
+    }
+    return 0;
+}

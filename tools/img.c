@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * orrery-img: makes, checks, converts and shows disk images.  Options, output and exit status
+ * are those of qemu-img, so that scripts can use either.
+ */
+#include "tools/img.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "block/drive.h"
+#include "util/bql.h"
+#include "util/opts.h"
+#include "util/parse.h"
+#include "util/version.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *usage;
+} commands[] = {
+    { "bench", img_cmd_bench, "[-c count] [-d depth] [-f fmt] [--flush-interval=N] [-n] [--no-drain] "
+      "[-o offset] [--pattern=P] [-q] [-s buffer_size] [-S step_size] [-t cache] [-w] [-U] filename" },
+    { "check", img_cmd_check, "[--image-opts] [-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] "
+      "[-T src_cache] [-U] filename" },
+    { "commit", img_cmd_commit, "[--image-opts] [-q] [-f fmt] [-t cache] [-b base] [-d] [-p] filename" },
+    { "compare", img_cmd_compare, "[--image-opts] [-f fmt] [-F fmt] [-T src_cache] [-p] [-q] [-s] [-U] "
+      "filename1 filename2" },
+    { "convert", img_cmd_convert, "[--image-opts] [--target-is-zero] [-U] [-C] [-c] [-p] [-q] [-n] "
+      "[-f fmt] [-t cache] [-T src_cache] [-O output_fmt] [-B backing_file [-F backing_fmt]] "
+      "[-o options] [-l snapshot] [-S sparse_size] [-m num_workers] [-W] [--salvage] "
+      "[--progress=json] filename [filename2 [...]] output_filename" },
+    { "create", img_cmd_create, "[-q] [-f fmt] [-b backing_file [-F backing_fmt]] [-u] [-o options] "
+      "filename [size]" },
+    { "dd", img_cmd_dd, "[--image-opts] [-U] [-f fmt] [-O output_fmt] [bs=block_size] [count=blocks] "
+      "[skip=blocks] if=input of=output" },
+    { "info", img_cmd_info, "[--image-opts] [-f fmt] [--output=ofmt] [--backing-chain] [-U] filename" },
+    { "map", img_cmd_map, "[--image-opts] [-f fmt] [--start-offset=offset] [--max-length=len] "
+      "[--output=ofmt] [-U] filename" },
+    { "measure", img_cmd_measure, "[--output=ofmt] [-O output_fmt] [-o options] "
+      "[--size N | [--image-opts] [-f fmt] filename]" },
+    { "rebase", img_cmd_rebase, "[--image-opts] [-U] [-q] [-f fmt] [-t cache] [-T src_cache] [-p] [-u] "
+      "-b backing_file [-F backing_fmt] filename" },
+    { "resize", img_cmd_resize, "[--image-opts] [-f fmt] [--preallocation=prealloc] [-q] [--shrink] "
+      "filename [+ | -]size" },
+    { "snapshot", img_cmd_snapshot, "[--image-opts] [-U] [-q] [-l | -a snapshot | -c snapshot | "
+      "-d snapshot] filename" },
+};
+
+/* ---- messages -------------------------------------------------------------------------------- */
+
+int img_fail(Error *err)
+{
+    error_report("%s", err ? err->message : "unknown error");
+    g_clear_error(&err);
+    return 1;
+}
+
+int img_fail_text(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    g_autofree char *text = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    error_report("%s", text);
+    return 1;
+}
+
+static bool progress_on;
+static int progress_shown;
+
+void img_progress_start(bool on)
+{
+    progress_on = on;
+    progress_shown = -1;
+    img_progress(0, 1);
+}
+
+void img_progress(uint64_t done, uint64_t total)
+{
+    /* a step of a hundredth of a percent shows nothing more than the eye can follow */
+    int now = total ? (double)done / total * 10000 : 10000;
+    if (progress_on && (progress_shown < 0 || now - progress_shown >= 10)) {
+        printf("    (%3.2f/100%%)\r", now / 100.0);
+        fflush(stdout);
+        progress_shown = now;
+    }
+}
+
+void img_progress_end(void)
+{
+    if (progress_on) {
+        printf("    (100.00/100%%)\r\n");
+        fflush(stdout);
+        progress_on = false;
+    }
+}
+
+void img_print_json(const Json *j)
+{
+    g_autoptr(GString) s = g_string_new(NULL);
+    json_write(s, j, true);
+    printf("%s\n", s->str);
+}
+
+/* ---- values --------------------------------------------------------------------------------- */
+
+bool img_size(const char *what, const char *text, uint64_t *out)
+{
+    if (parse_size(text, 1, out) && *out <= INT64_MAX) {
+        return true;
+    }
+    error_report("Invalid %s specified. You may use k, M, G, T, P or E suffixes for", what);
+    error_report("kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.");
+    return false;
+}
+
+bool img_number(const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *out)
+{
+    char *end;
+    *out = g_ascii_strtoull(text, &end, 0);
+    if (*text && !*end && *text != '-' && *out >= min && *out <= max) {
+        return true;
+    }
+    error_report("Invalid %s '%s' specified", what, text);
+    return false;
+}
+
+bool img_is_help(const char *options)
+{
+    g_auto(GStrv) words = g_strsplit(options ? options : "", ",", -1);
+    return g_strv_contains((const char *const *)words, "help")
+           || g_strv_contains((const char *const *)words, "?");
+}
+
+bool img_add_options(Json *o, const char *text)
+{
+    Error *err = NULL;
+    g_autoptr(Opts) opts = opts_parse("-o", text, NULL, NULL, &err);
+    g_autoptr(Json) j = opts ? opts_to_json(opts, &err) : NULL;
+    if (!j) {
+        img_fail(err);
+        return false;
+    }
+    for (guint i = 0; i < json_len(j); i++) {
+        json_set(o, json_key_at(j, i), json_copy(json_get(j, json_key_at(j, i))));
+    }
+    return true;
+}
+
+bool img_output(const char *text, bool *json)
+{
+    *json = !strcmp(text, "json");
+    if (*json || !strcmp(text, "human")) {
+        return true;
+    }
+    error_report("--output must be used with human or json as argument.");
+    return false;
+}
+
+const char *img_one_name(int argc, char **argv)
+{
+    if (optind == argc - 1) {
+        return argv[optind];
+    }
+    error_report("Expecting one image file name");
+    fprintf(stderr, "Try 'orrery-img --help' for more information\n");
+    return NULL;
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static bool set_cache(BlockFlags *f, const char *cache)
+{
+    static const char *const modes[] = { "none", "off", "directsync", "unsafe", "writeback",
+                                         "writethrough", NULL };
+    if (!cache) {
+        return true;
+    }
+    f->direct = !strcmp(cache, "none") || !strcmp(cache, "off") || !strcmp(cache, "directsync");
+    f->no_flush = !strcmp(cache, "unsafe");
+    if (!g_strv_contains(modes, cache)) {
+        error_report("Invalid cache option: %s", cache);
+        return false;
+    }
+    return true;
+}
+
+static BlockNode *open_described(const char *text, BlockFlags flags, Error **err)
+{
+    g_autoptr(Opts) opts = opts_parse("--image-opts", text, NULL, NULL, err);
+    Json *o = opts ? opts_to_json(opts, err) : NULL;
+    const char *driver = NULL, *file = NULL;
+    if (!o) {
+        return NULL;
+    }
+    if (json_get_str(o, "driver", JSON_OPTIONAL, &driver, NULL) && driver) {
+        return node_open(o, flags, err);
+    }
+    Json *below = json_get(o, "file");
+    if (below && below->type == JSON_OBJECT) {
+        json_get_str(below, "filename", JSON_OPTIONAL, &file, NULL);
+    }
+    g_autofree char *name = g_strdup(file ? file : "");
+    return node_open_file(name, NULL, o, flags, err);
+}
+
+BlockNode *img_open(const char *name, const ImgOpen *how)
+{
+    Error *err = NULL;
+    BlockFlags flags = { .read_only = !how->write, .no_lock = how->share, .unmap = true,
+                         .check = how->check };
+    if (!set_cache(&flags, how->cache)) {
+        return NULL;
+    }
+    if (how->format && !block_driver_find(how->format)) {
+        img_fail_text("Could not open '%s': Unknown driver '%s'", name, how->format);
+        return NULL;
+    }
+    Json *o = json_object();
+    if (how->no_backing) {
+        json_set(o, "backing", json_null());
+    }
+    BlockNode *n;
+    if (how->image_opts) {
+        json_free(o);
+        n = open_described(name, flags, &err);
+    } else {
+        n = node_open_file(name, how->format, o, flags, &err);
+    }
+    if (!n) {
+        g_prefix_error(&err, "Could not open '%s': ", name);
+        img_fail(err);
+    }
+    return n;
+}
+
+int img_status(BlockNode *n, BlockNode *base, uint64_t off, uint64_t len, BlockStatus *st, int *depth)
+{
+    int ret = node_status_above(n, base, off, len, st, depth);
+    if (ret || !st->data || !st->has_offset || !st->file || st->file == n) {
+        return ret;
+    }
+    /* a format's data may be a hole of its file */
+    BlockStatus below;
+    int64_t length = node_length(st->file);
+    if (length > (int64_t)st->offset
+        && !node_status(st->file, st->offset, MIN(st->len, length - st->offset), &below)) {
+        st->zero |= below.zero;
+        st->len = MIN(st->len, below.len);
+    }
+    return 0;
+}
+
+/* ---- main -------------------------------------------------------------------------------------- */
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void add_driver(const BlockDriver *d, void *names)
+{
+    g_ptr_array_add(names, (gpointer)d->name);
+}
+
+static void help(void)
+{
+    printf("orrery-img version %s\nusage: orrery-img [standard options] command [command options]\n"
+           "Disk image utility\n\n"
+           "    '-h', '--help'       display this help and exit\n"
+           "    '-V', '--version'    output version information and exit\n\n"
+           "Command syntax:\n", ORRERY_VERSION);
+    for (size_t i = 0; i < G_N_ELEMENTS(commands); i++) {
+        printf("  %s %s\n", commands[i].name, commands[i].usage);
+    }
+    printf("\nSizes take the suffixes k, M, G, T, P and E.  'fmt' is guessed from the contents if\n"
+           "absent.  An image may name other files (backing, data) in its own folder only;\n"
+           "ORRERY_IMAGE_PATH=FOLDER:... in the environment allows more.\n\nSupported formats:");
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    block_driver_foreach(add_driver, names);
+    qsort(names->pdata, names->len, sizeof(void *), by_name);
+    for (guint i = 0; i < names->len; i++) {
+        printf(" %s", (char *)names->pdata[i]);
+    }
+    printf("\n");
+}
+
+int main(int argc, char **argv)
+{
+    g_set_prgname("orrery-img");
+    bql_lock();                         /* nodes are opened and closed under it */
+    if (argc < 2) {
+        return img_fail_text("Not enough arguments");
+    }
+    if (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")) {
+        help();
+        return 0;
+    }
+    if (!strcmp(argv[1], "-V") || !strcmp(argv[1], "--version")) {
+        printf("orrery-img version %s\n", ORRERY_VERSION);
+        return 0;
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(commands); i++) {
+        if (!strcmp(argv[1], commands[i].name)) {
+            if (argc > 2 && (!strcmp(argv[2], "-h") || !strcmp(argv[2], "--help"))) {
+                help();
+                return 0;
+            }
+            return commands[i].run(argc - 1, argv + 1);
+        }
+    }
+    img_fail_text("Command not found: %s", argv[1]);
+    fprintf(stderr, "Try 'orrery-img --help' for more information\n");
+    return 1;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * orrery-img: what its commands share.  Commands return the exit status.
+ */
+#ifndef TOOLS_IMG_H
+#define TOOLS_IMG_H
+
+#include <getopt.h>
+#include "block/block.h"
+#include "block/node.h"
+
+typedef struct ImgOpen {
+    const char *format;                 /* -f; NULL: by contents */
+    const char *cache;                  /* -t, -T; NULL: writeback */
+    bool image_opts;                    /* the name is an option string */
+    bool write, share;                  /* share: -U, take no lock */
+    bool check;                         /* broken ones too */
+    bool no_backing;                    /* don't open the backing file */
+} ImgOpen;
+
+/* Opens and, on failure, says why on stderr and returns NULL. */
+BlockNode *img_open(const char *name, const ImgOpen *how);
+/* Prints the message and frees it; returns 1. */
+int img_fail(Error *err);
+int img_fail_text(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
+/* "1G", "1024"; false: said on stderr */
+bool img_size(const char *what, const char *text, uint64_t *out);
+bool img_number(const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *out);
+/* "a=b,c=d" into an object; false: said on stderr */
+bool img_add_options(Json *o, const char *text);
+/* -o help */
+bool img_is_help(const char *options);
+void img_print_create_options(const BlockDriver *d);
+/* The "--output" argument; false: said on stderr */
+bool img_output(const char *text, bool *json);
+/* Exactly one name left in argv, else NULL and a message. */
+const char *img_one_name(int argc, char **argv);
+/* Runs of a disk, with holes of the file below found: see node_status_above. */
+int img_status(BlockNode *n, BlockNode *base, uint64_t off, uint64_t len, BlockStatus *st, int *depth);
+/* Makes an image and prints QEMU's "Formatting ..." line unless quiet. */
+bool img_create(const BlockDriver *d, const char *name, Json *options, bool quiet, Error **err);
+void img_print_json(const Json *j);
+
+/* "    (12.34/100%)" on standard output; with -p only. */
+void img_progress_start(bool on);
+void img_progress(uint64_t done, uint64_t total);
+void img_progress_end(void);
+
+int img_cmd_bench(int argc, char **argv);
+int img_cmd_check(int argc, char **argv);
+int img_cmd_commit(int argc, char **argv);
+int img_cmd_compare(int argc, char **argv);
+int img_cmd_convert(int argc, char **argv);
+int img_cmd_create(int argc, char **argv);
+int img_cmd_dd(int argc, char **argv);
+int img_cmd_info(int argc, char **argv);
+int img_cmd_map(int argc, char **argv);
+int img_cmd_measure(int argc, char **argv);
+int img_cmd_rebase(int argc, char **argv);
+int img_cmd_resize(int argc, char **argv);
+int img_cmd_snapshot(int argc, char **argv);
+
+/* Long options without a letter */
+enum { OPT_OUTPUT = 256, OPT_IMAGE_OPTS, OPT_TARGET_IMAGE_OPTS, OPT_BACKING_CHAIN, OPT_SIZE,
+       OPT_START, OPT_MAX_LENGTH, OPT_SHRINK, OPT_PREALLOCATION, OPT_OBJECT, OPT_SALVAGE,
+       OPT_TARGET_IS_ZERO, OPT_FLUSH_INTERVAL, OPT_NO_DRAIN, OPT_PATTERN, OPT_PROGRESS };
+
+#endif
