@@ -454,8 +454,8 @@ bool blk_attach(BlockBackend *b, const char *who, const BlkDevOps *ops, void *op
         return fail(err, "Drive '%s' is already in use by %s", *b->name ? b->name : b->root->name,
                     b->device);
     }
-    if (b->root && !blk_length(b)) {
-        return fail(err, "The image '%s' is empty (0 bytes)", blk_file_name(b));
+    if (b->root && !node_usable_medium(b->root, err)) {
+        return false;
     }
     b->device = g_strdup(who);
     b->ops = ops;
@@ -559,9 +559,9 @@ bool blk_change_medium(BlockBackend *b, const char *file, const char *format, in
     if (!node) {
         return false;
     }
-    if (!node_length(node)) {
+    if (!node_usable_medium(node, err)) {
         node_unref(node);
-        return fail(err, "The image '%s' is empty (0 bytes)", file);
+        return false;
     }
     b->root = node;
     tell_device(b, true);

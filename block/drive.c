@@ -243,8 +243,7 @@ static BlockBackend *make_backend(Opts *o, const char *name, DriveOptions *d, Er
         g_propagate_error(err, why);
         return NULL;
     }
-    if (n && !node_length(n)) {
-        fail(err, "The image '%s' is empty (0 bytes)", node_file_name(n));
+    if (n && !node_usable_medium(n, err)) {
         node_unref(n);
         return NULL;
     }

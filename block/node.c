@@ -7,6 +7,7 @@
 #include "util/parse.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* Bounds of the section; the linker defines them. */
@@ -489,4 +490,22 @@ const char *node_file_name(BlockNode *n)
         }
     }
     return "";
+}
+
+bool node_usable_medium(BlockNode *n, Error **err)
+{
+    int64_t length = n->driver->length(n);
+
+    if (length < 0) {
+        return fail_errno(err, (int)-length, "Could not get the size of the image '%s'",
+                          node_file_name(n));
+    }
+    if (!length) {
+        return fail(err, "The image '%s' is empty (0 bytes)", node_file_name(n));
+    }
+    if (length % BLK_SECTOR) {
+        return fail(err, "The image '%s' has %" PRId64 " bytes: not a whole number of %u-byte sectors",
+                    node_file_name(n), length, BLK_SECTOR);
+    }
+    return true;
 }

@@ -158,6 +158,9 @@ void node_foreach(void (*fn)(BlockNode *n, void *opaque), void *opaque);
 /* blockdev-del: refuses nodes in use. */
 bool node_delete(const char *name, Error **err);
 const char *node_file_name(BlockNode *n);
+/* Can a drive have it for a medium: not empty, and whole sectors (a disk image cut short, or a
+ * file that is no disk image at all, would otherwise show as a disk). */
+bool node_usable_medium(BlockNode *n, Error **err);
 
 /* Requests, on any thread: bounds and permissions checked, then the driver. */
 int64_t node_length(BlockNode *n);      /* bytes, rounded up to whole sectors */
