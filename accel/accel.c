@@ -11,6 +11,7 @@ extern const Accel *const __start_orrery_accels[] __attribute__((weak));
 extern const Accel *const __stop_orrery_accels[] __attribute__((weak));
 
 const Accel *accel_current;
+const char *accel_reason;
 
 const Accel *accel_find(const char *name)
 {

@@ -15,6 +15,10 @@
 typedef enum { STATE_RUNTIME, STATE_RESET, STATE_FULL } StateLevel;
 typedef enum { BP_INSERT, BP_REMOVE, BP_REMOVE_ALL } BpOp;
 
+/* Slowest first.  A KVM that emulates every instruction in the kernel was measured at a tenth
+ * of the interpreter's speed and less. */
+typedef enum { SPEED_SOFTWARE_KVM = 1, SPEED_INTERPRETER, SPEED_NATIVE, SPEED_HARDWARE } AccelSpeed;
+
 typedef struct Accel {
     const char *name, *desc;
     size_t size;                      /* of the option struct that props fill, 0 = none */
@@ -22,6 +26,9 @@ typedef struct Accel {
 
     /* May this accelerator work on this host at all?  Cheap; err says what to do. [bql] */
     bool (*available)(Error **err);
+    /* How fast on this host, for the choice by default; *why in a few words.  NULL: never
+     * chosen by default. */
+    AccelSpeed (*speed)(const char **why);
     bool (*init)(struct Machine *m, void *opts, Error **err);         /* [bql] */
     bool (*cpu_create)(CPU *c, Error **err);    /* on the vCPU's thread [bql] */
     void (*cpu_destroy)(CPU *c);                /* on the vCPU's thread [bql] */
@@ -47,5 +54,7 @@ void accel_foreach(void (*fn)(const Accel *a, void *opaque), void *opaque);
 
 /* The one this machine runs on; set once by system/. */
 extern const Accel *accel_current;
+/* Why that one, in a few words ("-accel", "the fastest on this host"); NULL: not told. */
+extern const char *accel_reason;
 
 #endif

@@ -80,7 +80,8 @@ typedef struct CPU {
     GQueue work;                      /* [bql] of CPUWork, run by the vCPU's own thread */
 
     sigjmp_buf jmp;                   /* where a guest exception raised in C unwinds to */
-    void *engine;                     /* private to the accelerator (struct TcgCPU, KvmCPU) */
+    void *engine;                     /* private to accel/tcg (struct TcgCPU) */
+    void *accel_cpu;                  /* private to an accelerator that has accel/tcg beside it */
 } CPU;
 
 /* Fill a zeroed CPU: the machine's address spaces, the current accelerator; appends it to

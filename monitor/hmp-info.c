@@ -66,6 +66,12 @@ static void info_kvm(Monitor *m, const Json *args, Error **err)
     const Accel *kvm = accel_find("kvm");
     monitor_printf(m, "kvm support: %s\n", !kvm ? "not compiled"
                    : accel_current == kvm ? "enabled" : "disabled");
+    if (accel_reason) {
+        monitor_printf(m, "accelerator: %s (%s)\n", accel_current->name, accel_reason);
+    }
+    if (kvm && accel_current == kvm) {
+        print_from(m, kvm->info);
+    }
 }
 
 static void info_accel(Monitor *m, const Json *args, Error **err)

@@ -13,9 +13,6 @@
 #include "util/opts.h"
 #include "util/parse.h"
 
-/* By default, in this order. */
-static const char *const preferred[] = { "kvm", "tcg" };
-
 static void collect_name(const Accel *a, void *opaque)
 {
     g_ptr_array_add(opaque, (gpointer)a->name);
@@ -128,6 +125,25 @@ static bool try_all(Machine *m, GArray *choices, Error **err)
     return fail(err, "no accelerator was named");
 }
 
+/* kvm:tcg; unknown names are passed over if another one is known */
+static bool choose_from_list(const char *option, const char *list, GArray *choices, Error **err)
+{
+    char **names = g_strsplit(list, ":", -1);
+    for (char **n = names; *n; n++) {
+        Choice c = { accel_find(*n), NULL };
+        if (c.a) {
+            c.options = make_options(c.a, NULL, err);
+            g_array_append_val(choices, c);
+        }
+    }
+    bool ok = choices->len || fail_unknown(list, err);
+    g_strfreev(names);
+    if (!ok) {
+        arg_prefix(err, option, list);
+    }
+    return ok;
+}
+
 static bool choose_from_options(GArray *choices, Error **err)
 {
     for (guint i = 0; i < config.accels->len; i++) {
@@ -139,6 +155,12 @@ static bool choose_from_options(GArray *choices, Error **err)
         const char *name = opts_get(opts, "accel");
         if (!name || !strcmp(name, "help") || !strcmp(name, "?")) {
             print_help(NULL);
+        }
+        if (strchr(name, ':')) {
+            if (!choose_from_list(arg->option, name, choices, err)) {
+                return false;
+            }
+            continue;
         }
         Choice c = { accel_find(name), NULL };
         if (c.a && opts_help(opts)) {
@@ -153,34 +175,44 @@ static bool choose_from_options(GArray *choices, Error **err)
     return true;
 }
 
-/* -machine accel=kvm:tcg; unknown names are passed over if another one is known */
-static bool choose_from_machine(const char *list, GArray *choices, Error **err)
+typedef struct Candidate {
+    const Accel *a;
+    AccelSpeed speed;
+    const char *why;
+} Candidate;
+
+static void collect_usable(const Accel *a, void *opaque)
 {
-    char **names = g_strsplit(list, ":", -1);
-    for (char **n = names; *n; n++) {
-        Choice c = { accel_find(*n), NULL };
-        if (c.a) {
-            c.options = make_options(c.a, NULL, err);
-            g_array_append_val(choices, c);
-        }
+    Candidate c = { a };
+
+    if (a->speed && (!a->available || a->available(NULL))) {
+        c.speed = a->speed(&c.why);
+        g_array_append_val((GArray *)opaque, c);
     }
-    bool ok = choices->len || fail_unknown(list, err);
-    g_strfreev(names);
-    if (!ok) {
-        arg_prefix(err, "-machine accel", list);
-    }
-    return ok;
 }
 
+static int faster_first(gconstpointer x, gconstpointer y)
+{
+    const Candidate *a = x, *b = y;
+    return (int)b->speed - (int)a->speed;
+}
+
+/* The fastest that is usable; the others, in their order, in case it does not start. */
 static void choose_fastest(GArray *choices)
 {
-    for (size_t i = 0; i < G_N_ELEMENTS(preferred); i++) {
-        Choice c = { accel_find(preferred[i]), NULL };
-        if (c.a && (!c.a->available || c.a->available(NULL))) {
-            c.options = make_options(c.a, NULL, NULL);
-            g_array_append_val(choices, c);
-        }
+    GArray *all = g_array_new(FALSE, FALSE, sizeof(Candidate));
+    GString *reason = g_string_new("the fastest on this host:");
+
+    accel_foreach(collect_usable, all);
+    g_array_sort(all, faster_first);
+    for (guint i = 0; i < all->len; i++) {
+        const Candidate *k = &g_array_index(all, Candidate, i);
+        Choice c = { k->a, make_options(k->a, NULL, NULL) };
+        g_array_append_val(choices, c);
+        g_string_append_printf(reason, "%s %s, %s", i ? ";" : "", k->a->name, k->why);
     }
+    g_array_free(all, TRUE);
+    accel_reason = g_string_free(reason, FALSE);
 }
 
 static const char *machine_accel(void)
@@ -204,8 +236,10 @@ bool accel_setup(Machine *m, Error **err)
     if (list && config.accels->len) {
         ok = fail(err, "-machine accel=%s: not together with -accel", list);
     } else if (list) {
-        ok = choose_from_machine(list, choices, err);
+        accel_reason = "asked for by -machine accel";
+        ok = choose_from_list("-machine accel", list, choices, err);
     } else if (config.accels->len) {
+        accel_reason = "asked for by -accel";
         ok = choose_from_options(choices, err);
     } else {
         choose_fastest(choices);

@@ -17,6 +17,7 @@
 
 void (*x86_kvm_features)(uint64_t features[FEAT_WORDS]);
 bool (*x86_kvm_host_model)(X86CPU *c, Error **err);
+uint64_t x86_kvm_default_features;
 
 /* ---- names -------------------------------------------------------------------------------- */
 
@@ -459,6 +460,17 @@ static void leaf_basic(const X86CPU *c, uint32_t leaf, uint32_t sub, uint32_t ou
     }
 }
 
+/* Who runs the guest, and what it offers beyond a real CPU. */
+static void leaf_hypervisor(const X86CPU *c, uint32_t leaf, uint32_t out[4])
+{
+    if (leaf == 0x40000000) {
+        out[EAX] = 0x40000001;
+        put_string(out + EBX, x86_kvm_features ? "KVMKVMKVM\0\0" : "TCGTCGTCGTCG", 12);
+    } else if (leaf == 0x40000001) {
+        out[EAX] = c->features[FEAT_KVM];
+    }
+}
+
 void x86_cpuid(const X86CPU *c, uint32_t leaf, uint32_t sub, uint32_t out[4])
 {
     memset(out, 0, 4 * sizeof(out[0]));
@@ -467,9 +479,8 @@ void x86_cpuid(const X86CPU *c, uint32_t leaf, uint32_t sub, uint32_t out[4])
         return;
     }
     if (leaf >= 0x40000000 && leaf <= 0x400000ff) {
-        if (leaf == 0x40000000 && x86_has(c, CPUID_HYPERVISOR) && c->hypervisor_leaf) {
-            out[EAX] = 0x40000001;
-            put_string(out + EBX, "TCGTCGTCGTCG", 12);
+        if (x86_has(c, CPUID_HYPERVISOR) && c->hypervisor_leaf) {
+            leaf_hypervisor(c, leaf, out);
         }
         return;
     }

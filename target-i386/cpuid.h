@@ -34,6 +34,8 @@ extern const uint64_t x86_tcg_features[FEAT_WORDS];
  * identity for -cpu host. */
 extern void (*x86_kvm_features)(uint64_t features[FEAT_WORDS]);
 extern bool (*x86_kvm_host_model)(X86CPU *c, Error **err);
+/* Of FEAT_KVM: what every model has under KVM. */
+extern uint64_t x86_kvm_default_features;
 
 /* The answer EAX, EBX, ECX, EDX to CPUID with EAX = leaf, ECX = sub, as the guest sees it now. */
 void x86_cpuid(const X86CPU *c, uint32_t leaf, uint32_t sub, uint32_t out[4]);

@@ -39,3 +39,8 @@ emu += target-i386/op-avx.c       # broadcasts, permutes, gathers, FMA
 
 # loops over lanes become host SIMD
 CFLAGS_target-i386/op-simd-int.c := -O3
+
+# ... run by the host's kernel
+emu += $(if $(KVM_HOST),target-i386/kvm.c)       # interrupts in, exits out
+emu += $(if $(KVM_HOST),target-i386/kvm-state.c) # registers to and from the kernel
+emu += $(if $(KVM_HOST),target-i386/kvm-cpuid.c) # what the kernel offers, -cpu host

@@ -616,7 +616,7 @@ static bool irq_up(X86CPU *c)
 }
 
 /* INTA: the vector, or -1 when the request has gone away meanwhile. */
-static int take_irq(X86CPU *c)
+int x86_take_irq(X86CPU *c)
 {
     int vector = -1;
 
@@ -734,7 +734,7 @@ Boundary x86_boundary(X86CPU *c)
     }
     if ((req & CPU_REQ_IRQ) && !shadow) {
         if (c->rflags & FL_IF) {
-            int vector = take_irq(c);
+            int vector = x86_take_irq(c);
             if (vector >= 0) {
                 return inject(c, EVENT_EXTERNAL, vector);
             }

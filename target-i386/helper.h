@@ -104,6 +104,10 @@ typedef enum {
  */
 Boundary x86_boundary(X86CPU *c);
 
+/* INTA: the vector to deliver, or -1 when the request has gone away meanwhile; c->irq_waiting
+ * tells whether there is another one. */
+int x86_take_irq(X86CPU *c);
+
 /* Must x86_boundary be called before the next instruction?  (TF, and code breakpoints, are in
  * c->mode: they make it necessary before every instruction.) */
 static inline bool x86_boundary_wanted(X86CPU *c)

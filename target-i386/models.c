@@ -459,6 +459,7 @@ static bool load_model(X86CPU *c, const CpuModel *m, Error **err)
         model_features(m, c->features);
     }
     set_feature(c->features, CPUID_HYPERVISOR, true);
+    c->features[FEAT_KVM] |= x86_kvm_default_features;
     return true;
 }
 
@@ -503,7 +504,7 @@ static void finish_identity(X86CPU *c)
         c->phys_bits = x86_has(c, CPUID_LM) ? 40 : x86_has(c, CPUID_PSE36) ? 36 : 32;
     }
     c->virt_bits = x86_has(c, CPUID_LA57) ? 57 : 48;
-    if (!c->tsc_hz) {
+    if (!c->tsc_hz && !on_kvm()) {      /* KVM: the host's, known when the vCPU is made */
         c->tsc_hz = 1000000000;
     }
     if (!c->ucode_rev) {

@@ -502,12 +502,14 @@ static const MsrRow *msr_find(const X86CPU *c, uint32_t msr)
     return NULL;
 }
 
+bool (*x86_msr_other)(X86CPU *c, uint32_t msr, bool write, uint64_t *val);
+
 bool x86_msr_read(X86CPU *c, uint32_t msr, uint64_t *val)
 {
     const MsrRow *row = msr_find(c, msr);
 
     if (!row) {
-        return false;
+        return x86_msr_other && x86_msr_other(c, msr, false, val);
     }
     if (row->get) {
         return row->get(c, row, msr, val);
@@ -521,7 +523,7 @@ bool x86_msr_write(X86CPU *c, uint32_t msr, uint64_t val)
     const MsrRow *row = msr_find(c, msr);
 
     if (!row) {
-        return false;
+        return x86_msr_other && x86_msr_other(c, msr, true, &val);
     }
     if (row->set) {
         return row->set(c, row, msr, val);

@@ -80,6 +80,9 @@
 bool x86_msr_read(X86CPU *c, uint32_t msr, uint64_t *val);
 bool x86_msr_write(X86CPU *c, uint32_t msr, uint64_t val);
 
+/* MSRs of the accelerator's own, asked for those not known here; NULL: none. */
+extern bool (*x86_msr_other)(X86CPU *c, uint32_t msr, bool write, uint64_t *val);
+
 /* The registers that hold state of a guest which X86CPU stores plainly: what an accelerator
  * with its own copy must transfer.  Ends with msr 0. */
 typedef struct MsrField {

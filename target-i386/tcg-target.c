@@ -381,6 +381,13 @@ static TargetBoundary boundary(CPU *cpu)
     return TARGET_RUN;
 }
 
+static bool settled(CPU *cpu)
+{
+    const X86CPU *c = x86_cpu(cpu);
+    return c->exc_vector < 0 && !c->pending_dbg && !c->run_one && !c->running_one
+           && !cpu->halted && !c->smm;
+}
+
 static uint64_t pc(CPU *cpu, uint32_t *mode, int *mmu)
 {
     X86CPU *c = x86_cpu(cpu);
@@ -415,6 +422,7 @@ const TcgTarget tcg_target = {
     .watched = watched,
     .watch = watch,
     .boundary = boundary,
+    .settled = settled,
     .pc = pc,
     .translate = x86_translate,
     .run_uncached = x86_run_uncached,

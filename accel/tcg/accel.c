@@ -37,6 +37,12 @@ static bool tcg_available(Error **err)
     return true;
 }
 
+static AccelSpeed tcg_speed(const char **why)
+{
+    *why = "an interpreter";
+    return SPEED_INTERPRETER;
+}
+
 static bool tcg_init(struct Machine *m, void *opts, Error **err)
 {
     const TcgOptions *o = opts;
@@ -85,6 +91,7 @@ static const Accel tcg_accel = {
     .size = sizeof(TcgOptions),
     .props = tcg_props,
     .available = tcg_available,
+    .speed = tcg_speed,
     .init = tcg_init,
     .cpu_create = tcg_cpu_create,
     .cpu_destroy = tcg_cpu_destroy,

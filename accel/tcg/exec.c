@@ -29,7 +29,8 @@ static Block *find_or_make(CPU *c, uint64_t pc, uint32_t mode, int mmu, const ui
     return b ? b : tcg_target.translate(c, pc, host, mode);
 }
 
-static void run_once(CPU *c, bool one)
+/* One block, and those chained to it; adds the first one's instructions to *insns. */
+static void run_once(CPU *c, bool one, uint64_t *insns)
 {
     TcgCPU *t = tcg_cpu(c);
     uint32_t mode;
@@ -40,6 +41,7 @@ static void run_once(CPU *c, bool one)
     t->code = &t->tlb[mmu];
     if (unlikely(!f->ram)) {
         t->from = NULL;
+        *insns += 1;
         tcg_target.run_uncached(c, pc, mode);
         return;
     }
@@ -47,6 +49,7 @@ static void run_once(CPU *c, bool one)
     Block *from = t->from, *b;
     t->from = NULL;
     b = find_or_make(c, pc, one ? mode | BLOCK_ONE : mode, mmu, host);
+    *insns += b ? b->count : 1;
     if (!b) {
         tcg_target.run_uncached(c, pc, mode);
         return;
@@ -98,7 +101,7 @@ static ExitReason loop(CPU *c)
         case TARGET_DEBUG:  return EXIT_DEBUG;
         case TARGET_RUN: case TARGET_ONE: break;
         }
-        run_once(c, next == TARGET_ONE);
+        run_once(c, next == TARGET_ONE, &tcg_cpu(c)->insns);
     }
 }
 
@@ -114,6 +117,71 @@ ExitReason tcg_run(CPU *c)
     }
     ExitReason why = loop(c);
     t->from = NULL;
+    tcg_leave_guest(c);
+    tcg_target.end(c);
+    return why;
+}
+
+/* ---- a slice --------------------------------------------------------------------------------- */
+
+#define LOOK_AT_CLOCK 32        /* blocks */
+
+typedef struct Slice {
+    int64_t until;
+    uint64_t *insns;
+    unsigned blocks;            /* begun */
+} Slice;
+
+static bool slice_over(CPU *c, const Slice *s)
+{
+    if (!s->blocks || !tcg_target.settled(c)) {
+        return false;
+    }
+    if (cpus->len > 1 && (cpu_pending(c) & CPU_REQ_IRQ)) {
+        return true;
+    }
+    return (s->blocks == 1 || s->blocks % LOOK_AT_CLOCK == 0)
+           && g_get_monotonic_time() * 1000 >= s->until;
+}
+
+static ExitReason slice_loop(CPU *c, Slice *s)
+{
+    for (;;) {
+        uint32_t req = cpu_pending(c);
+        if (unlikely(req) && !requests(c, req)) {
+            return EXIT_KICKED;
+        }
+        if (slice_over(c, s)) {
+            return EXIT_KICKED;
+        }
+        TargetBoundary next = tcg_target.boundary(c);
+        switch (next) {
+        case TARGET_HALTED: return EXIT_HALTED;
+        case TARGET_RESET:  return EXIT_RESET;
+        case TARGET_DEBUG:  return EXIT_DEBUG;
+        case TARGET_RUN: case TARGET_ONE: break;
+        }
+        s->blocks++;
+        /* back here after this block, whatever it is chained to */
+        __atomic_fetch_or(&c->request, CPU_REQ_STEP, __ATOMIC_RELAXED);
+        run_once(c, next == TARGET_ONE, s->insns);
+    }
+}
+
+ExitReason tcg_run_slice(CPU *c, int64_t until, uint64_t *insns)
+{
+    TcgCPU *t = tcg_cpu(c);
+    Slice s = { .until = until, .insns = insns };
+
+    tcg_target.begin(c);
+    tcg_enter_guest(c);
+    if (sigsetjmp(c->jmp, 0)) {
+        t->from = NULL;
+        tcg_exclusive_unwind(c);
+    }
+    ExitReason why = slice_loop(c, &s);
+    t->from = NULL;
+    cpu_clear_request(c, CPU_REQ_STEP);
     tcg_leave_guest(c);
     tcg_target.end(c);
     return why;

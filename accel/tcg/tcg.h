@@ -56,6 +56,9 @@ typedef struct TcgTarget {
     void (*end)(CPU *c);
     /* Between instructions: deliver exceptions and interrupts.  May unwind. */
     TargetBoundary (*boundary)(CPU *c);
+    /* Nothing is under way that only this engine knows of: no exception on its way, not in
+     * the middle of a single step, not halted. */
+    bool (*settled)(CPU *c);
     /* Linear address of the next instruction, the mode word its block must have, and the MMU
      * mode it is fetched with. */
     uint64_t (*pc)(CPU *c, uint32_t *mode, int *mmu);

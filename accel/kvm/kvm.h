@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * -accel kvm: what its files share, and what it asks of the architecture (struct KvmTarget,
+ * filled by target-i386/kvm.c; nothing in accel/kvm knows x86).
+ *
+ * Every vCPU has the interpreter of accel/tcg beside its kernel half.  It takes over whenever
+ * the kernel can't go on: an instruction that the kernel's emulator lacks, a mode of the CPU
+ * that this kernel does not offer.  The registers are then fetched, some instructions run on
+ * the same memory and the same devices, and the registers put back.
+ *
+ * Source: the kernel's Documentation/virt/kvm/api.rst (numbers of sections in comments are its).
+ */
+#ifndef ACCEL_KVM_KVM_H
+#define ACCEL_KVM_KVM_H
+
+#include <linux/kvm.h>
+#include <pthread.h>
+#include "accel/accel.h"
+
+/* The machine's half; one for the process. */
+typedef struct KvmVm {
+    int fd, vm;                     /* /dev/kvm; the machine made from it.  -1: none */
+    size_t run_size;                /* of a vCPU's shared page(s) */
+    bool software;                  /* the kernel has no virtualization hardware under it */
+    unsigned max_slots;
+    bool readonly_mem, immediate_exit, emulation_exit;
+    bool initially_set;             /* manual protection of the dirty log is on */
+} KvmVm;
+extern KvmVm kvm;
+
+/* One vCPU's half. */
+typedef struct KvmCpu {
+    CPU *cpu;
+    int fd;
+    pthread_t thread;               /* where kicks go */
+    struct kvm_run *run;            /* shared with the kernel */
+    bool here;                      /* the registers' truth is in CPU, put before running */
+    StateLevel level;               /* ... and how much of it changed */
+    bool unfinished;                /* the last exit's access ends at the next KVM_RUN (5) */
+    void *arch;                     /* the target's */
+    /* The interpreter's turns */
+    int64_t slice;                  /* how long the next one may last, ns */
+    int64_t left_at;                /* when the last one ended */
+    uint64_t assists, insns;        /* turns, instructions in them; read by info without a lock */
+    int64_t assist_ns;
+    uint64_t exits, exits_io, exits_mmio, kicks;
+} KvmCpu;
+
+/* c's half, or NULL before cpu_create. */
+KvmCpu *kvm_cpu(CPU *c);
+
+typedef enum {
+    KVM_GO_ON,                      /* dealt with: run on */
+    KVM_INTERPRET,                  /* let the interpreter go on from here */
+    KVM_UNKNOWN,
+} KvmVerdict;
+
+typedef struct KvmTarget {
+    /* After KVM_CREATE_VM, before the first vCPU: what the architecture must set up. */
+    bool (*init)(Error **err);
+    bool (*cpu_create)(KvmCpu *k, Error **err);
+    void (*cpu_destroy)(KvmCpu *k);
+    /* Registers from and to the kernel. */
+    bool (*get)(KvmCpu *k, Error **err);
+    bool (*put)(KvmCpu *k, StateLevel level, Error **err);
+    /* Something is wanted of the CPU that the kernel can't do; asked before each run. */
+    bool (*wants_interpreter)(KvmCpu *k, uint32_t request);
+    /* Interrupts in, just before KVM_RUN.  May take the big lock. */
+    void (*before_run)(KvmCpu *k);
+    void (*after_run)(KvmCpu *k);
+    /* HLT was executed: note it in CPU. [bql] */
+    void (*halted)(KvmCpu *k);
+    /* An exit that generic code does not know. */
+    KvmVerdict (*exit)(KvmCpu *k);
+    /* The address space that memory exits belong to. */
+    AddressSpace *(*as)(KvmCpu *k);
+    void (*info)(GString *out);
+} KvmTarget;
+extern const KvmTarget kvm_target;
+
+/* ioctl that starts again when a signal interrupts it; -errno instead of -1. */
+int kvm_ioctl(int fd, unsigned long request, const void *arg);
+/* What KVM_CHECK_EXTENSION says of the machine (of /dev/kvm before there is one). */
+int kvm_cap(int cap);
+bool kvm_enable_cap(uint32_t cap, uint64_t arg);
+
+/* run.c */
+bool kvm_cpu_create(CPU *c, Error **err);
+void kvm_cpu_destroy(CPU *c);
+ExitReason kvm_cpu_run(CPU *c);
+void kvm_cpu_kick(CPU *c);
+void kvm_cpu_get_state(CPU *c);
+bool kvm_cpu_put_state(CPU *c, StateLevel what, Error **err);
+/* Finish an access that is under way, so that the registers are those of an instruction
+ * boundary. [own thread] */
+void kvm_finish_access(KvmCpu *k);
+
+/* slots.c: memory of the machine, kept in step with address_space_memory. */
+void kvm_slots_init(void);
+void kvm_slots_info(GString *out);
+
+#endif

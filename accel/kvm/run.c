@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A vCPU under KVM: KVM_RUN, the exits that come back, kicks, and turns of the interpreter.
+ *
+ * Where the registers are: KvmCpu.here says that struct CPU holds them and the kernel's copy
+ * is old.  They are fetched when somebody asks (get_state), when run() is left for good, and
+ * for a turn of the interpreter; they are put back just before the next KVM_RUN.
+ *
+ * Kicks: whoever wants the vCPU back sets kvm_run.immediate_exit and sends a signal.  The
+ * vCPU clears immediate_exit, then looks at CPU.request, then enters the kernel: a request
+ * that comes after the look finds the flag clear, sets it, and KVM_RUN returns at once; one
+ * that comes while the guest runs is brought by the signal.
+ *
+ * The interpreter's turn ("assist"): at least the instruction that the kernel could not do.
+ * Fetching and putting costs tens of microseconds, and where one such instruction is there
+ * are others near; so the turn lasts longer each time the kernel fails soon after it got the
+ * vCPU back, and gets shorter when it does not.
+ */
+#include "accel/kvm/kvm.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "accel/tcg/block.h"
+#include "accel/tcg/exclusive.h"
+#include "accel/tcg/exec.h"
+#include "accel/tcg/slow.h"
+#include "util/bql.h"
+#include "util/log.h"
+
+#define SIG_KICK    SIGUSR1
+
+#define SLICE_MIN   50000ll             /* ns */
+#define SLICE_MAX   20000000ll
+/* The kernel ran at least this long before it failed again: it is worth its while. */
+#define GOOD_RUN    4
+
+static __thread KvmCpu *current;
+
+KvmCpu *kvm_cpu(CPU *c)
+{
+    return c->accel_cpu;
+}
+
+/* ---- creation -------------------------------------------------------------------------- */
+
+static void on_kick(int sig)
+{
+    if (current) {
+        current->run->immediate_exit = 1;
+    }
+}
+
+static void install_handler(void)
+{
+    struct sigaction sa = { .sa_handler = on_kick };
+    sigset_t set;
+
+    sigfillset(&sa.sa_mask);
+    sigaction(SIG_KICK, &sa, NULL);
+    sigemptyset(&set);
+    sigaddset(&set, SIG_KICK);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+static bool open_vcpu(KvmCpu *k, Error **err)
+{
+    int n = k->cpu->index;
+
+    k->fd = kvm_ioctl(kvm.vm, KVM_CREATE_VCPU, (void *)(uintptr_t)n);
+    if (k->fd < 0) {
+        return fail_errno(err, -k->fd, "KVM has no CPU %d (it recommends up to %d; see -smp)", n,
+                          kvm_cap(KVM_CAP_NR_VCPUS));
+    }
+    k->run = mmap(NULL, kvm.run_size, PROT_READ | PROT_WRITE, MAP_SHARED, k->fd, 0);
+    if (k->run == MAP_FAILED) {
+        int e = errno;
+        close(k->fd);
+        return fail_errno(err, e, "can't map the shared page of CPU %d", n);
+    }
+    return true;
+}
+
+bool kvm_cpu_create(CPU *c, Error **err)
+{
+    KvmCpu *k = g_new0(KvmCpu, 1);
+
+    k->cpu = c;
+    k->thread = pthread_self();
+    k->slice = SLICE_MIN;
+    k->here = true;
+    k->level = STATE_FULL;
+    c->engine = tcg_target.state(c);
+    if (!open_vcpu(k, err)) {
+        c->engine = NULL;
+        g_free(k);
+        return false;
+    }
+    tlb_init_cpu(c);
+    tcg_follow_bql(c);
+    current = k;
+    install_handler();
+    c->accel_cpu = k;
+    return kvm_target.cpu_create(k, err);
+}
+
+void kvm_cpu_destroy(CPU *c)
+{
+    KvmCpu *k = kvm_cpu(c);
+
+    kvm_cpu_get_state(c);
+    kvm_target.cpu_destroy(k);
+    c->accel_cpu = NULL;
+    current = NULL;
+    bql_set_hooks(NULL, NULL, NULL);
+    tlb_destroy_cpu(c);
+    c->engine = NULL;
+    munmap(k->run, kvm.run_size);
+    close(k->fd);
+    g_free(k);
+}
+
+/* Never when the vCPU was already told and has not looked yet. */
+void kvm_cpu_kick(CPU *c)
+{
+    KvmCpu *k = kvm_cpu(c);
+
+    if (k && !__atomic_exchange_n(&k->run->immediate_exit, 1, __ATOMIC_SEQ_CST)) {
+        pthread_kill(k->thread, SIG_KICK);
+    }
+}
+
+/* ---- registers ------------------------------------------------------------------------- */
+
+void kvm_finish_access(KvmCpu *k)
+{
+    if (k->unfinished) {
+        k->unfinished = false;
+        __atomic_store_n(&k->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+        ioctl(k->fd, KVM_RUN, 0);
+    }
+}
+
+static bool fetch(KvmCpu *k)
+{
+    Error *err = NULL;
+
+    if (k->here) {
+        return true;
+    }
+    kvm_finish_access(k);
+    if (!kvm_target.get(k, &err)) {
+        error_report("kvm: CPU %d: %s", k->cpu->index, err->message);
+        g_error_free(err);
+        return false;
+    }
+    k->here = true;
+    k->level = STATE_RUNTIME;
+    return true;
+}
+
+static bool put(KvmCpu *k, Error **err)
+{
+    if (!k->here) {
+        return true;
+    }
+    if (!kvm_target.put(k, k->level, err)) {
+        return false;
+    }
+    k->here = false;
+    return true;
+}
+
+void kvm_cpu_get_state(CPU *c)
+{
+    KvmCpu *k = kvm_cpu(c);
+    if (k) {
+        fetch(k);
+    }
+}
+
+bool kvm_cpu_put_state(CPU *c, StateLevel what, Error **err)
+{
+    KvmCpu *k = kvm_cpu(c);
+
+    if (!k) {
+        return true;                    /* not made yet: everything is put when it is */
+    }
+    if (!k->here) {
+        kvm_finish_access(k);           /* of a guest that is no more */
+    }
+    k->here = true;
+    k->level = MAX(k->level, what);
+    tcg_tlb_flush(c);
+    return what != STATE_FULL || put(k, err);
+}
+
+/* ---- the interpreter's turn -------------------------------------------------------------- */
+
+static int64_t now_ns(void)
+{
+    return g_get_monotonic_time() * 1000;
+}
+
+static void adapt(KvmCpu *k, int64_t now)
+{
+    int64_t kernel_had = now - k->left_at;
+
+    if (kernel_had < GOOD_RUN * k->slice) {
+        k->slice = MIN(k->slice * 2, SLICE_MAX);
+    } else {
+        k->slice = MAX(k->slice / 2, SLICE_MIN);
+    }
+}
+
+static ExitReason assist(KvmCpu *k)
+{
+    CPU *c = k->cpu;
+    int64_t start = now_ns();
+
+    if (!fetch(k)) {
+        return EXIT_ERROR;
+    }
+    adapt(k, start);
+    /* The kernel's stores told neither the software TLB nor the blocks made from code. */
+    block_flush_all();
+    tcg_tlb_flush(c);
+    k->assists++;
+    ExitReason why = tcg_run_slice(c, start + k->slice, &k->insns);
+    k->left_at = now_ns();
+    k->assist_ns += k->left_at - start;
+    return why;
+}
+
+/* ---- exits ----------------------------------------------------------------------------- */
+
+static void do_io(KvmCpu *k)
+{
+    const struct kvm_run *run = k->run;
+    uint8_t *data = (uint8_t *)run + run->io.data_offset;
+    unsigned size = run->io.size, port = run->io.port;
+    AddressSpace *as = k->cpu->as_io;
+
+    k->exits_io++;
+    for (uint32_t n = 0; n < run->io.count; n++, data += size) {
+        uint32_t val = 0;
+        if (run->io.direction == KVM_EXIT_IO_IN) {
+            val = address_space_ld(as, port, size);
+            memcpy(data, &val, size);
+        } else {
+            memcpy(&val, data, size);
+            address_space_st(as, port, val, size);
+        }
+    }
+    k->unfinished = true;
+}
+
+/* Lengths are 1 to 8; odd ones come from accesses that cross pages. */
+static void do_mmio(KvmCpu *k)
+{
+    struct kvm_run *run = k->run;
+    unsigned len = MIN(run->mmio.len, 8u);
+    hwaddr at = run->mmio.phys_addr;
+    AddressSpace *as = kvm_target.as(k);
+    uint64_t val = 0;
+
+    k->exits_mmio++;
+    if (len & (len - 1)) {
+        if (run->mmio.is_write) {
+            address_space_write(as, at, run->mmio.data, len);
+        } else {
+            address_space_read(as, at, run->mmio.data, len);
+        }
+    } else if (run->mmio.is_write) {
+        memcpy(&val, run->mmio.data, len);
+        address_space_st(as, at, val, len);
+    } else {
+        val = address_space_ld(as, at, len);
+        memcpy(run->mmio.data, &val, len);
+    }
+    k->unfinished = true;
+}
+
+static void report_state(KvmCpu *k)
+{
+    GString *s = g_string_new(NULL);
+
+    k->cpu->ops->dump(k->cpu, s, false);
+    g_string_append(s, "Code=");
+    uint64_t pc = k->cpu->ops->pc(k->cpu);
+    for (int n = -16; n < 32; n++) {
+        hwaddr pa;
+        if (k->cpu->ops->translate(k->cpu, pc + n, &pa)) {
+            unsigned byte = address_space_ld(kvm_target.as(k), pa, 1);
+            g_string_append_printf(s, n ? "%02x " : "<%02x> ", byte);
+        } else {
+            g_string_append(s, "?? ");
+        }
+    }
+    fprintf(stderr, "%s\n", s->str);
+    g_string_free(s, TRUE);
+}
+
+static ExitReason give_up(KvmCpu *k, const char *what, uint64_t code)
+{
+    error_report("kvm: CPU %d: %s %" PRIu64 "; the machine is paused", k->cpu->index, what, code);
+    if (fetch(k)) {
+        report_state(k);
+    }
+    return EXIT_ERROR;
+}
+
+static ExitReason do_halt(KvmCpu *k)
+{
+    bql_lock();
+    kvm_target.halted(k);
+    bql_unlock();
+    return EXIT_HALTED;
+}
+
+/* false: leave run() with *why */
+static bool handle_exit(KvmCpu *k, ExitReason *why)
+{
+    const struct kvm_run *run = k->run;
+
+    switch (run->exit_reason) {
+    case KVM_EXIT_IO:
+        do_io(k);
+        return true;
+    case KVM_EXIT_MMIO:
+        do_mmio(k);
+        return true;
+    case KVM_EXIT_INTR: case KVM_EXIT_IRQ_WINDOW_OPEN:
+        return true;
+    case KVM_EXIT_HLT:
+        *why = do_halt(k);
+        return false;
+    case KVM_EXIT_SHUTDOWN:
+        *why = EXIT_RESET;
+        return false;
+    case KVM_EXIT_INTERNAL_ERROR:
+        if (run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION) {
+            *why = give_up(k, "KVM internal error", run->internal.suberror);
+            return false;
+        }
+        *why = assist(k);
+        return *why == EXIT_KICKED;
+    case KVM_EXIT_FAIL_ENTRY:
+        *why = give_up(k, "the hardware refused to run the guest, reason",
+                       run->fail_entry.hardware_entry_failure_reason);
+        return false;
+    }
+    switch (kvm_target.exit(k)) {
+    case KVM_GO_ON:
+        return true;
+    case KVM_INTERPRET:
+        *why = assist(k);
+        return *why == EXIT_KICKED;
+    default:
+        *why = give_up(k, "unknown exit reason", run->exit_reason);
+        return false;
+    }
+}
+
+/* ---- the loop -------------------------------------------------------------------------- */
+
+static bool enter_kernel(KvmCpu *k, ExitReason *why)
+{
+    Error *err = NULL;
+
+    if (!put(k, &err)) {
+        error_report("kvm: CPU %d: %s", k->cpu->index, err->message);
+        g_error_free(err);
+        *why = EXIT_ERROR;
+        return false;
+    }
+    kvm_target.before_run(k);
+    k->unfinished = false;
+    int res = ioctl(k->fd, KVM_RUN, 0), e = errno;
+    k->exits++;
+    kvm_target.after_run(k);
+    if (res >= 0) {
+        return handle_exit(k, why);
+    }
+    if (e == EINTR || e == EAGAIN) {
+        k->kicks++;
+        return true;
+    }
+    *why = give_up(k, "KVM_RUN failed, error", e);
+    return false;
+}
+
+/* Out of HLT, if there is a reason to. */
+static bool woken(CPU *c)
+{
+    bql_lock();
+    c->halted = !c->ops->has_work(c);
+    bql_unlock();
+    return !c->halted;
+}
+
+static ExitReason loop(KvmCpu *k)
+{
+    CPU *c = k->cpu;
+    ExitReason why = EXIT_KICKED;
+
+    for (;;) {
+        __atomic_store_n(&k->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+        uint32_t req = cpu_pending(c);
+        if (req & CPU_REQ_EXIT) {
+            return EXIT_KICKED;
+        }
+        cpu_clear_request(c, req & (CPU_REQ_TLB | CPU_REQ_SYNC | CPU_REQ_STEP));
+        if (kvm_target.wants_interpreter(k, req)) {
+            why = assist(k);
+            if (why != EXIT_KICKED) {
+                return why;
+            }
+        } else if (c->halted && !woken(c)) {
+            return EXIT_HALTED;
+        } else if (!enter_kernel(k, &why)) {
+            return why;
+        }
+    }
+}
+
+ExitReason kvm_cpu_run(CPU *c)
+{
+    KvmCpu *k = kvm_cpu(c);
+    ExitReason why = loop(k);
+
+    /* A machine that stands still is looked at by everybody. */
+    if (why == EXIT_DEBUG || why == EXIT_ERROR || c->stop) {
+        fetch(k);
+        k->level = STATE_FULL;          /* clocks too, which stand still meanwhile */
+    }
+    return why;
+}

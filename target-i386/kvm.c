@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * x86 under KVM with the interrupt controllers in the emulator: interrupts in, exits out.
+ *
+ * The local APIC, the I/O APIC and the 8259 pair are ours.  An interrupt goes in by
+ * KVM_INTERRUPT when the kernel says the guest would take it; if not, request_interrupt_window
+ * brings the vCPU back when it would.  CR8 and IA32_APIC_BASE travel in struct kvm_run.
+ *
+ * INIT, SIPI, SMI and machine checks are carried out by the interpreter, and it runs system
+ * management mode from SMI to RSM, and everything while line A20 is held low: KVM can't mask
+ * an address line, and its own SMM needs a second map of memory for what takes microseconds.
+ */
+#include "target-i386/kvm.h"
+
+#include <string.h>
+
+#include "target-i386/cpuid.h"
+#include "target-i386/helper.h"
+#include "target-i386/msr.h"
+#include "util/bql.h"
+#include "util/log.h"
+
+/* Old Intel CPUs can't run real mode themselves; the kernel needs pages for a TSS and an
+ * identity map where no memory is: below the firmware, where QEMU has them too. */
+#define IDENTITY_MAP 0xfeffc000ull
+#define TSS_PAGES    0xfeffd000ull
+
+static bool init(Error **err)
+{
+    uint64_t map = IDENTITY_MAP;
+
+    kvm_ioctl(kvm.vm, KVM_SET_IDENTITY_MAP_ADDR, &map);
+    int res = kvm_ioctl(kvm.vm, KVM_SET_TSS_ADDR, (void *)(uintptr_t)TSS_PAGES);
+    if (res < 0) {
+        return fail_errno(err, -res, "KVM_SET_TSS_ADDR");
+    }
+    /* An MSR the kernel does not know comes to us before it is a #GP. */
+    kvm_enable_cap(KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_UNKNOWN);
+    x86_kvm_cpuid_init();
+    return true;
+}
+
+/* ---- a vCPU ------------------------------------------------------------------------------ */
+
+static void setup_mce(KvmCpu *k)
+{
+    uint64_t supported = 0;
+
+    if (x86_has(x86_of(k), CPUID_MCA) && kvm_cap(KVM_CAP_MCE)
+        && kvm_ioctl(kvm.fd, KVM_X86_GET_MCE_CAP_SUPPORTED, &supported) >= 0) {
+        uint64_t cap = MCE_BANKS | ((MCG_CTL_P | MCG_SER_P) & supported);
+        kvm_ioctl(k->fd, KVM_X86_SETUP_MCE, &cap);
+    }
+}
+
+static void setup_tsc(KvmCpu *k)
+{
+    X86CPU *c = x86_of(k);
+    int khz = kvm_ioctl(k->fd, KVM_GET_TSC_KHZ, NULL);
+
+    if (c->tsc_hz && kvm_cap(KVM_CAP_TSC_CONTROL)
+        && kvm_ioctl(k->fd, KVM_SET_TSC_KHZ, (void *)(uintptr_t)(c->tsc_hz / 1000)) >= 0) {
+        return;
+    }
+    if (khz > 0) {
+        if (c->tsc_hz && c->tsc_hz / 1000 != (uint64_t)khz) {
+            warn_report("kvm: the TSC runs at the host's %d kHz; this host can't scale it", khz);
+        }
+        c->tsc_hz = khz * 1000ull;
+    }
+}
+
+static bool cpu_create(KvmCpu *k, Error **err)
+{
+    k->arch = g_new0(X86KvmCpu, 1);
+    if (!x86_kvm_cpuid_set(k, err)) {
+        return false;
+    }
+    setup_mce(k);
+    setup_tsc(k);
+    x86_kvm_msrs_init(k);
+    return kvm_ioctl(k->fd, KVM_GET_XSAVE, &((X86KvmCpu *)k->arch)->xsave) >= 0
+           || fail(err, "KVM_GET_XSAVE failed");
+}
+
+static void cpu_destroy(KvmCpu *k)
+{
+    g_free(k->arch);
+}
+
+/* ---- before and after ---------------------------------------------------------------------- */
+
+static bool wants_interpreter(KvmCpu *k, uint32_t request)
+{
+    const X86CPU *c = x86_of(k);
+
+    return (request & (CPU_REQ_SMI | CPU_REQ_INIT | CPU_REQ_SIPI | CPU_REQ_MCE)) || c->smm
+           || c->wait_sipi || x86_a20_mask != ~0ull
+           || (k->here && (c->exc_vector >= 0 || c->pending_dbg || c->running_one));
+}
+
+static void inject_nmi(X86CPU *c, KvmCpu *k)
+{
+    cpu_clear_request(k->cpu, CPU_REQ_NMI);
+    for (unsigned n = __atomic_exchange_n(&c->nmi_queued, 0, __ATOMIC_ACQ_REL); n; n--) {
+        kvm_ioctl(k->fd, KVM_NMI, NULL);
+    }
+}
+
+static void inject_irq(X86CPU *c, KvmCpu *k)
+{
+    struct kvm_run *run = k->run;
+
+    run->request_interrupt_window = 1;
+    if (!run->ready_for_interrupt_injection) {
+        return;
+    }
+    int vector = x86_take_irq(c);
+    if (vector >= 0) {
+        struct kvm_interrupt irq = { .irq = vector };
+        kvm_ioctl(k->fd, KVM_INTERRUPT, &irq);
+        run->ready_for_interrupt_injection = 0;
+    }
+    run->request_interrupt_window = c->irq_waiting;
+    if (c->irq_waiting) {
+        c->irq_waiting = false;
+        __atomic_fetch_or(&k->cpu->request, CPU_REQ_IRQ, __ATOMIC_SEQ_CST);
+    }
+}
+
+/* The task priority is read without the big lock: only this thread writes it. */
+static void before_run(KvmCpu *k)
+{
+    X86CPU *c = x86_of(k);
+    X86KvmCpu *a = k->arch;
+    uint32_t request = cpu_pending(k->cpu);
+
+    if (unlikely(request & CPU_REQ_NMI)) {
+        inject_nmi(c, k);
+    }
+    k->run->request_interrupt_window = 0;
+    if (request & CPU_REQ_IRQ) {
+        inject_irq(c, k);
+    }
+    a->cr8 = c->apic ? c->apic_ops->get_tpr(c->apic) >> 4 : 0;
+    k->run->cr8 = a->cr8;
+}
+
+static void after_run(KvmCpu *k)
+{
+    X86CPU *c = x86_of(k);
+    X86KvmCpu *a = k->arch;
+    const struct kvm_run *run = k->run;
+
+    if (unlikely(run->cr8 != a->cr8) && c->apic) {
+        bql_lock();
+        c->apic_ops->set_tpr(c->apic, run->cr8 << 4);
+        bql_unlock();
+        a->cr8 = run->cr8;
+    }
+    if (unlikely(run->apic_base != c->apic_base)) {
+        bql_lock();
+        c->apic_base = run->apic_base;
+        if (c->apic) {
+            c->apic_ops->set_base(c->apic, c->apic_base);
+        }
+        bql_unlock();
+    }
+}
+
+/* What x86_cpu_has_work looks at. */
+static void halted(KvmCpu *k)
+{
+    X86CPU *c = x86_of(k);
+    struct kvm_vcpu_events e;
+
+    k->cpu->halted = true;
+    c->rflags = (c->rflags & ~(uint64_t)FL_IF) | (k->run->if_flag ? FL_IF : 0);
+    if (kvm_ioctl(k->fd, KVM_GET_VCPU_EVENTS, &e) >= 0) {
+        c->nmi_masked = e.nmi.masked;
+    }
+    c->nmi_pending = 0;
+    c->exc_vector = -1;
+    c->pending_dbg = 0;
+}
+
+/* ---- exits ------------------------------------------------------------------------------------ */
+
+static KvmVerdict do_msr(KvmCpu *k, bool write)
+{
+    X86CPU *c = x86_of(k);
+    struct kvm_run *run = k->run;
+    uint64_t val = run->msr.data;
+    bool ok = write ? x86_msr_write(c, run->msr.index, val) : x86_msr_read(c, run->msr.index, &val);
+
+    LOG(LOG_UNIMP, "kvm: %s of MSR %x %s\n", write ? "WRMSR" : "RDMSR", run->msr.index,
+        ok ? "done here" : "refused");
+    run->msr.error = !ok;
+    run->msr.data = val;
+    k->unfinished = true;
+    return KVM_GO_ON;
+}
+
+static KvmVerdict handle(KvmCpu *k)
+{
+    switch (k->run->exit_reason) {
+    case KVM_EXIT_SET_TPR:              /* after_run took it */
+        return KVM_GO_ON;
+    case KVM_EXIT_X86_RDMSR:
+        return do_msr(k, false);
+    case KVM_EXIT_X86_WRMSR:
+        return do_msr(k, true);
+    }
+    return KVM_UNKNOWN;
+}
+
+static AddressSpace *memory_seen(KvmCpu *k)
+{
+    return k->cpu->as;                  /* SMM is the interpreter's */
+}
+
+/* The kernel's own MSRs (kvmclock, steal time ...), for the interpreter's turns. */
+static bool own_msr(X86CPU *c, uint32_t msr, bool write, uint64_t *val)
+{
+    KvmCpu *k = kvm_cpu(&c->cpu);
+    struct {
+        struct kvm_msrs head;
+        struct kvm_msr_entry entry;
+    } b = { { .nmsrs = 1 }, { .index = msr, .data = *val } };
+
+    if (!k || msr < 0x4b564d00 || msr > 0x4b564dff
+        || kvm_ioctl(k->fd, write ? KVM_SET_MSRS : KVM_GET_MSRS, &b) != 1) {
+        return false;
+    }
+    *val = b.entry.data;
+    return true;
+}
+
+static void __attribute__((constructor)) hook(void)
+{
+    x86_msr_other = own_msr;
+}
+
+const KvmTarget kvm_target = {
+    .init = init,
+    .cpu_create = cpu_create,
+    .cpu_destroy = cpu_destroy,
+    .get = x86_kvm_get,
+    .put = x86_kvm_put,
+    .wants_interpreter = wants_interpreter,
+    .before_run = before_run,
+    .after_run = after_run,
+    .halted = halted,
+    .exit = handle,
+    .as = memory_seen,
+};

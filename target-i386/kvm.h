@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of x86 under KVM share: kvm.c (running), kvm-state.c (registers to and fro),
+ * kvm-cpuid.c (what the kernel offers, what the guest is told).
+ */
+#ifndef TARGET_I386_KVM_H
+#define TARGET_I386_KVM_H
+
+#include "accel/kvm/kvm.h"
+#include "target-i386/cpu.h"
+
+/* kvm_cpuid2 with its entries; free with g_free. */
+#define KVM_MAX_CPUID 256
+typedef struct KvmCpuid {
+    struct kvm_cpuid2 head;
+    struct kvm_cpuid_entry2 entry[KVM_MAX_CPUID];
+} KvmCpuid;
+
+#define KVM_MAX_MSRS 128
+
+/* KvmCpu.arch */
+typedef struct X86KvmCpu {
+    struct kvm_xsave xsave;             /* as fetched: parts that X86CPU has no place for */
+    uint64_t tsc_offset;                /* X86CPU.tsc_offset that agrees with the kernel's TSC */
+    uint64_t shadow[KVM_MAX_MSRS];      /* values the kernel has, by place in the list */
+    uint8_t cr8;                        /* as given at the last entry */
+} X86KvmCpu;
+
+static inline X86CPU *x86_of(const KvmCpu *k)
+{
+    return x86_cpu(k->cpu);
+}
+
+/* kvm-state.c */
+/* Find out which MSRs this kernel has; before the first get or put. [bql] */
+void x86_kvm_msrs_init(KvmCpu *k);
+bool x86_kvm_get(KvmCpu *k, Error **err);
+bool x86_kvm_put(KvmCpu *k, StateLevel level, Error **err);
+/* The kernel's format of single registers, for tests too. */
+void x86_kvm_segment_put(const Segment *s, struct kvm_segment *k);
+void x86_kvm_segment_get(Segment *s, const struct kvm_segment *k);
+void x86_kvm_xsave_put(const X86CPU *c, struct kvm_xsave *x, bool avx, bool pkru);
+void x86_kvm_xsave_get(X86CPU *c, const struct kvm_xsave *x, bool avx, bool pkru);
+void x86_kvm_events_put(const X86CPU *c, struct kvm_vcpu_events *e);
+void x86_kvm_events_get(X86CPU *c, const struct kvm_vcpu_events *e, bool ignore_ud);
+
+/* kvm-cpuid.c */
+void x86_kvm_cpuid_init(void);
+bool x86_kvm_cpuid_set(KvmCpu *k, Error **err);
+/* Bits of XCR0 that the host's kernel lets guests use. */
+extern uint64_t x86_kvm_xcr0;
+
+#endif
