@@ -203,5 +203,9 @@ void x86_kvm_cpuid_init(void)
     read_offer();
     x86_kvm_features = features;
     x86_kvm_host_model = host_model;
-    x86_kvm_default_features = offered_words[FEAT_KVM] & (1u << 0 | 1u << 1 | 1u << 3 | 1u << 5 | 1u << 24);
+    /* A software KVM shares the guest with the interpreter, whose TSC may differ from the
+     * kernel's by what NTP does in between: no clock that trusts it to the nanosecond, unless
+     * asked for. */
+    x86_kvm_default_features = offered_words[FEAT_KVM]
+                               & (kvm.software ? 1u << 1 : 1u << 0 | 1u << 1 | 1u << 3 | 1u << 5 | 1u << 24);
 }

@@ -88,6 +88,17 @@ static void cpu_destroy(KvmCpu *k)
     g_free(k->arch);
 }
 
+/*
+ * A software KVM runs the guest's ring 3 on the host's ring 3, where SYSCALL does what that
+ * kernel's own paravirtual guests expect: it goes to LSTAR and stays in ring 3.  Its emulator
+ * has neither IRET nor SYSRET to an outer ring, so the way there always leads through the
+ * interpreter, which then simply keeps the vCPU until the guest is back in its kernel.
+ */
+static bool ring3_is_ours(const KvmCpu *k)
+{
+    return kvm.software && k->here && x86_cpl(x86_of(k)) == 3;
+}
+
 /* ---- before and after ---------------------------------------------------------------------- */
 
 static bool wants_interpreter(KvmCpu *k, uint32_t request)
@@ -95,7 +106,7 @@ static bool wants_interpreter(KvmCpu *k, uint32_t request)
     const X86CPU *c = x86_of(k);
 
     return (request & (CPU_REQ_SMI | CPU_REQ_INIT | CPU_REQ_SIPI | CPU_REQ_MCE)) || c->smm
-           || c->wait_sipi || x86_a20_mask != ~0ull
+           || c->wait_sipi || x86_a20_mask != ~0ull || ring3_is_ours(k)
            || (k->here && (c->exc_vector >= 0 || c->pending_dbg || c->running_one));
 }
 
@@ -233,6 +244,9 @@ static bool own_msr(X86CPU *c, uint32_t msr, bool write, uint64_t *val)
         return false;
     }
     *val = b.entry.data;
+    if (write) {
+        k->until = 0;                   /* the kernel fills its page when it runs the guest */
+    }
     return true;
 }
 

@@ -21,6 +21,7 @@
 
 typedef struct KvmOptions {
     int irqchip;
+    int turns;
 } KvmOptions;
 
 static const char *const irqchips[] = { "off", NULL };
@@ -28,6 +29,9 @@ static const char *const irqchips[] = { "off", NULL };
 static const Prop kvm_props[] = {
     PROP_ENUM("kernel-irqchip", KvmOptions, irqchip, 0, irqchips,
               "interrupt controllers in the kernel; this version keeps them in the emulator"),
+    PROP_ONOFFAUTO("turns", KvmOptions, turns, 2,
+                   "let the interpreter have turns where the kernel would be slower; auto: with "
+                   "software KVM"),
     PROP_DONE
 };
 
@@ -176,11 +180,13 @@ static void close_all(void)
 
 static bool kvm_init(struct Machine *m, void *opts, Error **err)
 {
+    kvm.software = is_software();
     if (!create_vm(err) || !kvm_target.init(err)) {
         close_all();
         return false;
     }
-    kvm.software = is_software();
+    const KvmOptions *o = opts;
+    kvm.turns = o && o->turns != 2 ? o->turns : kvm.software;
 #ifdef KVM_CAP_EXIT_ON_EMULATION_FAILURE
     kvm.emulation_exit = kvm_cap(KVM_CAP_EXIT_ON_EMULATION_FAILURE)
                          && kvm_enable_cap(KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1);

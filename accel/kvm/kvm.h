@@ -15,12 +15,14 @@
 
 #include <linux/kvm.h>
 #include <pthread.h>
+#include <time.h>
 #include "accel/accel.h"
 
 /* The machine's half; one for the process. */
 typedef struct KvmVm {
     int fd, vm;                     /* /dev/kvm; the machine made from it.  -1: none */
     size_t run_size;                /* of a vCPU's shared page(s) */
+    bool turns;                     /* the interpreter gets turns though nothing failed */
     bool software;                  /* the kernel has no virtualization hardware under it */
     unsigned max_slots;
     bool readonly_mem, immediate_exit, emulation_exit;
@@ -38,9 +40,13 @@ typedef struct KvmCpu {
     StateLevel level;               /* ... and how much of it changed */
     bool unfinished;                /* the last exit's access ends at the next KVM_RUN (5) */
     void *arch;                     /* the target's */
+    timer_t timer;                  /* ends the kernel's turn, if timed */
+    bool timed;
     /* The interpreter's turns */
     int64_t slice;                  /* how long the next one may last, ns */
+    int64_t until;                  /* when this one shall end; 0: now */
     int64_t left_at;                /* when the last one ended */
+    uint64_t runs_seen;             /* KVM_RUNs of the machine when blocks were last dropped */
     uint64_t assists, insns;        /* turns, instructions in them; read by info without a lock */
     int64_t assist_ns;
     uint64_t exits, exits_io, exits_mmio, kicks;

@@ -15,6 +15,10 @@
  * Fetching and putting costs tens of microseconds, and where one such instruction is there
  * are others near; so the turn lasts longer each time the kernel fails soon after it got the
  * vCPU back, and gets shorter when it does not.
+ *
+ * Under a software KVM the interpreter is the faster of the two, so there it also gets its
+ * turn when the kernel has had the vCPU for KERNEL_TURN (-accel kvm,turns=off: only where the
+ * kernel fails).
  */
 #include "accel/kvm/kvm.h"
 
@@ -25,6 +29,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "accel/tcg/block.h"
@@ -38,10 +43,15 @@
 
 #define SLICE_MIN   50000ll             /* ns */
 #define SLICE_MAX   20000000ll
+#define KERNEL_TURN 1000000ll           /* of a software KVM, ns */
 /* The kernel ran at least this long before it failed again: it is worth its while. */
 #define GOOD_RUN    4
 
 static __thread KvmCpu *current;
+
+/* [atomic] KVM_RUNs that ended, of all vCPUs; vCPUs that are inside one. */
+static uint64_t kernel_runs;
+static unsigned in_kernel;
 
 KvmCpu *kvm_cpu(CPU *c)
 {
@@ -87,6 +97,21 @@ static bool open_vcpu(KvmCpu *k, Error **err)
     return true;
 }
 
+/* Ends the kernel's turn by a kick. */
+static void make_timer(KvmCpu *k)
+{
+    struct sigevent ev = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIG_KICK };
+
+    ev._sigev_un._tid = k->cpu->thread_id;
+    k->timed = kvm.turns && timer_create(CLOCK_MONOTONIC, &ev, &k->timer) == 0;
+}
+
+static void start_timer(KvmCpu *k)
+{
+    struct itimerspec t = { .it_value.tv_nsec = KERNEL_TURN };
+    timer_settime(k->timer, 0, &t, NULL);
+}
+
 bool kvm_cpu_create(CPU *c, Error **err)
 {
     KvmCpu *k = g_new0(KvmCpu, 1);
@@ -106,6 +131,7 @@ bool kvm_cpu_create(CPU *c, Error **err)
     tcg_follow_bql(c);
     current = k;
     install_handler();
+    make_timer(k);
     c->accel_cpu = k;
     return kvm_target.cpu_create(k, err);
 }
@@ -115,6 +141,9 @@ void kvm_cpu_destroy(CPU *c)
     KvmCpu *k = kvm_cpu(c);
 
     kvm_cpu_get_state(c);
+    if (k->timed) {
+        timer_delete(k->timer);
+    }
     kvm_target.cpu_destroy(k);
     c->accel_cpu = NULL;
     current = NULL;
@@ -212,10 +241,24 @@ static void adapt(KvmCpu *k, int64_t now)
 {
     int64_t kernel_had = now - k->left_at;
 
-    if (kernel_had < GOOD_RUN * k->slice) {
+    if (k->timed || kernel_had < GOOD_RUN * k->slice) {
         k->slice = MIN(k->slice * 2, SLICE_MAX);
     } else {
         k->slice = MAX(k->slice / 2, SLICE_MIN);
+    }
+}
+
+/*
+ * The kernel's stores tell nobody that they hit code which blocks were made from (the software
+ * TLB goes when registers are fetched).  Nothing is stale if no vCPU was in the kernel since.
+ */
+static void drop_stale_blocks(KvmCpu *k)
+{
+    uint64_t runs = __atomic_load_n(&kernel_runs, __ATOMIC_SEQ_CST);
+
+    if (runs != k->runs_seen || __atomic_load_n(&in_kernel, __ATOMIC_SEQ_CST)) {
+        block_flush_all();
+        k->runs_seen = runs;
     }
 }
 
@@ -228,13 +271,15 @@ static ExitReason assist(KvmCpu *k)
         return EXIT_ERROR;
     }
     adapt(k, start);
-    /* The kernel's stores told neither the software TLB nor the blocks made from code. */
-    block_flush_all();
-    tcg_tlb_flush(c);
+    drop_stale_blocks(k);
     k->assists++;
-    ExitReason why = tcg_run_slice(c, start + k->slice, &k->insns);
+    k->until = start + k->slice;
+    ExitReason why = tcg_run_slice(c, &k->until, &k->insns);
     k->left_at = now_ns();
     k->assist_ns += k->left_at - start;
+    if (k->timed && why == EXIT_KICKED) {
+        start_timer(k);
+    }
     return why;
 }
 
@@ -382,7 +427,10 @@ static bool enter_kernel(KvmCpu *k, ExitReason *why)
     }
     kvm_target.before_run(k);
     k->unfinished = false;
+    __atomic_fetch_add(&in_kernel, 1, __ATOMIC_SEQ_CST);
     int res = ioctl(k->fd, KVM_RUN, 0), e = errno;
+    __atomic_fetch_add(&kernel_runs, 1, __ATOMIC_SEQ_CST);
+    __atomic_fetch_sub(&in_kernel, 1, __ATOMIC_SEQ_CST);
     k->exits++;
     kvm_target.after_run(k);
     if (res >= 0) {
@@ -417,7 +465,8 @@ static ExitReason loop(KvmCpu *k)
             return EXIT_KICKED;
         }
         cpu_clear_request(c, req & (CPU_REQ_TLB | CPU_REQ_SYNC | CPU_REQ_STEP));
-        if (kvm_target.wants_interpreter(k, req)) {
+        if (kvm_target.wants_interpreter(k, req)
+            || (k->timed && k->left_at && now_ns() - k->left_at >= KERNEL_TURN)) {
             why = assist(k);
             if (why != EXIT_KICKED) {
                 return why;

@@ -127,7 +127,7 @@ ExitReason tcg_run(CPU *c)
 #define LOOK_AT_CLOCK 32        /* blocks */
 
 typedef struct Slice {
-    int64_t until;
+    const int64_t *until;
     uint64_t *insns;
     unsigned blocks;            /* begun */
 } Slice;
@@ -140,8 +140,8 @@ static bool slice_over(CPU *c, const Slice *s)
     if (cpus->len > 1 && (cpu_pending(c) & CPU_REQ_IRQ)) {
         return true;
     }
-    return (s->blocks == 1 || s->blocks % LOOK_AT_CLOCK == 0)
-           && g_get_monotonic_time() * 1000 >= s->until;
+    return !*s->until || ((s->blocks == 1 || s->blocks % LOOK_AT_CLOCK == 0)
+                          && g_get_monotonic_time() * 1000 >= *s->until);
 }
 
 static ExitReason slice_loop(CPU *c, Slice *s)
@@ -168,7 +168,7 @@ static ExitReason slice_loop(CPU *c, Slice *s)
     }
 }
 
-ExitReason tcg_run_slice(CPU *c, int64_t until, uint64_t *insns)
+ExitReason tcg_run_slice(CPU *c, const int64_t *until, uint64_t *insns)
 {
     TcgCPU *t = tcg_cpu(c);
     Slice s = { .until = until, .insns = insns };
