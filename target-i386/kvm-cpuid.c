@@ -6,7 +6,7 @@
  *
  * Left out of what the kernel offers: features with XSAVE components that target-i386/xsave.c
  * does not know (AVX-512, AMX, MPX), because their registers would not be in a saved machine;
- * and what needs the local APIC in the kernel (x2APIC, TSC deadline, PV EOI, unhalt, IPIs).
+ * and what needs the local APIC in the kernel (TSC deadline, PV EOI, unhalt, IPIs).
  *
  * Source: the kernel's Documentation/virt/kvm/api.rst 4.46 and x86/cpuid.rst.
  */
@@ -96,7 +96,11 @@ static void read_offer(void)
     w[FEAT_6_EAX] = offer(6, 0, EAX);
     w[FEAT_ARCH_CAPS] = arch_capabilities();
     w[FEAT_KVM] = offer(0x40000001, 0, EAX) & ~NO_KVM;
-    clear(CPUID_X2APIC);
+    if (x86_kvm_msr_exits) {
+        set(CPUID_X2APIC);
+    } else {
+        clear(CPUID_X2APIC);
+    }
     clear(CPUID_TSC_DEADLINE);
     clear(CPUID_XSAVES);
     clear(CPUID_VMX);

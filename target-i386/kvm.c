@@ -22,6 +22,8 @@
 
 /* Old Intel CPUs can't run real mode themselves; the kernel needs pages for a TSS and an
  * identity map where no memory is: below the firmware, where QEMU has them too. */
+bool x86_kvm_msr_exits;
+
 #define IDENTITY_MAP 0xfeffc000ull
 #define TSS_PAGES    0xfeffd000ull
 
@@ -34,8 +36,11 @@ static bool init(Error **err)
     if (res < 0) {
         return fail_errno(err, -res, "KVM_SET_TSS_ADDR");
     }
-    /* An MSR the kernel does not know comes to us before it is a #GP. */
-    kvm_enable_cap(KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_UNKNOWN);
+    /* An MSR the kernel does not know, or whose value it refuses (it refuses x2APIC's while
+     * the local APIC is ours), comes to us before it is a #GP. */
+    x86_kvm_msr_exits = kvm_cap(KVM_CAP_X86_USER_SPACE_MSR)
+                        && kvm_enable_cap(KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_UNKNOWN
+                                                                      | KVM_MSR_EXIT_REASON_INVAL);
     x86_kvm_cpuid_init();
     return true;
 }
@@ -202,7 +207,9 @@ static KvmVerdict do_msr(KvmCpu *k, bool write)
     X86CPU *c = x86_of(k);
     struct kvm_run *run = k->run;
     uint64_t val = run->msr.data;
-    bool ok = write ? x86_msr_write(c, run->msr.index, val) : x86_msr_read(c, run->msr.index, &val);
+    bool x2apic = run->msr.index >= MSR_X2APIC_FIRST && run->msr.index <= MSR_X2APIC_LAST;
+    bool ours = run->msr.reason != KVM_MSR_EXIT_REASON_INVAL || x2apic;
+    bool ok = !ours ? false : write ? x86_msr_write(c, run->msr.index, val) : x86_msr_read(c, run->msr.index, &val);
 
     LOG(LOG_UNIMP, "kvm: %s of MSR %x %s\n", write ? "WRMSR" : "RDMSR", run->msr.index,
         ok ? "done here" : "refused");

@@ -47,6 +47,8 @@ void x86_kvm_events_get(X86CPU *c, const struct kvm_vcpu_events *e, bool ignore_
 /* kvm-cpuid.c */
 void x86_kvm_cpuid_init(void);
 bool x86_kvm_cpuid_set(KvmCpu *k, Error **err);
+/* MSRs that the kernel refuses come to us. */
+extern bool x86_kvm_msr_exits;
 /* Bits of XCR0 that the host's kernel lets guests use. */
 extern uint64_t x86_kvm_xcr0;
 

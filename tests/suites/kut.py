@@ -5,7 +5,8 @@
     KVM_UNIT_TESTS=DIR[:DIR...] tests/suites/kut.py [options] [TEST ...]
 
 Each DIR is a built checkout: x86/*.flat, x86/unittests.cfg, and config.mak, which says
-whether it was built for i386 or x86_64.  Everything runs on one CPU with -accel tcg.
+whether it was built for i386 or x86_64.  Everything runs with -accel tcg unless --accel kvm
+says otherwise; options the tests give themselves count last.
 The reference is QEMU where it is installed (-q), or the results saved by an earlier run (-r).
 
 A test fails here when the reference passes it and we do not; a part of a test (a PASS line)
@@ -82,10 +83,12 @@ class Test:
             out.append(o)
         return out
 
+    accelerator = "tcg"
+
     def why_not(self, arch):
         if self.arch != arch:
             return "for %s" % self.arch
-        if self.accel == "kvm":
+        if self.accel == "kvm" and self.accelerator != "kvm":
             return "for KVM only"
         if self.groups & NESTED:
             return "needs " + "/".join(sorted(self.groups & NESTED))
@@ -96,7 +99,7 @@ class Test:
         return None
 
     def command(self, emulator):
-        cmd = [emulator, "-nodefaults", "-no-reboot", "-display", "none", "-accel", "tcg",
+        cmd = [emulator, "-nodefaults", "-no-reboot", "-display", "none", "-accel", self.accelerator,
                "-device", "pc-testdev", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x4",
                "-serial", "stdio", "-smp", "1", "-kernel", self.flat]
         return cmd + (["-append", self.args] if self.args else []) + self.options
@@ -180,6 +183,7 @@ def parse_arguments():
                     help="the reference [qemu-system-x86_64 if installed]")
     ap.add_argument("-r", "--reference", help="results saved with -s, instead of running QEMU")
     ap.add_argument("-s", "--save", help="save the results of the last column as JSON")
+    ap.add_argument("--accel", default="tcg", help="tcg or kvm, for both")
     ap.add_argument("--alone", action="store_true", help="no reference")
     ap.add_argument("--timeout", type=float, default=1, help="factor on the time limits")
     return ap.parse_args()
@@ -187,6 +191,10 @@ def parse_arguments():
 
 def main():
     a = parse_arguments()
+    Test.accelerator = a.accel
+    if a.accel == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        print("skipped: /dev/kvm is absent or refuses")
+        return 0
     dirs = [d for d in os.environ.get("KVM_UNIT_TESTS", "").split(":") if d]
     if not dirs:
         print("skipped: KVM_UNIT_TESTS does not name a folder with a built kvm-unit-tests")
