@@ -232,8 +232,8 @@ flat:
     .align  8
 gdt:
     .quad   0
-    .quad   0x00cf9a000000ffff          /* flat code */
-    .quad   0x00cf92000000ffff          /* flat data */
+    .quad   0x00cf9b000000ffff          /* flat code; accessed: the table is in ROM */
+    .quad   0x00cf93000000ffff          /* flat data */
 gdt_end:
 
 message:
