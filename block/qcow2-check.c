@@ -466,13 +466,9 @@ static int clear_marks(Check *k)
 bool qcow2_check(BlockNode *n, int fix, BlockCheck *out, GString *log, Error **err)
 {
     Qcow2 *q = n->state;
-    int64_t length = node_length(n->file);
     Check k = { .q = q, .fix = n->flags.read_only ? 0 : fix, .out = out, .log = log };
     bool lazy = q->lazy;
     memset(out, 0, sizeof(*out));
-    if (length < 0) {
-        return fail_errno(err, (int)-length, "Could not get the length of the image file");
-    }
     q->lazy = false;                    /* what is repaired must be written */
     if (!n->flags.read_only) {
         /* twice: the second writes what the first one freed */
@@ -482,6 +478,11 @@ bool qcow2_check(BlockNode *n, int fix, BlockCheck *out, GString *log, Error **e
             q->lazy = lazy;
             return fail_errno(err, -ret, "Could not write the image's tables");
         }
+    }
+    int64_t length = node_length(n->file);      /* the tables are there now */
+    if (length < 0) {
+        q->lazy = lazy;
+        return fail_errno(err, (int)-length, "Could not get the length of the image file");
     }
     k.file_length = length;
     k.clusters = qcow2_clusters(q, length) + 1;

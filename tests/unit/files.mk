@@ -10,6 +10,7 @@ unit-tests += tests/unit/test-x86-insn.c   # x86: snippets on a bare CPU
 unit-tests += tests/unit/test-x87.c        # x86: x87 instructions against the host
 unit-tests += tests/unit/test-xsave.c      # x86: FXSAVE and XSAVE family against the host
 lib-tests  += tests/unit/test-block.c      # block: requests, overlays, locks, errors, media, -drive
+lib-tests  += tests/unit/test-qcow2.c     # qcow2: sequences, power cuts, errors, hostile images
 lib-tests  += tests/unit/test-chardev.c    # chardev: every back-end, back-pressure, mux, shorthands
 unit-tests += tests/unit/test-x86-cpuid.c  # x86: models, -cpu, CPUID leaves
 unit-tests += tests/unit/test-x86-mmu.c    # x86: page walks against a reference
