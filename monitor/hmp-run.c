@@ -8,6 +8,7 @@
 
 #include "monitor/actions.h"
 #include "monitor/hmp-args.h"
+#include "system/accel-switch.h"
 #include "system/runstate.h"
 #include "util/log.h"
 
@@ -85,10 +86,16 @@ static void cmd_cpu(Monitor *m, const Json *args, Error **err)
     }
 }
 
+static void cmd_set_accel(Monitor *m, const Json *args, Error **err)
+{
+    accel_switch(arg_str(args, "name"), err);
+}
+
 const HmpCommand hmp_run_commands[] = {
     { "quit|q", NULL, "", "end the emulator", cmd_quit },
     { "stop|s", NULL, "", "pause the guest", cmd_stop },
     { "cont|c", NULL, "", "let the guest run", cmd_cont },
+    { "set_accel", "name:s", "name", "run the stopped guest by another accelerator", cmd_set_accel },
     { "system_reset", NULL, "", "reset the machine", cmd_reset },
     { "system_powerdown", NULL, "", "press the power button", cmd_powerdown },
     { "system_wakeup", NULL, "", "wake the guest from suspend", cmd_wakeup },

@@ -5,6 +5,7 @@
 #include "monitor/internal.h"
 
 #include "monitor/actions.h"
+#include "system/accel-switch.h"
 #include "system/runstate.h"
 
 static Json *cmd_status(const Json *args, Error **err)
@@ -25,6 +26,12 @@ static Json *cmd_stop(const Json *args, Error **err)
 static Json *cmd_cont(const Json *args, Error **err)
 {
     vm_continue(err);
+    return NULL;
+}
+
+static Json *cmd_set_accel(const Json *args, Error **err)
+{
+    accel_switch(json_get(args, "accel")->s, err);
     return NULL;
 }
 
@@ -114,6 +121,7 @@ const QmpCommand qmp_run_commands[] = {
     { "query-status", NULL, cmd_status },
     { "stop", NULL, cmd_stop },
     { "cont", NULL, cmd_cont },
+    { "orrery-set-accel", "accel:s", cmd_set_accel },
     { "system_reset", NULL, cmd_reset },
     { "system_powerdown", NULL, cmd_powerdown },
     { "system_wakeup", NULL, cmd_wakeup },

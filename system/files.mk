@@ -10,6 +10,7 @@ emu += system/setup.c           # from options to a machine, phase by phase
 emu += system/machine.c         # machine types, the machine's struct, its ports
 emu += system/machine-none.c    # the machine without a board
 emu += system/accel-setup.c     # choice of the accelerator
+emu += system/accel-switch.c # another accelerator for a stopped machine
 emu += system/defaults.c        # default ports, monitors, drives
 emu += system/firmware.c        # where firmware is looked for
 emu += system/objects.c         # -object

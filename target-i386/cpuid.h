@@ -37,6 +37,10 @@ extern bool (*x86_kvm_host_model)(X86CPU *c, Error **err);
 /* Of FEAT_KVM: what every model has under KVM. */
 extern uint64_t x86_kvm_default_features;
 
+/* Would this CPU, as it is, find all its features under accelerator `kvm` (or else tcg)?  err
+ * names the first one missing. */
+bool x86_features_fit(const X86CPU *c, bool kvm, Error **err);
+
 /* The answer EAX, EBX, ECX, EDX to CPUID with EAX = leaf, ECX = sub, as the guest sees it now. */
 void x86_cpuid(const X86CPU *c, uint32_t leaf, uint32_t sub, uint32_t out[4]);
 

@@ -392,8 +392,8 @@ static bool put_events(KvmCpu *k, Error **err)
 static bool get_events(KvmCpu *k, Error **err)
 {
     X86CPU *c = x86_of(k);
-    struct kvm_vcpu_events e;
-    struct kvm_debugregs d;
+    struct kvm_vcpu_events e = { 0 };
+    struct kvm_debugregs d = { 0 };
 
     if (!CALL(k, KVM_GET_VCPU_EVENTS, &e, err) || !CALL(k, KVM_GET_DEBUGREGS, &d, err)) {
         return false;
@@ -404,7 +404,7 @@ static bool get_events(KvmCpu *k, Error **err)
     }
     memcpy(c->dr, d.db, sizeof(d.db));
     c->dr[6] = d.dr6;
-    x86_write_dr7(c, d.dr7);
+    c->dr[7] = d.dr7;
     return true;
 }
 
@@ -432,10 +432,13 @@ bool x86_kvm_get(KvmCpu *k, Error **err)
 {
     X86CPU *c = x86_of(k);
 
-    if (!get_regs(k, err) || !get_sregs(k, err) || !get_fpu(k, err) || !get_msrs(k, err)
-        || !get_events(k, err)) {
+    /* Events first: asking for them is what puts the CR2 and DR6 of a pending exception in
+     * place. */
+    if (!get_events(k, err) || !get_regs(k, err) || !get_sregs(k, err) || !get_fpu(k, err)
+        || !get_msrs(k, err)) {
         return false;
     }
+    x86_write_dr7(c, c->dr[7]);         /* with the CR4 just fetched */
     if (k->cpu->index == 0 && k->cpu->stop) {
         clock_stop();
     }

@@ -58,39 +58,39 @@ static void setup_mce(KvmCpu *k)
     }
 }
 
-static void setup_tsc(KvmCpu *k)
+static bool setup_tsc(KvmCpu *k, Error **err)
 {
     X86CPU *c = x86_of(k);
     int khz = kvm_ioctl(k->fd, KVM_GET_TSC_KHZ, NULL);
 
     if (c->tsc_hz && kvm_cap(KVM_CAP_TSC_CONTROL)
         && kvm_ioctl(k->fd, KVM_SET_TSC_KHZ, (void *)(uintptr_t)(c->tsc_hz / 1000)) >= 0) {
-        return;
+        return true;
     }
     if (khz > 0) {
+        if (kvm.late && c->tsc_hz / 1000 != (uint64_t)khz) {
+            return fail(err, "the guest counts on a TSC of %" G_GUINT64_FORMAT " kHz, and this host "
+                        "can't make one of its %d kHz; start with -cpu ...,tsc-frequency=%d000",
+                        c->tsc_hz / 1000, khz, khz);
+        }
         if (c->tsc_hz && c->tsc_hz / 1000 != (uint64_t)khz) {
             warn_report("kvm: the TSC runs at the host's %d kHz; this host can't scale it", khz);
         }
         c->tsc_hz = khz * 1000ull;
     }
+    return true;
 }
 
 static bool cpu_create(KvmCpu *k, Error **err)
 {
     k->arch = g_new0(X86KvmCpu, 1);
-    if (!x86_kvm_cpuid_set(k, err)) {
+    if (!x86_kvm_cpuid_set(k, err) || !setup_tsc(k, err)) {
         return false;
     }
     setup_mce(k);
-    setup_tsc(k);
     x86_kvm_msrs_init(k);
     return kvm_ioctl(k->fd, KVM_GET_XSAVE, &((X86KvmCpu *)k->arch)->xsave) >= 0
            || fail(err, "KVM_GET_XSAVE failed");
-}
-
-static void cpu_destroy(KvmCpu *k)
-{
-    g_free(k->arch);
 }
 
 /*
@@ -265,7 +265,6 @@ static void __attribute__((constructor)) hook(void)
 const KvmTarget kvm_target = {
     .init = init,
     .cpu_create = cpu_create,
-    .cpu_destroy = cpu_destroy,
     .get = x86_kvm_get,
     .put = x86_kvm_put,
     .wants_interpreter = wants_interpreter,

@@ -111,6 +111,27 @@ static void accel_features(uint64_t *words)
     }
 }
 
+bool x86_features_fit(const X86CPU *c, bool kvm, Error **err)
+{
+    uint64_t have[FEAT_WORDS] = { 0 };
+
+    if (kvm && x86_kvm_features) {
+        x86_kvm_features(have);
+    } else if (!kvm) {
+        memcpy(have, x86_tcg_features, sizeof(have));
+        have[FEAT_KVM] = 1 << 1;        /* "ports need no delay" holds everywhere */
+    }
+    for (unsigned f = 0; f < FEAT_WORDS * 64; f++) {
+        if ((c->features[f >> 6] & ~have[f >> 6]) >> (f & 63) & 1) {
+            const char *name = x86_feature_name(f);
+            return fail(err, "CPU feature %s (%s bit %u) is not there under %s; start with -cpu "
+                        "...,-%s", name ? name : "without a name", x86_feature_word_name(f >> 6), f & 63,
+                        kvm ? "kvm" : "tcg", name ? name : "it");
+        }
+    }
+    return true;
+}
+
 /* A feature that means nothing without another one. */
 static const struct {
     uint16_t base, dependent;

@@ -16,8 +16,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "accel/tcg/block.h"
-#include "accel/tcg/slow.h"
+#include "accel/tcg/exec.h"
 
 typedef struct KvmOptions {
     int irqchip;
@@ -140,6 +139,23 @@ static bool is_software(void)
     return !hardware;
 }
 
+/* Does the hardware walk the guest's page tables itself? */
+static bool nested_paging(void)
+{
+    static const char *const switches[] = {
+        "/sys/module/kvm_intel/parameters/ept", "/sys/module/kvm_amd/parameters/npt",
+    };
+    for (unsigned n = 0; n < G_N_ELEMENTS(switches); n++) {
+        char *text;
+        if (g_file_get_contents(switches[n], &text, NULL, NULL)) {
+            bool on = *text == 'Y' || *text == '1';
+            g_free(text);
+            return on;
+        }
+    }
+    return true;
+}
+
 static AccelSpeed kvm_speed(const char **why)
 {
     if (is_software()) {
@@ -186,14 +202,14 @@ static bool kvm_init(struct Machine *m, void *opts, Error **err)
         return false;
     }
     const KvmOptions *o = opts;
+    kvm.shadow = kvm.software || !nested_paging();
     kvm.turns = o && o->turns != 2 ? o->turns : kvm.software;
 #ifdef KVM_CAP_EXIT_ON_EMULATION_FAILURE
     kvm.emulation_exit = kvm_cap(KVM_CAP_EXIT_ON_EMULATION_FAILURE)
                          && kvm_enable_cap(KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1);
 #endif
-    tcg_target.init();
-    block_cache_init(4 << 20);          /* emptied at each turn: a small one does */
-    tlb_init_hooks();
+    tcg_engine_init(0);
+    kvm.late = cpus->len > 0;
     kvm_slots_init();
     return true;
 }

@@ -24,6 +24,8 @@ typedef struct KvmVm {
     size_t run_size;                /* of a vCPU's shared page(s) */
     bool turns;                     /* the interpreter gets turns though nothing failed */
     bool software;                  /* the kernel has no virtualization hardware under it */
+    bool shadow;                    /* it shadows the guest's page tables: no EPT or NPT */
+    bool late;                      /* another accelerator ran the machine before */
     unsigned max_slots;
     bool readonly_mem, immediate_exit, emulation_exit;
     bool initially_set;             /* manual protection of the dirty log is on */
@@ -38,6 +40,7 @@ typedef struct KvmCpu {
     struct kvm_run *run;            /* shared with the kernel */
     bool here;                      /* the registers' truth is in CPU, put before running */
     StateLevel level;               /* ... and how much of it changed */
+    bool stored;                    /* the interpreter may have stored to page tables */
     bool unfinished;                /* the last exit's access ends at the next KVM_RUN (5) */
     void *arch;                     /* the target's */
     timer_t timer;                  /* ends the kernel's turn, if timed */
@@ -65,7 +68,6 @@ typedef struct KvmTarget {
     /* After KVM_CREATE_VM, before the first vCPU: what the architecture must set up. */
     bool (*init)(Error **err);
     bool (*cpu_create)(KvmCpu *k, Error **err);
-    void (*cpu_destroy)(KvmCpu *k);
     /* Registers from and to the kernel. */
     bool (*get)(KvmCpu *k, Error **err);
     bool (*put)(KvmCpu *k, StateLevel level, Error **err);
@@ -103,6 +105,8 @@ void kvm_finish_access(KvmCpu *k);
 
 /* slots.c: memory of the machine, kept in step with address_space_memory. */
 void kvm_slots_init(void);
+/* Make the kernel forget what it derived from the guest's page tables. */
+void kvm_slots_drop_shadow(void);
 void kvm_slots_info(GString *out);
 
 #endif

@@ -112,28 +112,51 @@ static void start_timer(KvmCpu *k)
     timer_settime(k->timer, 0, &t, NULL);
 }
 
-bool kvm_cpu_create(CPU *c, Error **err)
+/* The kernel keeps a CPU as long as the machine lives, so it is kept here too while another
+ * accelerator runs it. [bql] */
+static GHashTable *parked;              /* CPU * to KvmCpu * */
+
+static KvmCpu *new_vcpu(CPU *c, Error **err)
 {
     KvmCpu *k = g_new0(KvmCpu, 1);
 
     k->cpu = c;
     k->thread = pthread_self();
-    k->slice = SLICE_MIN;
-    k->here = true;
-    k->level = STATE_FULL;
-    c->engine = tcg_target.state(c);
     if (!open_vcpu(k, err)) {
-        c->engine = NULL;
         g_free(k);
+        return NULL;
+    }
+    c->accel_cpu = k;                   /* the target's MSRs go this way */
+    if (!kvm_target.cpu_create(k, err)) {
+        c->accel_cpu = NULL;
+        munmap(k->run, kvm.run_size);
+        close(k->fd);
+        g_free(k);
+        return NULL;
+    }
+    make_timer(k);
+    return k;
+}
+
+bool kvm_cpu_create(CPU *c, Error **err)
+{
+    KvmCpu *k = parked ? g_hash_table_lookup(parked, c) : NULL;
+
+    if (!k && !(k = new_vcpu(c, err))) {
         return false;
     }
+    k->slice = SLICE_MIN;
+    k->left_at = k->runs_seen = 0;
+    k->unfinished = false;
+    k->here = k->stored = true;
+    k->level = STATE_FULL;
+    c->engine = tcg_target.state(c);
     tlb_init_cpu(c);
     tcg_follow_bql(c);
     current = k;
     install_handler();
-    make_timer(k);
     c->accel_cpu = k;
-    return kvm_target.cpu_create(k, err);
+    return true;
 }
 
 void kvm_cpu_destroy(CPU *c)
@@ -141,18 +164,15 @@ void kvm_cpu_destroy(CPU *c)
     KvmCpu *k = kvm_cpu(c);
 
     kvm_cpu_get_state(c);
-    if (k->timed) {
-        timer_delete(k->timer);
+    if (!parked) {
+        parked = g_hash_table_new(NULL, NULL);
     }
-    kvm_target.cpu_destroy(k);
+    g_hash_table_insert(parked, c, k);
     c->accel_cpu = NULL;
     current = NULL;
     bql_set_hooks(NULL, NULL, NULL);
     tlb_destroy_cpu(c);
     c->engine = NULL;
-    munmap(k->run, kvm.run_size);
-    close(k->fd);
-    g_free(k);
 }
 
 /* Never when the vCPU was already told and has not looked yet. */
@@ -198,6 +218,10 @@ static bool put(KvmCpu *k, Error **err)
 {
     if (!k->here) {
         return true;
+    }
+    if (kvm.shadow && k->stored) {
+        k->stored = false;
+        kvm_slots_drop_shadow();
     }
     if (!kvm_target.put(k, k->level, err)) {
         return false;
@@ -273,6 +297,7 @@ static ExitReason assist(KvmCpu *k)
     adapt(k, start);
     drop_stale_blocks(k);
     k->assists++;
+    k->stored = true;
     k->until = start + k->slice;
     ExitReason why = tcg_run_slice(c, &k->until, &k->insns);
     k->left_at = now_ns();

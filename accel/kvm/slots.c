@@ -53,7 +53,7 @@ static unsigned free_slot(void)
             return n;
         }
     }
-    if (slots->len >= kvm.max_slots) {
+    if (slots->len >= kvm.max_slots - 1) {      /* the last one: kvm_slots_drop_shadow */
         die("kvm: the memory map needs more than the %u slots of this kernel; take devices "
             "away, or run with -accel tcg", kvm.max_slots);
     }
@@ -206,6 +206,30 @@ static const MemListener listener = {
     .region_add = slot_add, .region_del = slot_del,
     .log_start = log_switch, .log_sync = log_sync, .log_stop = log_stop,
 };
+
+/*
+ * With shadow paging the kernel keeps copies of the guest's page tables and hears of changes
+ * because the guest can't store to them unseen; we can.  Taking any slot away makes it drop
+ * every copy, so a page of our own comes and goes.
+ */
+#define PASSING_PAGE 0xfeffb000ull      /* below the pages of KVM_SET_TSS_ADDR: nothing is there */
+
+void kvm_slots_drop_shadow(void)
+{
+    static uint8_t page[GUEST_PAGE_SIZE] __attribute__((aligned(GUEST_PAGE_SIZE)));
+    struct kvm_userspace_memory_region r = {
+        .slot = kvm.max_slots - 1, .guest_phys_addr = PASSING_PAGE, .memory_size = sizeof(page),
+        .userspace_addr = (uintptr_t)page, .flags = kvm.readonly_mem ? KVM_MEM_READONLY : 0,
+    };
+    static GMutex lock;                 /* several vCPUs may come at once */
+
+    g_mutex_lock(&lock);
+    if (kvm_ioctl(kvm.vm, KVM_SET_USER_MEMORY_REGION, &r) >= 0) {
+        r.memory_size = 0;
+        kvm_ioctl(kvm.vm, KVM_SET_USER_MEMORY_REGION, &r);
+    }
+    g_mutex_unlock(&lock);
+}
 
 void kvm_slots_init(void)
 {

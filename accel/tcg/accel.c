@@ -43,13 +43,23 @@ static AccelSpeed tcg_speed(const char **why)
     return SPEED_INTERPRETER;
 }
 
+void tcg_engine_init(size_t cache)
+{
+    static bool done;
+
+    if (!done) {
+        done = true;
+        tcg_target.init();
+        block_cache_init(cache);
+        tlb_init_hooks();
+    }
+}
+
 static bool tcg_init(struct Machine *m, void *opts, Error **err)
 {
     const TcgOptions *o = opts;
-    tcg_target.init();
     tcg_host_fp = !o || o->host_fp;
-    block_cache_init(o ? (size_t)o->tb_size << 20 : 0);
-    tlb_init_hooks();
+    tcg_engine_init(o ? (size_t)o->tb_size << 20 : 0);
     return true;
 }
 

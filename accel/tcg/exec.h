@@ -7,6 +7,10 @@
 
 #include "accel/tcg/tcg.h"
 
+/* What every user of the engine needs once, also an accelerator that only borrows it; later
+ * calls do nothing.  cache: bytes for blocks, 0 = default. */
+void tcg_engine_init(size_t cache);
+
 /* Accel.run: run guest code until somebody wants the vCPU back.  Own thread, without the bql. */
 ExitReason tcg_run(CPU *c);
 
