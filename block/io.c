@@ -178,7 +178,7 @@ int node_copy_range(BlockNode *from, uint64_t from_off, BlockNode *to, uint64_t 
     ret = ret ? ret : check_write(to, to_off, len);
     /* only raw: what other formats have there may change with the write */
     ret = ret || strcmp(to->driver->name, "raw") ? -ENOTSUP : node_status(to, to_off, len, &b);
-    if (ret || a.len < len || !a.has_offset || !b.has_offset || !a.file->driver->fd
+    if (ret || a.len < len || !a.data || !a.has_offset || !b.has_offset || !a.file->driver->fd
         || !b.file->driver->fd || to->probed_raw) {
         return -ENOTSUP;
     }

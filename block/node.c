@@ -473,6 +473,10 @@ BlockNode *node_open_file(const char *file, const char *format, Json *options, B
         flags.read_only = bottom->flags.read_only;
         json_set_str(o, "driver", chosen);
         json_set_str(o, "file", bottom->name);
+        if (!block_driver_find(chosen)->has_backing && json_get(o, "backing")
+            && json_get(o, "backing")->type == JSON_NULL) {
+            json_remove(o, "backing");  /* none wanted, none possible */
+        }
         n = node_open(g_steal_pointer(&o), flags, err);
         if (n) {
             n->probed_raw = probed && !strcmp(chosen, "raw");

@@ -61,9 +61,9 @@ typedef struct Run {
 
 static bool same_run(const Qcow2 *q, const Run *run, const Cluster *c)
 {
-    ClusterType type = c->type == CLUSTER_ZERO_ALLOC ? CLUSTER_ZERO : c->type;
-    return type == run->type && (type == CLUSTER_UNALLOCATED || type == CLUSTER_ZERO
-                                 || (type == CLUSTER_NORMAL && c->host == run->host + run->len));
+    return c->type == run->type && (c->type == CLUSTER_UNALLOCATED || c->type == CLUSTER_ZERO
+                                    || ((c->type == CLUSTER_NORMAL || c->type == CLUSTER_ZERO_ALLOC)
+                                        && c->host == run->host + run->len));
 }
 
 static void mixed_run(Qcow2 *q, const Cluster *c, uint64_t inside, uint64_t len, Run *run)
@@ -91,7 +91,6 @@ static int map_run(Qcow2 *q, uint64_t off, uint64_t len, Run *run)
     } else if (c.type == CLUSTER_COMPRESSED) {
         run->host = c.host;
     } else {
-        run->type = c.type == CLUSTER_ZERO_ALLOC ? CLUSTER_ZERO : c.type;
         while (run->len < len && !ret) {
             ret = qcow2_lookup(q, off + run->len, &c);
             if (ret || !same_run(q, run, &c)) {
@@ -613,10 +612,10 @@ int qcow2_status(BlockNode *n, uint64_t off, uint64_t len, BlockStatus *st)
     }
     st->len = run.len;
     st->allocated = run.type != CLUSTER_UNALLOCATED;
-    st->zero = run.type == CLUSTER_ZERO;
+    st->zero = run.type == CLUSTER_ZERO || run.type == CLUSTER_ZERO_ALLOC;
     st->data = run.type == CLUSTER_NORMAL || run.type == CLUSTER_COMPRESSED;
     st->compressed = run.type == CLUSTER_COMPRESSED;
-    st->has_offset = run.type == CLUSTER_NORMAL;
+    st->has_offset = run.type == CLUSTER_NORMAL || run.type == CLUSTER_ZERO_ALLOC;
     st->offset = run.host;
     st->file = q->data;
     return 0;

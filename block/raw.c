@@ -144,6 +144,7 @@ static bool raw_create(const char *filename, Json *options, Error **err)
         return fail(err, "raw: preallocation '%s' is none of: off, falloc, full", prealloc);
     }
     BlockNode *file = node_create_file(filename, err);
+    size = (size + BLK_SECTOR - 1) / BLK_SECTOR * BLK_SECTOR;
     bool ok = file && node_truncate(file, size, mode, err);
     node_unref(file);
     return ok;

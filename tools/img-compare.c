@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "block/backend.h"
+#include "util/bql.h"
 #include "util/iov.h"
 #include "util/mainloop.h"
 #include "util/timer.h"
@@ -492,6 +493,7 @@ static int run_bench(Bench *b, bool quiet)
             printf("Sending flush every %" PRIu64 " %srequests\n", b->flush_interval,
                    b->drain_on_flush ? "" : "undrained ");
         }
+        fflush(stdout);
     }
     int64_t start = g_get_monotonic_time();
     bench_more(b);
@@ -563,6 +565,7 @@ int img_cmd_bench(int argc, char **argv)
     b.length = node_length(n);
     b.buf = aligned_alloc(4096, (b.depth * b.size + 4095) / 4096 * 4096);
     memset(b.buf, pattern, b.depth * b.size);
+    bql_unlock();                       /* which takes it again */
     mainloop_init();
     b.blk = blk_new("bench", n);
     int status = run_bench(&b, quiet);

@@ -180,7 +180,7 @@ int img_cmd_create(int argc, char **argv)
         return img_fail_text("%s: Image creation needs a size parameter", name);
     }
     if (!json_get(o, "size") || optind + 1 < argc) {
-        json_set_uint(o, "size", (size + BLK_SECTOR - 1) / BLK_SECTOR * BLK_SECTOR);
+        json_set_uint(o, "size", size);
     }
     Error *err = NULL;
     return img_create(d, name, o, quiet, &err) ? 0 : img_fail(err);

@@ -395,6 +395,14 @@ static int print_entry(const Entry *e, bool json, bool first)
     return 0;
 }
 
+static uint64_t length_at(BlockNode *n, int depth)
+{
+    while (depth-- && n) {
+        n = n->backing;
+    }
+    return n ? node_length(n) : 0;
+}
+
 static int map(BlockNode *n, uint64_t at, uint64_t end, bool json)
 {
     Entry cur = { 0 };
@@ -404,14 +412,14 @@ static int map(BlockNode *n, uint64_t at, uint64_t end, bool json)
     }
     while (at < end) {
         Entry e = { .start = at };
-        int ret = img_status(n, NULL, at, end - at, &e.st, &e.depth);
+        int ret = node_status_above(n, NULL, at, end - at, &e.st, &e.depth);
         if (ret < 0) {
             return img_fail_text("Failed to read image metadata: %s", g_strerror(-ret));
         }
         e.present = e.st.allocated;
         e.length = e.st.len;
-        if (!e.present && n->backing == NULL) {
-            e.depth = 0;
+        if (e.present && at >= length_at(n, e.depth)) {
+            e.present = false;          /* behind the end of a short backing file */
         }
         if (!e.present && e.depth) {
             e.depth--;                  /* the last one of the chain, as it is nobody's */

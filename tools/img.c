@@ -235,23 +235,6 @@ BlockNode *img_open(const char *name, const ImgOpen *how)
     return n;
 }
 
-int img_status(BlockNode *n, BlockNode *base, uint64_t off, uint64_t len, BlockStatus *st, int *depth)
-{
-    int ret = node_status_above(n, base, off, len, st, depth);
-    if (ret || !st->data || !st->has_offset || !st->file || st->file == n) {
-        return ret;
-    }
-    /* a format's data may be a hole of its file */
-    BlockStatus below;
-    int64_t length = node_length(st->file);
-    if (length > (int64_t)st->offset
-        && !node_status(st->file, st->offset, MIN(st->len, length - st->offset), &below)) {
-        st->zero |= below.zero;
-        st->len = MIN(st->len, below.len);
-    }
-    return 0;
-}
-
 /* ---- main -------------------------------------------------------------------------------------- */
 
 static int by_name(const void *a, const void *b)

@@ -35,8 +35,6 @@ void img_print_create_options(const BlockDriver *d);
 bool img_output(const char *text, bool *json);
 /* Exactly one name left in argv, else NULL and a message. */
 const char *img_one_name(int argc, char **argv);
-/* Runs of a disk, with holes of the file below found: see node_status_above. */
-int img_status(BlockNode *n, BlockNode *base, uint64_t off, uint64_t len, BlockStatus *st, int *depth);
 /* Makes an image and prints QEMU's "Formatting ..." line unless quiet. */
 bool img_create(const BlockDriver *d, const char *name, Json *options, bool quiet, Error **err);
 void img_print_json(const Json *j);

@@ -1,0 +1,265 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""orrery-img against qemu-img: images made by one read by the other, the same output and the
+same exit status.  Without qemu-img only what can be judged alone runs.
+
+Environment: ORRERY_IMG (the tool), DISK_SEED (of the random steps)."""
+
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+IMG = os.environ.get("ORRERY_IMG", os.path.join(TOP, "build", "orrery-img"))
+QEMU = shutil.which("qemu-img")
+QEMU_IO = shutil.which("qemu-io")
+SEED = int(os.environ.get("DISK_SEED", random.randrange(1 << 30)))
+
+
+def run(*args, **kw):
+    p = subprocess.run([str(a) for a in args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                       timeout=120, **kw)
+    return p.returncode, p.stdout.decode(), p.stderr.decode()
+
+
+class Img(unittest.TestCase):
+    def setUp(self):
+        self.old = os.getcwd()
+        self.folder = tempfile.mkdtemp(prefix="orrery-img-")
+        os.chdir(self.folder)
+        self.random = random.Random(SEED)
+
+    def tearDown(self):
+        os.chdir(self.old)
+        shutil.rmtree(self.folder)
+
+    def ok(self, *args):
+        status, out, err = run(*args)
+        self.assertEqual(status, 0, "%s (seed %d): %s%s" % (args, SEED, out, err))
+        return out
+
+    def orrery(self, *args):
+        return self.ok(IMG, *args)
+
+    def qemu(self, *args):
+        return self.ok(QEMU, *args)
+
+    def raw(self, name="disk.raw", size=5 << 20):
+        """Random data, text and holes."""
+        with open(name, "wb") as f:
+            f.truncate(size)
+            for _ in range(size >> 17):
+                f.seek(self.random.randrange(size >> 9) << 9)
+                n = self.random.randrange(1, 200) << 9
+                kind = self.random.randrange(3)
+                data = (self.random.randbytes(n) if kind == 0 else
+                        b"the quick brown fox " * (n // 20 + 1) if kind == 1 else bytes(n))
+                f.write(data[:max(0, min(n, size - f.tell()))])
+            f.truncate(size)
+        return name
+
+
+@unittest.skipUnless(QEMU, "qemu-img is not installed")
+class Interop(Img):
+    OPTIONS = ["", "compat=0.10", "cluster_size=512", "cluster_size=4k", "cluster_size=2M",
+               "lazy_refcounts=on", "refcount_bits=1", "refcount_bits=64",
+               "cluster_size=16k,extended_l2=on", "preallocation=metadata",
+               "preallocation=falloc", "data_file=ext.data", "compression_type=zstd"]
+
+    def both_ways(self, options, *flags):
+        o = ["-o", options] if options else []
+        self.orrery("convert", *flags, "-f", "raw", "-O", "qcow2", *o, "disk.raw", "ours.qcow2")
+        self.qemu("check", "-q", "ours.qcow2")
+        self.qemu("compare", "-q", "-F", "raw", "ours.qcow2", "disk.raw")
+        if "data_file" in options:
+            os.remove("ours.qcow2")
+        self.qemu("convert", *flags, "-f", "raw", "-O", "qcow2", *o, "disk.raw", "theirs.qcow2")
+        self.orrery("check", "-q", "theirs.qcow2")
+        self.orrery("compare", "-q", "-F", "raw", "theirs.qcow2", "disk.raw")
+        self.orrery("convert", "-O", "raw", "theirs.qcow2", "back.raw")
+        with open("disk.raw", "rb") as a, open("back.raw", "rb") as b:
+            self.assertTrue(a.read() == b.read())
+
+    def test_convert(self):
+        self.raw()
+        for options in self.OPTIONS:
+            with self.subTest(options=options):
+                self.both_ways(options)
+
+    def test_convert_compressed(self):
+        self.raw()
+        for options in ("", "cluster_size=4k", "cluster_size=2M", "compression_type=zstd"):
+            with self.subTest(options=options):
+                self.both_ways(options, "-c")
+        self.assertLess(os.stat("ours.qcow2").st_size, os.stat("disk.raw").st_size)
+
+    def test_info(self):
+        self.orrery("create", "-q", "-f", "qcow2", "base.qcow2", "3M")
+        for options in ("", "compat=0.10", "refcount_bits=8,lazy_refcounts=on,cluster_size=128k"):
+            args = ["-o", options] if options else []
+            self.orrery("create", "-q", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", *args,
+                        "x.qcow2")
+            theirs = json.loads(self.qemu("info", "--output=json", "x.qcow2"))
+            ours = json.loads(self.orrery("info", "--output=json", "x.qcow2"))
+            self.assertEqual(ours, theirs)
+            self.assertEqual(self.orrery("info", "--backing-chain", "x.qcow2"),
+                             self.qemu("info", "--backing-chain", "x.qcow2"))
+        self.raw()
+        self.assertEqual(self.orrery("info", "-f", "raw", "disk.raw"),
+                         self.qemu("info", "-f", "raw", "disk.raw"))
+
+    def test_create_prints_the_same(self):
+        self.orrery("create", "-q", "-f", "qcow2", "base.qcow2", "3M")
+        for args in (["-f", "qcow2", "n", "10M"], ["-f", "raw", "n", "1234567"],
+                     ["-f", "qcow2", "-o", "cluster_size=4k,preallocation=metadata", "n", "1G"],
+                     ["-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", "n"]):
+            self.assertEqual(self.orrery("create", *args), self.qemu("create", *args))
+
+    def test_map_and_measure(self):
+        self.orrery("create", "-q", "-f", "qcow2", "a.qcow2", "5M")
+        self.qemu_io("a.qcow2", "write 0 1M", "write 2M 192k", "write 4M 1M", "write -z 4500k 200k")
+        self.orrery("create", "-q", "-f", "qcow2", "-b", "a.qcow2", "-F", "qcow2", "b.qcow2", "8M")
+        self.qemu_io("b.qcow2", "write 1M 300k", "write -z 3M 1M", "discard 2M 128k")
+        for name in ("a.qcow2", "b.qcow2"):
+            theirs = json.loads(self.qemu("map", "--output=json", name))
+            ours = json.loads(self.orrery("map", "--output=json", name))
+            self.assertEqual(ours, theirs)
+            self.assertEqual(self.orrery("map", name), self.qemu("map", name))
+            theirs = json.loads(self.qemu("measure", "--output=json", "-O", "qcow2", name))
+            theirs.pop("bitmaps", None)
+            self.assertEqual(json.loads(self.orrery("measure", "--output=json", "-O", "qcow2", name)),
+                             theirs)
+        for size in ("1G", "77777k", "3T"):
+            ours = self.orrery("measure", "-O", "qcow2", "--size", size)
+            self.assertEqual(ours, self.qemu("measure", "-O", "qcow2", "--size", size))
+
+    def qemu_io(self, image, *commands):
+        if not QEMU_IO:
+            self.skipTest("qemu-io is not installed")
+        args = [a for c in commands for a in ("-c", c)]
+        self.ok(QEMU_IO, "-f", "qcow2", *args, image)
+
+    def test_both_write_one_image(self):
+        """Snapshots, resizes and writes by turns; the same steps on a raw disk."""
+        self.raw("model.raw", 4 << 20)
+        self.orrery("convert", "-f", "raw", "-O", "qcow2", "model.raw", "x.qcow2")
+        size, saved = 4 << 20, {}
+        for step in range(24):
+            tool = self.random.choice([IMG, QEMU])
+            act = self.random.randrange(4)
+            if act == 0:
+                at = self.random.randrange(size >> 9) << 9
+                n = min(self.random.randrange(1, 300) << 9, size - at)
+                with open("model.raw", "r+b") as f:
+                    f.seek(at)
+                    f.write(bytes([step]) * n)
+                self.qemu_io("x.qcow2", "write -P %d %d %d" % (step, at, n))
+            elif act == 1:
+                name = "s%d" % step
+                self.ok(tool, "snapshot", "-c", name, "x.qcow2")
+                shutil.copy("model.raw", name)
+                saved[name] = size
+            elif act == 2 and saved:
+                name = self.random.choice(sorted(saved))
+                self.ok(tool, "snapshot", "-a", name, "x.qcow2")
+                shutil.copy(name, "model.raw")
+                size = saved[name]
+            elif act == 3 and saved:
+                name = self.random.choice(sorted(saved))
+                self.ok(tool, "snapshot", "-d", name, "x.qcow2")
+                del saved[name]
+            self.qemu("check", "-q", "x.qcow2")
+            self.orrery("check", "-q", "x.qcow2")
+            self.qemu("compare", "-q", "-f", "qcow2", "-F", "raw", "x.qcow2", "model.raw")
+            self.orrery("compare", "-q", "-f", "qcow2", "-F", "raw", "x.qcow2", "model.raw")
+
+    def test_errors(self):
+        """The same exit status; the message may name more."""
+        self.raw()
+        self.orrery("create", "-q", "-f", "qcow2", "x.qcow2", "1M")
+        for args in (["info", "none"], ["check", "-f", "raw", "disk.raw"], ["convert", "disk.raw"],
+                     ["create", "-f", "qcow2", "y"], ["create", "-f", "qcow2", "-o", "foo=1", "y", "1M"],
+                     ["resize", "x.qcow2", "512"], ["snapshot", "-a", "none", "x.qcow2"],
+                     ["rebase", "x.qcow2"], ["compare", "x.qcow2", "none"], ["what"],
+                     ["convert", "-c", "-f", "raw", "-O", "raw", "disk.raw", "y"],
+                     ["compare", "-f", "raw", "x.qcow2", "disk.raw"],
+                     ["commit", "x.qcow2"], ["dd", "if=disk.raw"]):
+            self.assertEqual(run(IMG, *args)[0], run(QEMU, *args)[0], args)
+
+    def test_repair(self):
+        self.raw()
+        self.orrery("convert", "-f", "raw", "-O", "qcow2", "disk.raw", "x.qcow2")
+        with open("x.qcow2", "r+b") as f:       # the refcount block: a leak and a missing count
+            f.seek(2 * 65536 + 2 * 6)
+            f.write(b"\0\0\0\5")
+        ours, theirs = run(IMG, "check", "x.qcow2"), run(QEMU, "check", "x.qcow2")
+        self.assertEqual(ours[0], theirs[0])
+        pattern = r"(?:Leaked|ERROR) cluster.*|\d+ errors|\d+ leaked"
+        self.assertEqual(sorted(re.findall(pattern, ours[1])),
+                         sorted(re.findall(pattern, theirs[1] + theirs[2])))
+        self.orrery("check", "-r", "all", "x.qcow2")
+        self.qemu("check", "-q", "x.qcow2")
+        self.qemu("compare", "-q", "-F", "raw", "x.qcow2", "disk.raw")
+
+
+class Alone(Img):
+    def test_commit_and_rebase(self):
+        self.raw()
+        self.orrery("convert", "-f", "raw", "-O", "qcow2", "disk.raw", "base.qcow2")
+        self.orrery("create", "-q", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", "mid.qcow2")
+        self.raw("other.raw")
+        self.orrery("convert", "-n", "-f", "raw", "-O", "qcow2", "other.raw", "mid.qcow2")
+        self.orrery("create", "-q", "-f", "qcow2", "-b", "mid.qcow2", "-F", "qcow2", "top.qcow2")
+        self.orrery("rebase", "-b", "base.qcow2", "-F", "qcow2", "top.qcow2")
+        self.orrery("compare", "-q", "-F", "raw", "top.qcow2", "other.raw")
+        os.remove("mid.qcow2")
+        self.orrery("check", "-q", "top.qcow2")
+        self.orrery("commit", "-q", "top.qcow2")
+        self.orrery("compare", "-q", "-F", "raw", "base.qcow2", "other.raw")
+        self.orrery("rebase", "-b", "", "top.qcow2")
+        self.orrery("compare", "-q", "-F", "raw", "top.qcow2", "other.raw")
+
+    def test_dd_and_bench(self):
+        self.raw()
+        self.orrery("dd", "-f", "raw", "if=disk.raw", "of=part", "bs=1k", "skip=3", "count=700")
+        with open("disk.raw", "rb") as a, open("part", "rb") as b:
+            a.seek(3 << 10)
+            self.assertTrue(a.read(700 << 10) == b.read())
+        self.assertIn("Run completed in",
+                      self.orrery("bench", "-c", "500", "-w", "-f", "raw", "--flush-interval=50",
+                                  "disk.raw"))
+
+    def test_an_image_names_no_files_of_others(self):
+        os.mkdir("in")
+        self.raw("secret")
+        self.orrery("create", "-q", "-f", "qcow2", "-u", "-b", os.path.join(self.folder, "secret"),
+                    "-F", "raw", "in/x.qcow2", "5M")
+        status, _, err = run(IMG, "convert", "-O", "raw", "in/x.qcow2", "y")
+        self.assertEqual(status, 1)
+        self.assertIn("outside its own folder", err)
+        env = dict(os.environ, ORRERY_IMAGE_PATH=self.folder)
+        status, _, err = run(IMG, "convert", "-O", "raw", "in/x.qcow2", "y", env=env)
+        self.assertEqual((status, err), (0, ""))
+
+    def test_locked(self):
+        self.orrery("create", "-q", "-f", "qcow2", "x.qcow2", "64M")
+        p = subprocess.Popen([IMG, "bench", "-w", "-c", "4000000", "x.qcow2"], stdout=subprocess.PIPE)
+        try:
+            p.stdout.readline()
+            status, _, err = run(IMG, "resize", "x.qcow2", "65M")
+            self.assertEqual(status, 1)
+            self.assertIn("lock", err)
+            self.assertEqual(run(IMG, "info", "-U", "x.qcow2")[0], 0)
+        finally:
+            p.kill()
+            p.communicate()
+        self.orrery("check", "-q", "-r", "leaks", "x.qcow2")     # kill -9 leaves leaks at most
+
+
+if __name__ == "__main__":
+    unittest.main()
