@@ -13,6 +13,7 @@
 #include "system/objects.h"
 #include "ui/input.h"
 #include "util/opts.h"
+#include "util/parse.h"
 
 static void cmd_eject(Monitor *m, const Json *args, Error **err)
 {
@@ -20,6 +21,20 @@ static void cmd_eject(Monitor *m, const Json *args, Error **err)
     if (b) {
         blk_user_eject(b, arg_flag(args, "force"), err);
     }
+}
+
+static void cmd_block_resize(Monitor *m, const Json *args, Error **err)
+{
+    BlockBackend *b = monitor_find_drive(arg_str(args, "device"), NULL, err);
+    uint64_t size;
+    if (!b) {
+        return;
+    }
+    if (!parse_size(arg_str(args, "size"), 1 << 20, &size)) {
+        fail(err, "'%s' is not a size (MiB without a suffix)", arg_str(args, "size"));
+        return;
+    }
+    blk_resize(b, size, err);
 }
 
 /* change DEVICE [-f] FILE [FORMAT [retain|read-only|read-write]] */
@@ -172,6 +187,8 @@ static void cmd_screendump(Monitor *m, const Json *args, Error **err)
 }
 
 const HmpCommand hmp_device_commands[] = {
+    { "block_resize", "device:B,size:s", "device size", "give a disk another length (MiB, or with K, "
+      "M, G, T)", cmd_block_resize },
     { "eject", "force:-f,device:B", "[-f] device", "take the medium out (-f: even if the guest locked it)",
       cmd_eject },
     { "change", "device:B,force:-f,target:F,arg:s?,read-only-mode:s?",

@@ -10,8 +10,53 @@
 #include "block/backend.h"
 #include "block/drive.h"
 #include "monitor/actions.h"
+#include "util/timer.h"
 
 /* ---- queries ------------------------------------------------------------------------------------- */
+
+static Json *snapshot_info(const BlockSnapshot *s)
+{
+    Json *o = json_object();
+    json_set_str(o, "id", s->id);
+    json_set_str(o, "name", s->name);
+    json_set_uint(o, "vm-state-size", s->vm_state_size);
+    json_set_uint(o, "date-sec", s->date_sec);
+    json_set_uint(o, "date-nsec", s->date_nsec);
+    json_set_uint(o, "vm-clock-sec", s->vm_clock_ns / 1000000000);
+    json_set_uint(o, "vm-clock-nsec", s->vm_clock_ns % 1000000000);
+    if (s->icount != UINT64_MAX) {
+        json_set_uint(o, "icount", s->icount);
+    }
+    return o;
+}
+
+/* What only some formats have. */
+static void add_format_info(Json *o, BlockNode *n)
+{
+    GPtrArray *snapshots = n->driver->snapshots ? n->driver->snapshots(n) : NULL;
+    Json *special = n->driver->info ? n->driver->info(n) : NULL;
+    if (n->cluster_size) {
+        json_set_uint(o, "cluster-size", n->cluster_size);
+    }
+    if (special) {
+        json_set(o, "format-specific", special);
+    }
+    if (n->backing_file) {
+        g_autofree char *full = node_full_path(node_file_name(n), n->backing_file);
+        json_set_str(o, "backing-filename", n->backing_file);
+        json_set_str(o, "full-backing-filename", full);
+    }
+    if (n->backing_format) {
+        json_set_str(o, "backing-filename-format", n->backing_format);
+    }
+    if (snapshots && snapshots->len) {
+        Json *list = json_array();
+        for (guint i = 0; i < snapshots->len; i++) {
+            json_append(list, snapshot_info(snapshots->pdata[i]));
+        }
+        json_set(o, "snapshots", list);
+    }
+}
 
 static Json *image_info(BlockNode *n)
 {
@@ -23,8 +68,11 @@ static Json *image_info(BlockNode *n)
     if (!stat(node_file_name(n), &st) && S_ISREG(st.st_mode)) {
         json_set_uint(o, "actual-size", (uint64_t)st.st_blocks * 512);
     }
-    if (n->backing) {
+    add_format_info(o, n);
+    if (n->backing && !n->backing_file) {
         json_set_str(o, "backing-filename", node_file_name(n->backing));
+    } else if (n->backing) {
+        json_set(o, "backing-image", image_info(n->backing));
     }
     return o;
 }
@@ -248,6 +296,110 @@ static Json *cmd_blockdev_del(const Json *args, Error **err)
     return NULL;
 }
 
+/* ---- images -------------------------------------------------------------------------------------- */
+
+typedef struct SlotSearch {
+    BlockNode *node;
+    BlockBackend *found;
+} SlotSearch;
+
+static void find_slot(BlockBackend *b, void *opaque)
+{
+    SlotSearch *s = opaque;
+    s->found = blk_root(b) == s->node ? b : s->found;
+}
+
+static Json *cmd_block_resize(const Json *args, Error **err)
+{
+    const char *device = optional_str(args, "device"), *name = optional_str(args, "node-name");
+    int64_t size = json_get(args, "size")->i;
+    SlotSearch s = { NULL, NULL };
+    if (size < 0) {
+        fail(err, "Parameter 'size' expects a >0 size");
+        return NULL;
+    }
+    if (name) {
+        s.node = node_find(name);
+        if (!s.node) {
+            fail(err, "Cannot find device='' nor node-name='%s'", name);
+            return NULL;
+        }
+        blk_foreach(find_slot, &s);
+    } else {
+        s.found = monitor_find_drive(device, NULL, err);
+        if (!s.found) {
+            return NULL;
+        }
+    }
+    if (s.found) {
+        blk_resize(s.found, size, err);
+    } else {
+        node_truncate(s.node, size, PREALLOC_OFF, err);
+    }
+    return NULL;
+}
+
+/* The node of a drive that has internal snapshots, with nothing in flight. */
+static BlockNode *snapshot_node(const Json *args, Error **err)
+{
+    const char *device = json_get(args, "device")->s;
+    BlockBackend *b = monitor_find_drive(device, NULL, err);
+    BlockNode *n = b ? blk_root(b) : NULL;
+    if (b && !n) {
+        fail(err, "Device '%s' has no medium", device);
+    } else if (n && !n->driver->snapshot_create) {
+        fail(err, "Block format '%s' used by device '%s' does not support feature 'internal "
+             "snapshots'", n->driver->name, device);
+        n = NULL;
+    }
+    blk_drain_all();
+    return n;
+}
+
+static Json *cmd_snapshot_internal(const Json *args, Error **err)
+{
+    const char *name = json_get(args, "name")->s;
+    BlockNode *n = snapshot_node(args, err);
+    if (!n) {
+        return NULL;
+    }
+    int64_t now = g_get_real_time();
+    BlockSnapshot s = { .name = (char *)name, .date_sec = now / 1000000, .icount = UINT64_MAX,
+                        .date_nsec = now % 1000000 * 1000,
+                        .vm_clock_ns = clock_ns(ORRERY_CLOCK_VIRTUAL) };
+    if (!*name) {
+        fail(err, "Name is empty");
+    } else if (snapshot_find(n, name)) {
+        fail(err, "Snapshot with name '%s' already exists on device '%s'", name,
+             json_get(args, "device")->s);
+    } else {
+        n->driver->snapshot_create(n, &s, err);
+    }
+    return NULL;
+}
+
+static Json *cmd_snapshot_delete_internal(const Json *args, Error **err)
+{
+    const char *id = optional_str(args, "id"), *name = optional_str(args, "name");
+    BlockNode *n = snapshot_node(args, err);
+    BlockSnapshot *s = n && (id || name) ? snapshot_find(n, id ? id : name) : NULL;
+    if (!n) {
+        return NULL;
+    }
+    if (!s || (id && strcmp(s->id, id)) || (name && strcmp(s->name, name))) {
+        fail(err, id || name ? "Snapshot with id '%s' and name '%s' does not exist on device '%s'"
+                             : "Name or id must be provided", id ? id : "", name ? name : "",
+             json_get(args, "device")->s);
+        return NULL;
+    }
+    Json *info = snapshot_info(s);
+    g_autofree char *which = g_strdup(s->id);
+    if (!n->driver->snapshot_delete(n, which, err)) {
+        g_clear_pointer(&info, json_free);
+    }
+    return info;
+}
+
 const QmpCommand qmp_block_commands[] = {
     { "query-block", NULL, cmd_block },
     { "query-blockstats", "query-nodes:b?", cmd_blockstats },
@@ -257,5 +409,9 @@ const QmpCommand qmp_block_commands[] = {
       cmd_change_medium },
     { "blockdev-add", "**", cmd_blockdev_add },
     { "blockdev-del", "node-name:s", cmd_blockdev_del },
+    { "block_resize", "device:s? node-name:s? size:i", cmd_block_resize },
+    { "blockdev-snapshot-internal-sync", "device:s name:s", cmd_snapshot_internal },
+    { "blockdev-snapshot-delete-internal-sync", "device:s id:s? name:s?",
+      cmd_snapshot_delete_internal },
     { NULL }
 };

@@ -5,8 +5,9 @@
 import base64
 import os
 import struct
+import subprocess
 
-from qmptest import TestCase, main
+from qmptest import EMULATOR, TestCase, main
 
 DISK = 8 << 20
 
@@ -178,6 +179,33 @@ class Pc(TestCase):
         self.c.error("blockdev-del", node_name="n1")
         disk, = [d for d in self.c.call("query-block") if d["device"] == "disk0"]
         self.c.error("blockdev-del", node_name=disk["inserted"]["node-name"])
+
+    def test_resize(self):
+        self.c.call("block_resize", device="disk0", size=2 * DISK)
+        self.assertEqual(os.stat(os.path.join(self.images, "disk")).st_size, 2 * DISK)
+        inserted = [d for d in self.c.call("query-block") if d["device"] == "disk0"][0]["inserted"]
+        self.assertEqual(inserted["image"]["virtual-size"], 2 * DISK)
+        self.c.call("block_resize", device="disk0", size=DISK)
+        self.c.error("block_resize", device="disk0", size=DISK + 1)
+        self.c.error("block_resize", device="cd0", size=DISK)
+        self.c.error("block_resize", **{"node-name": "nothing", "size": DISK})
+
+    def test_internal_snapshots(self):
+        path = os.path.join(self.images, "snap.qcow2")
+        tool = os.path.join(os.path.dirname(EMULATOR), "orrery-img")
+        subprocess.run([tool, "create", "-q", "-f", "qcow2", path, "8M"], check=True)
+        self.c.call("blockdev-change-medium", device="cd0", filename=path, format="qcow2",
+                    **{"read-only-mode": "read-write"})
+        self.c.call("blockdev-snapshot-internal-sync", device="cd0", name="one")
+        self.c.error("blockdev-snapshot-internal-sync", device="cd0", name="one")
+        self.c.error("blockdev-snapshot-internal-sync", device="disk0", name="one")
+        image = [d for d in self.c.call("query-block") if d["device"] == "cd0"][0]["inserted"]["image"]
+        self.assertEqual([s["name"] for s in image["snapshots"]], ["one"])
+        self.assertEqual(image["format-specific"]["type"], "qcow2")
+        gone = self.c.call("blockdev-snapshot-delete-internal-sync", device="cd0", name="one")
+        self.assertEqual((gone["id"], gone["name"]), ("1", "one"))
+        self.c.error("blockdev-snapshot-delete-internal-sync", device="cd0", name="one")
+        self.c.call("eject", device="cd0", force=True)
 
     def test_media(self):
         iso = os.path.join(self.images, "cd.iso")
