@@ -95,13 +95,17 @@ static bool cpu_create(KvmCpu *k, Error **err)
 
 /*
  * A software KVM runs the guest's ring 3 on the host's ring 3, where SYSCALL does what that
- * kernel's own paravirtual guests expect: it goes to LSTAR and stays in ring 3.  Its emulator
- * has neither IRET nor SYSRET to an outer ring, so the way there always leads through the
- * interpreter, which then simply keeps the vCPU until the guest is back in its kernel.
+ * kernel's own paravirtual guests expect: it goes to LSTAR and stays in ring 3.  A 64-bit
+ * system that has switched SYSCALL on therefore belongs to the interpreter, ring 0 too: where
+ * the kernel would leave for ring 3 can't be foreseen, and by then it is too late.  Firmware,
+ * boot loaders, 16 and 32-bit systems and 64-bit ones without SYSCALL are run by the kernel.
  */
-static bool ring3_is_ours(const KvmCpu *k)
+static bool syscall_would_break(const KvmCpu *k)
 {
-    return kvm.software && k->here && x86_cpl(x86_of(k)) == 3;
+    const X86CPU *c = x86_of(k);
+
+    return kvm.software && k->here
+           && (x86_cpl(c) == 3 || (x86_long_mode(c) && (c->efer & EFER_SCE)));
 }
 
 /* ---- before and after ---------------------------------------------------------------------- */
@@ -111,7 +115,7 @@ static bool wants_interpreter(KvmCpu *k, uint32_t request)
     const X86CPU *c = x86_of(k);
 
     return (request & (CPU_REQ_SMI | CPU_REQ_INIT | CPU_REQ_SIPI | CPU_REQ_MCE)) || c->smm
-           || c->wait_sipi || x86_a20_mask != ~0ull || ring3_is_ours(k)
+           || c->wait_sipi || x86_a20_mask != ~0ull || syscall_would_break(k)
            || (k->here && (c->exc_vector >= 0 || c->pending_dbg || c->running_one));
 }
 

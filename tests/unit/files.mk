@@ -35,3 +35,5 @@ N ?= 10000000
 check-insn: $(BUILD)/tests/unit/test-insn-diff
 	$(Q)INSN_CASES=$(N) $< --verbose
 .PHONY: check-insn
+unit-tests += $(if $(filter x86_64,$(HOST_ARCH)),tests/unit/test-x86-kvm.c)  # x86: registers to KVM's formats and back
+test-x86-kvm-objs := tests/unit/x86-test.o
