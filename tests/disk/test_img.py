@@ -98,6 +98,40 @@ class Interop(Img):
                 self.both_ways(options, "-c")
         self.assertLess(os.stat("ours.qcow2").st_size, os.stat("disk.raw").st_size)
 
+    def test_vdi(self):
+        for size in (5 << 20, (7 << 20) + 4096, 512):
+            self.raw(size=size)
+            self.raw("other.raw", size)
+            self.orrery("convert", "-f", "raw", "-O", "vdi", "disk.raw", "a.vdi")
+            self.qemu("check", "-q", "a.vdi")
+            self.qemu("compare", "-q", "-F", "raw", "a.vdi", "disk.raw")
+            self.orrery("convert", "-n", "-f", "raw", "-O", "vdi", "other.raw", "a.vdi")
+            self.qemu("check", "-q", "a.vdi")
+            self.qemu("compare", "-q", "-F", "raw", "a.vdi", "other.raw")
+            self.qemu("convert", "-f", "raw", "-O", "vdi", "disk.raw", "b.vdi")
+            self.orrery("compare", "-q", "-F", "raw", "b.vdi", "disk.raw")
+            self.orrery("convert", "-n", "-f", "raw", "-O", "vdi", "other.raw", "b.vdi")
+            self.qemu("check", "-q", "b.vdi")
+            self.qemu("compare", "-q", "-F", "raw", "b.vdi", "other.raw")
+
+    def test_vdi_mutated(self):
+        """Damaged headers and tables: an error or success, no signal."""
+        self.raw(size=3 << 20)
+        self.orrery("convert", "-f", "raw", "-O", "vdi", "disk.raw", "a.vdi")
+        with open("a.vdi", "rb") as f:
+            good = f.read()
+        for _ in range(60):
+            bad = bytearray(good)
+            for _ in range(self.random.randrange(1, 4)):
+                at = self.random.choice([self.random.randrange(0x40, 0x60),
+                                         self.random.randrange(0x150, 0x210)])
+                bad[at] = self.random.choice([0, 1, 0xff, self.random.randrange(256)])
+            with open("bad.vdi", "wb") as f:
+                f.write(bad)
+            for args in (["compare", "-f", "vdi", "-F", "raw", "bad.vdi", "disk.raw"],
+                         ["bench", "-w", "-c", "20", "-S", "70000", "-f", "vdi", "bad.vdi"]):
+                self.assertIn(run(IMG, *args)[0], (0, 1, 2, 3, 4))
+
     def test_info(self):
         self.orrery("create", "-q", "-f", "qcow2", "base.qcow2", "3M")
         for options in ("", "compat=0.10", "refcount_bits=8,lazy_refcounts=on,cluster_size=128k"):
