@@ -15,6 +15,7 @@ lib += block/qcow2-snapshot.c   # qcow2: internal snapshots
 lib += block/qcow2-check.c      # qcow2: checking and repairing
 lib += block/qcow2-create.c     # qcow2: making, resizing, measuring
 lib += block/vdi.c              # format vdi
+lib += block/vpc.c              # format vpc (.vhd), read-only
 lib += block/null.c             # a disk that forgets
 lib += block/blkdebug.c         # error injection
 lib += block/overlay.c          # snapshot=on

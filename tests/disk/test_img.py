@@ -114,6 +114,18 @@ class Interop(Img):
             self.qemu("check", "-q", "b.vdi")
             self.qemu("compare", "-q", "-F", "raw", "b.vdi", "other.raw")
 
+    def test_vpc(self):
+        self.raw()
+        for kind in ("dynamic", "fixed"):
+            for force in ("on", "off"):
+                self.qemu("convert", "-f", "raw", "-O", "vpc", "-o",
+                          "subformat=%s,force_size=%s" % (kind, force), "disk.raw", "a.vhd")
+                self.orrery("convert", "-f", "vpc", "-O", "raw", "a.vhd", "b.raw")
+                self.qemu("compare", "-q", "-f", "vpc", "-F", "raw", "a.vhd", "b.raw")
+                self.orrery("compare", "-q", "-f", "vpc", "-F", "raw", "a.vhd", "disk.raw")
+                self.assertEqual(os.stat("b.raw").st_size, json.loads(
+                    self.qemu("info", "-f", "vpc", "--output=json", "a.vhd"))["virtual-size"])
+
     def test_vdi_mutated(self):
         """Damaged headers and tables: an error or success, no signal."""
         self.raw(size=3 << 20)
