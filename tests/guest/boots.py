@@ -418,3 +418,26 @@ def test_hmp_info():
                               ("pic", "pic|irr"), ("qtree", "PIIX3|piix3|PIIX4|piix4"),
                               ("status", "VM status: running"), ("version", r"\d+\.\d+")):
             expect(vm.cmd("human-monitor-command", command_line="info " + what), pattern)
+
+
+# ---- KVM ------------------------------------------------------------------------------------
+
+@weight(3)
+def test_kvm_and_back():
+    """Linux boots with -accel kvm, goes on under tcg, and under kvm again."""
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        print("test_kvm_and_back skipped: /dev/kvm is absent or refuses")
+        return
+    work = "i=0; while [ $i -lt 500 ]; do i=$((i+1)); done; echo $i; md5sum < /bin/busybox"
+    with linux(["-accel", "kvm", "-cpu", "qemu64,-pni,-vmx,-svm,-kvmclock,-kvm-steal-time"],
+               accel=False) as vm:
+        vm.wait_serial("BusyBox shell", 300)
+        first = vm.shell(work, 120)
+        for accel in ("tcg", "kvm"):
+            vm.cmd("stop")
+            vm.cmd("orrery-set-accel", accel=accel)
+            vm.cmd("cont")
+            if vm.shell(work, 120) != first:
+                raise Failed("another result under " + accel)
+        told = vm.cmd("human-monitor-command", **{"command-line": "info kvm"})
+        expect(told if isinstance(told, str) else str(told), r"assists \d+")
