@@ -431,6 +431,14 @@ BlockNode *blk_root(const BlockBackend *b)
     return b->root;
 }
 
+void blk_replace_root(BlockBackend *b, BlockNode *root)
+{
+    blk_drain(b);
+    BlockNode *old = b->root;
+    b->root = root;
+    node_unref(old);
+}
+
 void blk_set_flags(BlockBackend *b, BlockFlags flags)
 {
     b->flags = flags;

@@ -12,6 +12,8 @@
 /* A slot with this medium (reference given away), or without. */
 BlockBackend *blk_new(const char *name, BlockNode *root);
 BlockNode *blk_root(const BlockBackend *b);                 /* NULL: no medium */
+/* Another node in place of the medium (reference given away); the device notices nothing. */
+void blk_replace_root(BlockBackend *b, BlockNode *root);
 /* The slot goes: so does what -drive noted about it (block/drive.c). */
 void drive_forget(const BlockBackend *b);
 /* What a new medium inherits (-drive's cache=, discard=...). */

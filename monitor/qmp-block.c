@@ -4,6 +4,7 @@
  */
 #include "monitor/internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -400,6 +401,65 @@ static Json *cmd_snapshot_delete_internal(const Json *args, Error **err)
     return info;
 }
 
+/* A new qcow2 image over the drive's; "existing": it is there already. */
+static BlockNode *open_overlay(BlockNode *below, const Json *args, bool existing, Error **err)
+{
+    const char *file = json_get(args, "snapshot-file")->s;
+    const char *node_name = optional_str(args, "snapshot-node-name");
+    g_autoptr(Json) making = json_object();
+    if (!existing) {
+        char *path = realpath(node_file_name(below), NULL);
+        json_set_uint(making, "size", node_length(below));
+        json_set_str(making, "backing_file", path ? path : node_file_name(below));
+        json_set_str(making, "backing_fmt", below->driver->name);
+        free(path);
+        if (!node_create_image(block_driver_find("qcow2"), file, making, err)) {
+            return NULL;
+        }
+    }
+    Json *o = json_object(), *f = json_object();
+    json_set_str(f, "driver", "file");
+    json_set_str(f, "filename", file);
+    json_set_str(o, "driver", "qcow2");
+    json_set(o, "file", f);
+    json_set_str(o, "backing", below->name);
+    if (node_name) {
+        json_set_str(o, "node-name", node_name);
+    }
+    return node_open(o, below->flags, err);
+}
+
+static Json *cmd_snapshot_sync(const Json *args, Error **err)
+{
+    const char *format = optional_str(args, "format"), *mode = optional_str(args, "mode");
+    BlockBackend *b = monitor_find_drive(json_get(args, "device")->s, NULL, err);
+    BlockNode *below = b ? blk_root(b) : NULL;
+    if (!b) {
+        return NULL;
+    }
+    if (!below || below->flags.read_only) {
+        fail(err, "Device '%s' has no medium that can be written", json_get(args, "device")->s);
+    } else if (format && strcmp(format, "qcow2")) {
+        fail(err, "Invalid snapshot format '%s' (qcow2)", format);
+    } else if (mode && strcmp(mode, "existing") && strcmp(mode, "absolute-paths")) {
+        fail(err, "Parameter 'mode' does not accept value '%s'", mode);
+    } else {
+        blk_drain(b);
+        int ret = node_flush(below);
+        BlockNode *n = ret ? NULL : open_overlay(below, args, mode && !strcmp(mode, "existing"), err);
+        if (ret) {
+            fail_errno(err, -ret, "Could not write out the image below");
+        } else if (n && node_length(n) != node_length(below)) {
+            fail(err, "The snapshot file's length is not that of the disk");
+            node_unref(n);
+        } else if (n) {
+            n->named = false;           /* lives with the drive */
+            blk_replace_root(b, n);
+        }
+    }
+    return NULL;
+}
+
 const QmpCommand qmp_block_commands[] = {
     { "query-block", NULL, cmd_block },
     { "query-blockstats", "query-nodes:b?", cmd_blockstats },
@@ -410,6 +470,8 @@ const QmpCommand qmp_block_commands[] = {
     { "blockdev-add", "**", cmd_blockdev_add },
     { "blockdev-del", "node-name:s", cmd_blockdev_del },
     { "block_resize", "device:s? node-name:s? size:i", cmd_block_resize },
+    { "blockdev-snapshot-sync",
+      "device:s snapshot-file:s snapshot-node-name:s? format:s? mode:s?", cmd_snapshot_sync },
     { "blockdev-snapshot-internal-sync", "device:s name:s", cmd_snapshot_internal },
     { "blockdev-snapshot-delete-internal-sync", "device:s id:s? name:s?",
       cmd_snapshot_delete_internal },

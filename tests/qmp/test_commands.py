@@ -190,6 +190,20 @@ class Pc(TestCase):
         self.c.error("block_resize", device="cd0", size=DISK)
         self.c.error("block_resize", **{"node-name": "nothing", "size": DISK})
 
+    def test_external_snapshot(self):
+        top = os.path.join(self.images, "top.qcow2")
+        self.c.call("blockdev-snapshot-sync", device="disk0", **{"snapshot-file": top})
+        inserted = [d for d in self.c.call("query-block") if d["device"] == "disk0"][0]["inserted"]
+        self.assertEqual((inserted["drv"], inserted["file"]), ("qcow2", top))
+        self.assertEqual(inserted["backing_file_depth"], 1)
+        self.assertEqual(inserted["image"]["backing-filename"],
+                         os.path.realpath(os.path.join(self.images, "disk")))
+        self.c.error("blockdev-snapshot-sync", device="cd0", **{"snapshot-file": top + "2"})
+        self.c.error("blockdev-snapshot-sync", device="disk0", format="raw",
+                     **{"snapshot-file": top + "2"})
+        self.c.error("blockdev-snapshot-sync", device="disk0",
+                     **{"snapshot-file": os.path.join(self.images, "none", "x")})
+
     def test_internal_snapshots(self):
         path = os.path.join(self.images, "snap.qcow2")
         tool = os.path.join(os.path.dirname(EMULATOR), "orrery-img")
