@@ -8,7 +8,7 @@ import shutil
 import tempfile
 
 import material
-from vm import VM, Failed, Terminal
+from vm import VM, Failed, Skipped, Terminal
 
 APPEND = "console=ttyS0 mitigations=off"
 
@@ -426,8 +426,7 @@ def test_hmp_info():
 def test_kvm_and_back():
     """Linux boots with -accel kvm, goes on under tcg, and under kvm again."""
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        print("test_kvm_and_back skipped: /dev/kvm is absent or refuses")
-        return
+        raise Skipped("/dev/kvm is absent or refuses")
     work = "i=0; while [ $i -lt 500 ]; do i=$((i+1)); done; echo $i; md5sum < /bin/busybox"
     with linux(["-accel", "kvm", "-cpu", "qemu64,-pni,-vmx,-svm,-kvmclock,-kvm-steal-time"],
                accel=False) as vm:

@@ -44,6 +44,8 @@ def run_one(name, fn):
         return name, "ok", "", time.monotonic() - start
     except vm.Failed as e:
         return name, "FAILED", str(e), time.monotonic() - start
+    except vm.Skipped as e:
+        return name, "skipped", str(e), time.monotonic() - start
     except material.Missing as e:
         if os.environ.get("ORRERY_OFFLINE"):
             return name, "skipped", str(e), time.monotonic() - start

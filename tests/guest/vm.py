@@ -29,6 +29,10 @@ class Failed(Exception):
     """The guest did not do what the test expects."""
 
 
+class Skipped(Exception):
+    """This host lacks what the test needs."""
+
+
 class VM:
     def __init__(self, args, serial=True, accel=True, keep_log=None, mem="128"):
         self.dir = tempfile.mkdtemp(prefix="orrery-vm-")
