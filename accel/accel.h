@@ -15,8 +15,8 @@
 typedef enum { STATE_RUNTIME, STATE_RESET, STATE_FULL } StateLevel;
 typedef enum { BP_INSERT, BP_REMOVE, BP_REMOVE_ALL } BpOp;
 
-/* Slowest first.  A KVM that emulates every instruction in the kernel was measured at a tenth
- * of the interpreter's speed and less. */
+/* Slowest first.  A software KVM had not unpacked a Linux kernel after 40 s; the interpreter,
+ * which had it next, was past that within seconds. */
 typedef enum { SPEED_SOFTWARE_KVM = 1, SPEED_INTERPRETER, SPEED_NATIVE, SPEED_HARDWARE } AccelSpeed;
 
 typedef struct Accel {
