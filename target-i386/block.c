@@ -10,6 +10,7 @@
 #include "accel/tcg/slow.h"
 #include "target-i386/disas.h"
 #include "target-i386/flow.h"
+#include "target-i386/jit.h"
 #include "util/log.h"
 
 #define MAX_INSNS 64
@@ -22,6 +23,7 @@ typedef struct Builder {
     const uint8_t *host2;       /* second page, if it crosses */
     uint32_t mode;              /* the target's part */
     bool one;
+    unsigned first;             /* where offsets count from: block's start, or (native) page's */
     unsigned size, count;
     bool jumps;                 /* the last instruction leaves by itself */
     bool stop;                  /* ... or the loop must be asked after it */
@@ -67,7 +69,7 @@ static bool decode_crossing(Builder *b, unsigned have)
     memcpy(buf, b->host, have);
     memcpy(buf + have, b->host2, INSN_BYTES - have);
     InsnBytes in = { buf, INSN_BYTES };
-    add(b, insn_decode(b->c, b->mode, in, 0, &b->insn[0]));
+    add(b, insn_decode(b->c, b->mode, in, b->first, &b->insn[0]));
     return true;
 }
 
@@ -78,7 +80,7 @@ static bool decode_all(Builder *b)
 
     while (b->count < max && b->size < left && !b->jumps && !b->stop) {
         InsnBytes in = { b->host + b->size, MIN(left - b->size, INSN_BYTES) };
-        DecodeResult res = insn_decode(b->c, b->mode, in, b->size, &b->insn[b->count]);
+        DecodeResult res = insn_decode(b->c, b->mode, in, b->first + b->size, &b->insn[b->count]);
         if (res != DECODE_MORE) {
             add(b, res);
         } else if (b->count) {
@@ -103,6 +105,10 @@ static void terminate(Builder *b, Block *blk)
 
 void x86_link_block(Block *from, unsigned n, Block *to)
 {
+    if (x86_jit) {
+        x86_jit_link(from, n, to);
+        return;
+    }
     Insn *end = (Insn *)from->payload + from->count;
     uintptr_t link = to ? (uintptr_t)to->payload : 0;
     __atomic_store_n((uintptr_t *)&(n ? end - 1 : end)->disp, link, __ATOMIC_RELEASE);
@@ -116,12 +122,13 @@ static void log_block(const Builder *b)
     for (unsigned n = 0; n < b->count; n++) {
         const Insn *i = &b->insn[n];
         for (unsigned k = 0; k < i->len; k++) {
-            uint64_t at = (b->pc & (GUEST_PAGE_SIZE - 1)) + i->off + k;
-            bytes[k] = at < GUEST_PAGE_SIZE || !b->host2 ? b->host[i->off + k]
+            unsigned off = i->off - b->first + k;
+            uint64_t at = (b->pc & (GUEST_PAGE_SIZE - 1)) + off;
+            bytes[k] = at < GUEST_PAGE_SIZE || !b->host2 ? b->host[off]
                                                          : b->host2[at - GUEST_PAGE_SIZE];
         }
         if (log_on(LOG_IN_ASM)) {
-            x86_disas(out, b->pc + i->off, bytes, i->len, bits);
+            x86_disas(out, b->pc + i->off - b->first, bytes, i->len, bits);
         }
         if (log_on(LOG_OP)) {
             const char *name = i->row == NO_ROW ? "(fault)" : insn_rows[i->row].name;
@@ -147,6 +154,7 @@ Block *x86_translate(CPU *cpu, uint64_t pc, const uint8_t *host, uint32_t mode)
     b.mode = mode & ~BLOCK_ONE;
     b.one = (mode & BLOCK_ONE) != 0;
     b.size = b.count = 0;
+    b.first = x86_jit ? pc & (GUEST_PAGE_SIZE - 1) : 0;
     b.jumps = b.stop = false;
     block_protect(host, 1);
     if (!decode_all(&b)) {
@@ -155,15 +163,20 @@ Block *x86_translate(CPU *cpu, uint64_t pc, const uint8_t *host, uint32_t mode)
     if (unlikely(log_on(LOG_IN_ASM | LOG_OP))) {
         log_block(&b);
     }
-    size_t payload = (b.count + 1) * sizeof(Insn);
-    Block *blk = block_alloc(cpu, payload);
-    terminate(&b, blk);
-    memcpy(blk->payload, b.insn, payload);
+    Block *blk;
+    if (x86_jit) {
+        blk = x86_jit_block(b.c, pc, b.mode, b.one, b.insn, b.count, b.size, b.stop);
+    } else {
+        size_t payload = (b.count + 1) * sizeof(Insn);
+        blk = block_alloc(cpu, payload, 0, NULL);
+        terminate(&b, blk);
+        memcpy(blk->payload, b.insn, payload);
+        blk->size = b.size;
+        blk->count = b.count;
+    }
     blk->host = host;
     blk->host2 = b.host2;
     blk->mode = mode | (b.host2 ? BLOCK_CROSS : 0);
-    blk->size = b.size;
-    blk->count = b.count;
     block_insert(cpu, blk);
     return blk;
 }
@@ -171,6 +184,9 @@ Block *x86_translate(CPU *cpu, uint64_t pc, const uint8_t *host, uint32_t mode)
 void x86_kill_block(Block *b)
 {
     Insn *i = (Insn *)b->payload;
+    if (x86_jit) {
+        return;             /* no link leads there any more, and no look-up finds it */
+    }
     for (unsigned n = 0; n <= b->count; n++) {
         __atomic_store_n(&i[n].fn, op_exit, __ATOMIC_RELAXED);
     }
@@ -222,6 +238,10 @@ void x86_run_uncached(CPU *cpu, uint64_t la, uint32_t mode)
         }
     }
     c->r[17] = c->rip;
+    if (c->lazy_flags == LAZY_IMAGE) {
+        flags_write_all(c, jit_image_flags(c->fl_image));
+        c->lazy_flags = LAZY_FIELDS;
+    }
     insn[0].fn(c, &insn[0]);
 }
 

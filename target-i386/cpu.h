@@ -206,6 +206,13 @@ typedef struct X86PscEntry {
     bool u, w, nx;
 } X86PscEntry;
 
+/* X86CPU.lazy_flags */
+enum {
+    LAZY_NONE,                          /* rflags: outside of run() */
+    LAZY_FIELDS,                        /* fl_res, fl_x, fl_cf: the interpreter's form */
+    LAZY_IMAGE,                         /* fl_image: native code runs, or has been left */
+};
+
 typedef struct X86CPU {
     CPU cpu;                            /* always first */
 
@@ -219,6 +226,8 @@ typedef struct X86CPU {
                                            block: use x86_get_flags() there */
     uint64_t fl_res, fl_x;              /* lazy arithmetic flags: see interp.h */
     uint32_t fl_cf;
+    uint16_t fl_image;                  /* the flags as native code keeps them: jit-int.h */
+    uint64_t jit_tmp[2];                /* native code's own */
 
     Segment seg[SEG_COUNT];
     Segment ldt, tr;
@@ -307,7 +316,7 @@ typedef struct X86CPU {
     X86PscEntry psc[X86_PSC_SIZE];      /* mmu.c; emptied with the TLB */
 
     /* The interpreter's */
-    bool lazy_flags;                    /* fl_* hold the arithmetic flags: inside run() */
+    uint8_t lazy_flags;                 /* LAZY_*: who holds the arithmetic flags */
     bool run_one, running_one;          /* next / this pass of the loop runs one instruction */
     bool began_with_tf;
     uint8_t vtmp[64];                   /* a memory operand put together by a slow path */

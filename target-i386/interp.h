@@ -481,6 +481,17 @@ static inline void flags_write(X86CPU *c, uint32_t mask, uint32_t f)
     flags_write_all(c, (flags_read(c) & ~mask) | (f & mask));
 }
 
+/* Native code's image of the flags (X86CPU.fl_image): OF in bit 0, the low byte of EFLAGS in
+ * bits 15:8. */
+static inline uint32_t jit_image_flags(uint16_t image)
+{
+    return (image >> 8 & (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF)) | (image & 1 ? FL_OF : 0);
+}
+static inline uint16_t jit_flags_image(uint32_t f)
+{
+    return (f & 0xff) << 8 | (f & FL_OF ? 1 : 0);
+}
+
 /* Flags of res = a + b (+ carry), a - b (- borrow), or a logical result, of n bits. */
 #define FLAGS_OF_SIZE_(n)                                                                   \
     static inline void flags_add##n(X86CPU *c, uint##n##_t a, uint##n##_t b, uint##n##_t r) \

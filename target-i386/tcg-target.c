@@ -11,6 +11,7 @@
 #include "accel/tcg/exclusive.h"
 #include "accel/tcg/host/atomic16.h"
 #include "target-i386/flow.h"
+#include "target-i386/jit.h"
 #include "util/log.h"
 
 /* MMU modes of helper.h, and one more: user accesses whose alignment is checked. */
@@ -21,13 +22,18 @@ G_STATIC_ASSERT(MMU_USER_ALIGN < TLB_MODES);
 
 uint64_t x86_get_flags(X86CPU *c)
 {
-    return c->lazy_flags ? (c->rflags & ~(uint64_t)FL_ARITH) | flags_read(c) : c->rflags;
+    switch (c->lazy_flags) {
+    case LAZY_FIELDS: return (c->rflags & ~(uint64_t)FL_ARITH) | flags_read(c);
+    case LAZY_IMAGE:  return (c->rflags & ~(uint64_t)FL_ARITH) | jit_image_flags(c->fl_image);
+    default:          return c->rflags;
+    }
 }
 
 void x86_set_flags(X86CPU *c, uint64_t flags)
 {
     c->rflags = flags;
     flags_write_all(c, flags);
+    c->fl_image = jit_flags_image(flags);
 }
 
 static bool flat_data(const Segment *s)
@@ -245,6 +251,12 @@ void x86_raise_unaligned(X86CPU *c, const Insn *i)
 
 /* ---- for accel/tcg ------------------------------------------------------------------------------------------ */
 
+static bool init(TcgEngine engine, Error **err)
+{
+    insn_table_init();
+    return engine == TCG_INTERP || x86_jit_init(err);
+}
+
 static TcgCPU *state(CPU *cpu)
 {
     return &x86_cpu(cpu)->tcg;
@@ -255,7 +267,7 @@ static void begin(CPU *cpu)
     X86CPU *c = x86_cpu(cpu);
     c->r[16] = 0;
     flags_write_all(c, c->rflags);
-    c->lazy_flags = true;
+    c->lazy_flags = LAZY_FIELDS;
     x86_update_mode(c);
 }
 
@@ -263,7 +275,7 @@ static void end(CPU *cpu)
 {
     X86CPU *c = x86_cpu(cpu);
     c->rflags = x86_get_flags(c);
-    c->lazy_flags = false;
+    c->lazy_flags = LAZY_NONE;
     x86_sse_leave(c);
     x86_x87_leave();
 }
@@ -404,13 +416,17 @@ static void enter(CPU *cpu, Block *b)
         x86_run_uncached(cpu, (uint32_t)(c->seg[R_CS].base + c->rip), c->mode);
         return;
     }
+    if (x86_jit) {
+        x86_jit_enter(c, b);
+        return;
+    }
     const Insn *i = block_insns(b);
     c->r[17] = c->rip;
     i->fn(c, i);
 }
 
 const TcgTarget tcg_target = {
-    .init = insn_table_init,
+    .init = init,
     .state = state,
     .begin = begin,
     .end = end,

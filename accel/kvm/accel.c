@@ -208,7 +208,10 @@ static bool kvm_init(struct Machine *m, void *opts, Error **err)
     kvm.emulation_exit = kvm_cap(KVM_CAP_EXIT_ON_EMULATION_FAILURE)
                          && kvm_enable_cap(KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1);
 #endif
-    tcg_engine_init(0);
+    if (!tcg_engine_init(0, TCG_INTERP, err)) {
+        close_all();
+        return false;
+    }
     kvm.late = cpus->len > 0;
     kvm_slots_init();
     return true;

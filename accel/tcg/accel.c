@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * -accel tcg: the portable engine.  It needs nothing of the host.
+ * -accel tcg: guest code is interpreted, on any host, or translated to host code where the
+ * target has a translator for the host.
  */
 #include "accel/accel.h"
 
@@ -17,11 +18,17 @@ typedef struct TcgOptions {
     bool one_insn, host_fp;
 } TcgOptions;
 
-static const char *const engines[] = { "interp", NULL };
+#if defined(__x86_64__) && defined(__linux__)
+#define DEFAULT_ENGINE TCG_JIT
+#else
+#define DEFAULT_ENGINE TCG_INTERP
+#endif
+static const char *const engines[] = { [TCG_INTERP] = "interp", [TCG_JIT] = "jit", NULL };
 static const char *const threads[] = { "multi", NULL };
 
 static const Prop tcg_props[] = {
-    PROP_ENUM("engine", TcgOptions, engine, 0, engines, "how guest code is executed"),
+    PROP_ENUM("engine", TcgOptions, engine, DEFAULT_ENGINE, engines,
+              "how guest code is executed: interpreted, or translated to the host's code"),
     PROP_ENUM("thread", TcgOptions, thread, 0, threads, "one thread for each virtual CPU"),
     PROP_UINT_R("tb-size", TcgOptions, tb_size, 0, 0, 4096,
                 "size of the cache of translated code in MiB, 0 = default"),
@@ -39,28 +46,31 @@ static bool tcg_available(Error **err)
 
 static AccelSpeed tcg_speed(const char **why)
 {
-    *why = "an interpreter";
-    return SPEED_INTERPRETER;
+    *why = DEFAULT_ENGINE == TCG_JIT ? "translation to native code" : "an interpreter";
+    return DEFAULT_ENGINE == TCG_JIT ? SPEED_NATIVE : SPEED_INTERPRETER;
 }
 
-void tcg_engine_init(size_t cache)
+bool tcg_engine_init(size_t cache, TcgEngine engine, Error **err)
 {
     static bool done;
 
-    if (!done) {
-        done = true;
-        tcg_target.init();
-        block_cache_init(cache);
-        tlb_init_hooks();
+    if (done) {
+        return true;
     }
+    block_cache_init(cache);
+    if (!tcg_target.init(engine, err)) {
+        return false;
+    }
+    tlb_init_hooks();
+    done = true;
+    return true;
 }
 
 static bool tcg_init(struct Machine *m, void *opts, Error **err)
 {
     const TcgOptions *o = opts;
     tcg_host_fp = !o || o->host_fp;
-    tcg_engine_init(o ? (size_t)o->tb_size << 20 : 0);
-    return true;
+    return tcg_engine_init(o ? (size_t)o->tb_size << 20 : 0, o ? o->engine : DEFAULT_ENGINE, err);
 }
 
 static bool tcg_cpu_create(CPU *c, Error **err)
@@ -97,7 +107,7 @@ static bool tcg_put_state(CPU *c, StateLevel what, Error **err)
 
 static const Accel tcg_accel = {
     .name = "tcg",
-    .desc = "runs guest code by interpretation, on any host",
+    .desc = "runs guest code by translation or interpretation, on any host",
     .size = sizeof(TcgOptions),
     .props = tcg_props,
     .available = tcg_available,

@@ -37,6 +37,8 @@ typedef struct Block {
     uint16_t size;                  /* guest bytes */
     uint16_t count;                 /* guest instructions */
     uint32_t alloc;                 /* bytes of the whole thing */
+    uint32_t code_size;             /* bytes of host code */
+    const uint8_t *code;            /* host code, where an indirect jump enters it; NULL: none */
     struct Block *hash_next;        /* [atomic] */
     struct CodePage *page[2];       /* where it is listed; [1] NULL unless it crosses */
     const uint8_t *host2;           /* second page's first byte, or NULL */
@@ -53,10 +55,14 @@ typedef struct Block {
 
 /* Cache size in bytes; before the first block.  0: default. */
 void block_cache_init(size_t bytes);
+/* The cache will hold host code too: reserve memory for as much of it, and `fixed` bytes more
+ * (at the start of code_area()) for code that is no block's.  After block_cache_init. */
+bool block_cache_init_code(size_t fixed, Error **err);
 
-/* Room for a block with this payload; fill it, then insert it.  Own thread's until then. May
- * evict old blocks: call only outside of blocks. */
-Block *block_alloc(CPU *c, size_t payload);
+/* Room for a block with this payload and `code` bytes of host code (at *rx, 16-aligned); fill
+ * both, then insert it.  Own thread's until then.  May evict old blocks: call only outside of
+ * blocks. */
+Block *block_alloc(CPU *c, size_t payload, size_t code, uint8_t **rx);
 /* Tell the cache before reading the bytes of [host, host+len): stores to them will be seen. */
 void block_protect(const uint8_t *host, unsigned len);
 /* Publish.  host, mode, size, count (host2, BLOCK_CROSS) are set. */
@@ -75,6 +81,9 @@ void block_drop(Block *b);
 /* Drop everything. */
 void block_flush_all(void);
 void block_cache_info(GString *out);
+/* Counts blocks that were invalidated; a change during a store may mean that the running
+ * block is one of them. [atomic] */
+extern uint32_t block_kills;
 
 static inline unsigned jump_hash(uint64_t pc)
 {

@@ -14,11 +14,13 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include "accel/tcg/code.h"
 #include "accel/tcg/exclusive.h"
 #include "util/log.h"
 
 #define CHUNKS 16
 #define DEFAULT_SIZE (64u << 20)
+#define MIN_CHUNK (256u << 10)      /* any block fits several times */
 #define HASH_BITS 16
 #define HASH_SIZE (1u << HASH_BITS)
 #define PAGE_DIR_BITS 12            /* pages per leaf of the page directory */
@@ -32,13 +34,15 @@ typedef struct CodePage {
 
 typedef struct Chunk {
     uint8_t *mem;
-    size_t used;
+    size_t used, code_used;         /* the second in the chunk's part of the code area */
 } Chunk;
 
 static GMutex lock;
 static Chunk chunks[CHUNKS];
 static unsigned chunk_now;
 static size_t chunk_size;
+static uint8_t *code_base;          /* NULL: no host code */
+uint32_t block_kills;
 static Block *hash[HASH_SIZE];      /* [atomic] */
 
 /* Page directory by position in RAM: leaves of 2^PAGE_DIR_BITS pages, made on first use and
@@ -47,13 +51,22 @@ static Block *hash[HASH_SIZE];      /* [atomic] */
 static CodePage *page_dir[PAGE_DIR_LEAVES];     /* [atomic] */
 
 static struct {
-    uint64_t made, made_insns, made_bytes, invalidated, evicted_chunks, flushes, near_stores;
+    uint64_t made, made_insns, made_bytes, made_code, invalidated, evicted_chunks, flushes, near_stores;
 } stats;
 
 void block_cache_init(size_t bytes)
 {
     bytes = bytes ? bytes : DEFAULT_SIZE;
-    chunk_size = MAX(bytes / CHUNKS, 256u << 10) & ~(size_t)63;
+    chunk_size = MAX(bytes / CHUNKS, MIN_CHUNK) & ~(size_t)63;
+}
+
+bool block_cache_init_code(size_t fixed, Error **err)
+{
+    if (!code_area_init(fixed + chunk_size * CHUNKS, err)) {
+        return false;
+    }
+    code_base = code_area() + fixed;
+    return true;
 }
 
 /* ---- pages ------------------------------------------------------------------------------- */
@@ -212,6 +225,7 @@ static void invalidate(Block *b)
         }
     }
     tcg_target.kill(b);
+    __atomic_fetch_add(&block_kills, 1, __ATOMIC_RELEASE);
     stats.invalidated++;
 }
 
@@ -284,7 +298,7 @@ static void empty_chunk(Chunk *ch)
             invalidate(b);
         }
     }
-    ch->used = 0;
+    ch->used = ch->code_used = 0;
 }
 
 static void next_chunk(CPU *c)
@@ -301,9 +315,10 @@ static void next_chunk(CPU *c)
     tcg_exclusive_end(c);
 }
 
-Block *block_alloc(CPU *c, size_t payload)
+Block *block_alloc(CPU *c, size_t payload, size_t code, uint8_t **rx)
 {
     size_t size = (sizeof(Block) + payload + 63) & ~(size_t)63;
+    size_t code_size = (code + 15) & ~(size_t)15;
     Block *b;
 
     for (;;) {
@@ -313,11 +328,16 @@ Block *block_alloc(CPU *c, size_t payload)
             ch->mem = g_malloc(chunk_size + 64);
             ch->mem += -(uintptr_t)ch->mem & 63;
         }
-        if (ch->used + size <= chunk_size) {
+        if (ch->used + size <= chunk_size && ch->code_used + code_size <= chunk_size) {
             b = (Block *)(ch->mem + ch->used);
+            if (code) {
+                *rx = code_base + chunk_now * chunk_size + ch->code_used;
+            }
             ch->used += size;
+            ch->code_used += code_size;
             memset(b, 0, sizeof(*b));
             b->alloc = size;
+            b->code_size = code;
             b->mode = BLOCK_DEAD;
             g_mutex_unlock(&lock);
             return b;
@@ -356,6 +376,7 @@ void block_insert(CPU *c, Block *b)
     stats.made++;
     stats.made_insns += b->count;
     stats.made_bytes += b->size;
+    stats.made_code += b->code_size;
     g_mutex_unlock(&lock);
 }
 
@@ -375,19 +396,22 @@ void block_flush_all(void)
 
 void block_cache_info(GString *out)
 {
-    size_t used = 0;
+    size_t used = 0, code = 0;
     g_mutex_lock(&lock);
     for (unsigned k = 0; k < CHUNKS; k++) {
         used += chunks[k].used;
+        code += chunks[k].code_used;
     }
     g_string_append_printf(out,
         "cache               %zu of %zu KiB\n"
+        "host code           %zu KiB, %.2f bytes for a guest byte\n"
         "blocks made         %" PRIu64 "\n"
         "  instructions      %.1f each, %.1f guest bytes\n"
         "invalidated         %" PRIu64 "\n"
         "chunks evicted      %" PRIu64 ", flushes %" PRIu64 "\n"
         "stores near code    %" PRIu64 "\n",
-        used >> 10, chunk_size * CHUNKS >> 10, stats.made,
+        used >> 10, chunk_size * CHUNKS >> 10, code >> 10,
+        stats.made_bytes ? (double)stats.made_code / stats.made_bytes : 0.0, stats.made,
         stats.made ? (double)stats.made_insns / stats.made : 0.0,
         stats.made ? (double)stats.made_bytes / stats.made : 0.0, stats.invalidated,
         stats.evicted_chunks, stats.flushes, stats.near_stores);

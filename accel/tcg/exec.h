@@ -7,9 +7,10 @@
 
 #include "accel/tcg/tcg.h"
 
-/* What every user of the engine needs once, also an accelerator that only borrows it; later
- * calls do nothing.  cache: bytes for blocks, 0 = default. */
-void tcg_engine_init(size_t cache);
+/* What every user of the engine needs once, also an accelerator that only borrows it.  cache:
+ * bytes for blocks, 0 = default.  The first call decides which engine the process has; later
+ * calls do nothing. */
+bool tcg_engine_init(size_t cache, TcgEngine engine, Error **err);
 
 /* Accel.run: run guest code until somebody wants the vCPU back.  Own thread, without the bql. */
 ExitReason tcg_run(CPU *c);

@@ -5,3 +5,4 @@ emu += accel/tcg/cache.c       # translated blocks: storage, look-up, chaining, 
 emu += accel/tcg/tlb.c         # software TLB: fill, flush, changes of the memory map
 emu += accel/tcg/memory.c      # slow paths of guest memory accesses
 emu += accel/tcg/exclusive.c   # running alone among vCPUs
+emu += accel/tcg/code.c        # memory for host code, mapped writable and executable apart

@@ -12,6 +12,7 @@
 
 #include "accel/cpu.h"
 #include "accel/tcg/tlb.h"
+#include "util/error.h"
 
 struct Block;
 
@@ -31,6 +32,8 @@ typedef enum {
     TARGET_HALTED, TARGET_RESET, TARGET_DEBUG,
 } TargetBoundary;
 
+typedef enum { TCG_INTERP, TCG_JIT } TcgEngine;
+
 typedef struct TcgTarget {
     /* Translate va.  On a fault: raise it (does not return), or return false if !raise. */
     bool (*tlb_fill)(CPU *c, uint64_t va, TlbAccess acc, int mode, bool raise, TlbPage *out);
@@ -47,8 +50,8 @@ typedef struct TcgTarget {
     bool (*watched)(CPU *c, uint64_t page);
     void (*watch)(CPU *c, uint64_t va, unsigned size, bool write);
 
-    /* Once, before any other. */
-    void (*init)(void);
+    /* Once, before any other; after block_cache_init.  False if there is no such engine. */
+    bool (*init)(TcgEngine engine, Error **err);
     /* The engine's state in the target's CPU. */
     struct TcgCPU *(*state)(CPU *c);
     /* run() begins and ends: bring the engine's view of the registers in, and back out. */

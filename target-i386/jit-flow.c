@@ -1,0 +1,493 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Native stack operations, branches, and the ends of blocks.
+ *
+ * An exit to the same page is a jump that jit_link patches: to the next block, or to a stub
+ * that goes to the loop.  When the flags are in EFLAGS alone there, the stub saves them; a
+ * link to a block that does not care about flags bypasses that.
+ *
+ * An exit to another page looks whether that page is mapped where the linked block is; the
+ * link itself is Block.link[n].to, which the cache keeps, so nothing is patched.
+ *
+ * Interrupts and other requests are looked for at the start of blocks, except when one comes
+ * from further up in the same page.
+ */
+#include "target-i386/jit.h"
+
+#if HAVE_JIT
+
+#include "accel/tcg/code.h"
+#include "target-i386/interp.h"
+#include "target-i386/jit-int.h"
+
+/* ---- starts and ends ---------------------------------------------------------------------- */
+
+static void cold_entry(Jit *j, JitCold *k)
+{
+    asm_movi(&j->a, J_T1, j->start);
+    jit_jmp_thunk(j, jit_thunks.leave_at);
+}
+
+void jit_entry(Jit *j)
+{
+    if (!j->one) {
+        asm_alui(&j->a, 4, ALU_CMP, jit_field(OFF(cpu.request)), 0);
+        jit_cold(j, COLD_CODE, asm_jcc(&j->a, CC_NE))->fn = cold_entry;
+    }
+    j->no_poll = j->a.p - j->buf;
+}
+
+static bool in_page(int32_t target)
+{
+    return target >= 0 && target < (int32_t)GUEST_PAGE_SIZE;
+}
+
+/* The next displacement, `before` bytes from here, can be written in one piece. */
+static void align_disp(Jit *j, unsigned before)
+{
+    asm_nops(&j->a, -(j->a.p + before - j->buf) & 3);
+}
+
+static void miss(Jit *j, JitExit *e, unsigned cc)
+{
+    e->miss[e->misses++] = asm_jcc(&j->a, cc);
+}
+
+/* To another page through link n. */
+static void guarded(Jit *j, unsigned n)
+{
+    Asm *a = &j->a;
+    JitExit *e = &j->exit[n];
+    int32_t page = e->target & ~(int32_t)(GUEST_PAGE_SIZE - 1);
+    int32_t fetch = TLB_FETCH * sizeof(TlbEntry) * TLB_SIZE;
+
+    jit_block_operand(j, J_T2, offsetof(Block, link) + n * sizeof(BlockLink) + offsetof(BlockLink, to));
+    asm_ld(a, 8, J_T2, rm_m(J_T2, 0));
+    asm_ld(a, 8, J_T0, jit_field(OFF(r[17])));
+    asm_op(a, 8, 0x85, J_T2, rm_r(J_T2));
+    miss(j, e, CC_E);
+    asm_lea(a, j->code64 ? 8 : 4, J_T0, rm_m(J_T0, page));
+    asm_mov_r(a, 8, J_T1, J_T0);
+    asm_op(a, 8, 0xc1, 5, rm_r(J_T1));
+    asm_8(a, GUEST_PAGE_BITS - 4);
+    asm_alui(a, 4, ALU_AND, rm_r(J_T1), (TLB_SIZE - 1) << 4);
+    asm_alu(a, 8, ALU_ADD, J_T1, jit_field(OFF(tcg.code)));
+    asm_alu(a, 8, ALU_CMP, J_T0, rm_m(J_T1, fetch));
+    miss(j, e, CC_NE);
+    asm_ld(a, 8, J_T1, rm_m(J_T1, fetch + 8));
+    asm_lea(a, 8, J_T1, rm_mx(J_T1, J_T0, 0, e->target - page));
+    asm_alu(a, 8, ALU_CMP, J_T1, rm_m(J_T2, offsetof(Block, host)));
+    miss(j, e, CC_NE);
+    asm_st(a, 8, jit_field(OFF(r[17])), J_T0);
+    asm_op(a, 4, 0xff, 4, rm_m(J_T2, offsetof(Block, code)));
+}
+
+static void cold_guarded(Jit *j, JitCold *k)
+{
+    if (k->fl == FL_HOST) {
+        jit_emit_save_flags(j, FLB_ARITH);
+    }
+    guarded(j, k->disp);
+}
+
+static JitExit *new_exit(Jit *j, unsigned n, int32_t target)
+{
+    JitExit *e = &j->exit[n];
+    *e = (JitExit) { .used = true, .cross = !in_page(target), .target = target };
+    return e;
+}
+
+void jit_exit(Jit *j, unsigned n, int32_t target)
+{
+    JitExit *e = new_exit(j, n, target);
+    jit_vec_flush(j);
+    j->ended = true;
+    if (e->cross) {
+        jit_flags_clobber(j, FLB_ARITH);
+        guarded(j, n);
+        return;
+    }
+    e->saves = j->fl == FL_HOST;
+    align_disp(j, 1);
+    e->p = asm_jmp(&j->a);
+}
+
+static void exit_if(Jit *j, unsigned cc, unsigned n, int32_t target)
+{
+    JitExit *e = new_exit(j, n, target);
+    if (e->cross) {
+        JitCold *k = jit_cold(j, COLD_CODE, asm_jcc(&j->a, cc));
+        k->fn = cold_guarded;
+        k->disp = n;
+        return;
+    }
+    e->saves = j->fl == FL_HOST;
+    align_disp(j, 2);
+    e->p = asm_jcc(&j->a, cc);
+}
+
+void jit_leave(Jit *j, unsigned off)
+{
+    jit_flags_clobber(j, FLB_ARITH);
+    jit_vec_flush(j);
+    asm_movi(&j->a, J_T1, off);
+    jit_jmp_thunk(j, jit_thunks.leave_at);
+    j->ended = true;
+}
+
+void jit_exit_stubs(Jit *j)
+{
+    for (unsigned n = 0; n < 2; n++) {
+        JitExit *e = &j->exit[n];
+        if (!e->used) {
+            continue;
+        }
+        e->stub = j->a.p - j->buf;
+        if (e->saves) {
+            jit_emit_save_flags(j, FLB_ARITH);
+            align_disp(j, 1);
+            uint8_t *q = asm_jmp(&j->a);
+            asm_patch32(q, j->a.p);
+            e->q = q - j->buf;
+        }
+        e->leave = j->a.p - j->buf;
+        if (e->p) {
+            asm_patch32(e->p, j->buf + e->stub);
+        }
+        for (unsigned k = 0; k < e->misses; k++) {
+            asm_patch32(e->miss[k], j->a.p);
+        }
+        jit_block_operand(j, J_T0, 0);
+        asm_movi(&j->a, J_T1, (int64_t)e->target);
+        jit_jmp_thunk(j, jit_thunks.leave_link[n]);
+    }
+}
+
+/* ---- links -------------------------------------------------------------------------------------- */
+
+void jit_finish_links(Jit *j, Block *b)
+{
+    JitBlock *jb = jit_block(b);
+    jb->no_poll = b->code + j->no_poll;
+    for (unsigned n = 0; n < 2; n++) {
+        const JitExit *e = &j->exit[n];
+        jb->exit[n].used = e->used && e->p;
+        jb->exit[n].saves = e->saves;
+        jb->exit[n].p = e->p ? e->p - j->buf : 0;
+        jb->exit[n].q = e->q;
+        jb->exit[n].stub = e->stub;
+        jb->exit[n].leave = e->leave;
+    }
+}
+
+static void patch(const Block *b, uint32_t disp, const uint8_t *target)
+{
+    const uint8_t *at = b->code + disp;
+    __atomic_store_n((int32_t *)code_rw(at), (int32_t)(target - (at + 4)), __ATOMIC_RELEASE);
+}
+
+void jit_link(Block *from, unsigned n, Block *to)
+{
+    JitBlock *jb = jit_block(from);
+    if (!jb->exit[n].used) {
+        return;
+    }
+    const uint8_t *stub = from->code + jb->exit[n].stub, *leave = from->code + jb->exit[n].leave;
+    bool saves = jb->exit[n].saves;
+    if (!to) {
+        patch(from, jb->exit[n].p, stub);
+        if (saves) {
+            patch(from, jb->exit[n].q, leave);
+        }
+        return;
+    }
+    const uint8_t *entry = to->host >= from->host + from->size ? jit_block(to)->no_poll : to->code;
+    if (saves && jit_block(to)->needs_flags) {
+        patch(from, jb->exit[n].q, entry);
+        patch(from, jb->exit[n].p, stub);
+    } else {
+        patch(from, jb->exit[n].p, entry);
+    }
+}
+
+/* ---- computed targets ------------------------------------------------------------------------------ */
+
+/* T0 = target, not in the table.  The canonical check comes only now: the table holds no
+ * other addresses.  Not canonical: the handler raises, from the stack pointer as it was. */
+static void cold_indirect(Jit *j, JitCold *k)
+{
+    Asm *a = &j->a;
+    uint8_t *bad = NULL;
+    if (j->code64) {
+        asm_mov_r(a, 8, J_T1, J_T0);
+        asm_op(a, 8, 0xc1, 4, rm_r(J_T1));
+        asm_8(a, 16);
+        asm_op(a, 8, 0xc1, 7, rm_r(J_T1));
+        asm_8(a, 16);
+        asm_alu(a, 8, ALU_CMP, J_T1, rm_r(J_T0));
+        bad = asm_jcc8(a, CC_NE);
+    }
+    asm_st(a, 8, jit_field(OFF(rip)), J_T0);
+    jit_jmp_thunk(j, jit_thunks.leave_set);
+    if (bad) {
+        asm_patch8(bad, a->p);
+        asm_lea(a, 8, J_SP, rm_m(J_SP, -k->disp));
+        jit_call_operand(j, k->n);
+        jit_jmp_thunk(j, jit_thunks.jump);
+    }
+}
+
+/* T0 = target.  moved: what was added to the stack pointer. */
+static void indirect(Jit *j, int32_t moved)
+{
+    jit_vec_flush(j);
+    asm_8(&j->a, 0x4c);                         /* LEA T2, [rip + cold] */
+    asm_8(&j->a, 0x8d);
+    asm_8(&j->a, 0x3d);
+    asm_32(&j->a, 0);
+    JitCold *k = jit_cold(j, COLD_CODE, j->a.p - 4);
+    k->fn = cold_indirect;
+    k->disp = moved;
+    jit_jmp_thunk(j, jit_thunks.indirect);
+    j->ended = true;
+}
+
+/* ---- the stack ---------------------------------------------------------------------------------------- */
+
+static bool stack_ok(const Insn *i)
+{
+    return (i->flags & IF_SS64) || (i->flags & (IF_SS32 | IF_SSFLAT)) == (IF_SS32 | IF_SSFLAT);
+}
+static unsigned stack_at(Jit *j, const Insn *i, int32_t *disp)
+{
+    if (i->flags & IF_SS64) {
+        return J_SP;
+    }
+    asm_lea(&j->a, 4, J_T2, rm_m(J_SP, *disp));
+    *disp = 0;
+    return J_T2;
+}
+static void stack_move(Jit *j, const Insn *i, int32_t by)
+{
+    asm_lea(&j->a, i->flags & IF_SS64 ? 8 : 4, J_SP, rm_m(J_SP, by));
+}
+static Rm push_probe(Jit *j, const Insn *i, unsigned size)
+{
+    int32_t disp = -(int32_t)size;
+    unsigned base = stack_at(j, i, &disp);
+    return jit_probe_insn(j, base, disp, size, TLB_WRITE);
+}
+static Rm pop_probe(Jit *j, const Insn *i, unsigned size)
+{
+    int32_t disp = 0;
+    unsigned base = stack_at(j, i, &disp);
+    return jit_probe_ld(j, base, disp, size);
+}
+static void last_is_jump(Jit *j)
+{
+    j->cold[j->ncold - 1].kind = COLD_JUMP;
+}
+
+static bool op_push(Jit *j, const Insn *i, unsigned arg)
+{
+    unsigned size = 1u << i->osz;
+    const InsnOpnd *o = &j->desc->opnd[0];
+    if (!stack_ok(i)) {
+        return false;
+    }
+    if (o->kind == OPND_I) {
+        Rm m = push_probe(j, i, size);
+        asm_op(&j->a, size, 0xc7, 0, m);
+        if (size == 2) {
+            asm_16(&j->a, i->imm);
+        } else {
+            asm_32(&j->a, i->imm);
+        }
+    } else if (o->kind == OPND_Z || (o->kind == OPND_E && !(i->flags & IF_MEM))) {
+        Rm src = jit_gpr(o->kind == OPND_Z ? i->reg : i->rm);
+        Rm m = push_probe(j, i, size);
+        if (src.mem) {
+            asm_ld(&j->a, 8, J_T0, src);
+            src = rm_r(J_T0);
+        }
+        asm_st(&j->a, size, m, src.reg);
+    } else if (o->kind == OPND_E && jit_ea_ok(j, i)) {
+        Rm m = jit_mem_ld(j, i, size);
+        asm_ldz(&j->a, size, J_T0, m);
+        asm_st(&j->a, 8, jit_field(OFF(jit_tmp[0])), J_T0);
+        m = push_probe(j, i, size);
+        asm_ld(&j->a, 8, J_T0, jit_field(OFF(jit_tmp[0])));
+        asm_st(&j->a, size, m, J_T0);
+    } else {
+        return false;
+    }
+    stack_move(j, i, -(int32_t)size);
+    return true;
+}
+
+static bool op_pop(Jit *j, const Insn *i, unsigned arg)
+{
+    unsigned size = 1u << i->osz;
+    if (!stack_ok(i) || j->desc->opnd[0].kind != OPND_Z || (i->reg == R_ESP && size == 2)) {
+        return false;
+    }
+    Rm m = pop_probe(j, i, size), dst = jit_gpr(i->reg);
+    if (i->reg == R_ESP) {
+        asm_ld(&j->a, size, J_SP, m);
+        return true;
+    }
+    if (dst.mem) {
+        asm_ld(&j->a, size, J_T0, m);
+        asm_st(&j->a, size, dst, J_T0);
+    } else {
+        asm_ld(&j->a, size, dst.reg, m);
+    }
+    stack_move(j, i, size);
+    return true;
+}
+
+static bool op_leave(Jit *j, const Insn *i, unsigned arg)
+{
+    unsigned size = 1u << i->osz, base = H_RBP;
+    if (!stack_ok(i) || i->osz != (j->code64 ? 3 : 2)) {
+        return false;
+    }
+    if (!(i->flags & IF_SS64)) {
+        asm_mov_r(&j->a, 4, J_T2, H_RBP);
+        base = J_T2;
+    }
+    Rm m = jit_probe_ld(j, base, 0, size);
+    asm_ld(&j->a, size, J_T0, m);
+    asm_lea(&j->a, size, J_SP, rm_m(H_RBP, size));
+    asm_mov_r(&j->a, size, H_RBP, J_T0);
+    return true;
+}
+
+/* ---- branches -------------------------------------------------------------------------------------------- */
+
+/* Is the near branch one of flat 32- or 64-bit code? */
+static bool near_ok(const Jit *j, const Insn *i)
+{
+    return !j->one && (j->code64 || ((j->mode & MODE_CSFLAT) && i->osz == 2));
+}
+
+static bool op_jcc(Jit *j, const Insn *i, unsigned arg)
+{
+    if (!near_ok(j, i)) {
+        return false;
+    }
+    jit_vec_flush(j);
+    unsigned cc = jit_cond(j, i->reg);
+    exit_if(j, cc, 1, i->imm);
+    jit_exit(j, 0, jit_next(i));
+    return true;
+}
+
+static bool op_loop(Jit *j, const Insn *i, unsigned arg)
+{
+    if (!near_ok(j, i) || i->asz < 2) {
+        return false;
+    }
+    unsigned size = 1u << i->asz;
+    jit_vec_flush(j);
+    jit_flags_clobber(j, FLB_ARITH);
+    if (i->reg == 3) {
+        asm_op(&j->a, size, 0x85, H_RCX, rm_r(H_RCX));
+        exit_if(j, CC_E, 1, i->imm);
+    } else {
+        asm_alui(&j->a, size, ALU_SUB, rm_r(H_RCX), 1);
+        exit_if(j, CC_NE, 1, i->imm);
+    }
+    jit_exit(j, 0, jit_next(i));
+    return true;
+}
+
+/* T0 := the address behind the instruction */
+static void next_pc(Jit *j, const Insn *i)
+{
+    asm_ld(&j->a, 8, J_T0, jit_field(OFF(r[17])));
+    asm_lea(&j->a, j->code64 ? 8 : 4, J_T0, rm_m(J_T0, jit_next(i)));
+}
+
+static void push_next(Jit *j, const Insn *i)
+{
+    unsigned size = j->code64 ? 8 : 4;
+    Rm m = push_probe(j, i, size);
+    last_is_jump(j);
+    next_pc(j, i);
+    asm_st(&j->a, size, m, J_T0);
+    stack_move(j, i, -(int32_t)size);
+}
+
+/* T0 := where an indirect jump or call goes */
+static void load_target(Jit *j, const Insn *i)
+{
+    unsigned size = j->code64 ? 8 : 4;
+    if (i->flags & IF_MEM) {
+        asm_ld(&j->a, size, J_T0, jit_mem_ld(j, i, size));
+    } else {
+        jit_flags_clobber(j, FLB_ARITH);
+        asm_ld(&j->a, size, J_T0, jit_gpr(i->rm));
+    }
+}
+
+static bool op_jmp(Jit *j, const Insn *i, unsigned arg)
+{
+    unsigned kind = j->desc->opnd[0].kind;
+    if (!near_ok(j, i) || (kind != OPND_J && kind != OPND_E) ||
+        ((i->flags & IF_MEM) && !jit_ea_ok(j, i))) {
+        return false;
+    }
+    if (kind == OPND_J) {
+        jit_exit(j, 1, i->imm);
+        return true;
+    }
+    load_target(j, i);
+    indirect(j, 0);
+    return true;
+}
+
+static bool op_call(Jit *j, const Insn *i, unsigned arg)
+{
+    unsigned kind = j->desc->opnd[0].kind;
+    if (!near_ok(j, i) || !stack_ok(i) || (kind != OPND_J && kind != OPND_E) ||
+        ((i->flags & IF_MEM) && !jit_ea_ok(j, i))) {
+        return false;
+    }
+    if (kind == OPND_J) {
+        push_next(j, i);
+        jit_exit(j, 1, i->imm);
+        return true;
+    }
+    load_target(j, i);
+    asm_st(&j->a, 8, jit_field(OFF(jit_tmp[1])), J_T0);
+    push_next(j, i);
+    asm_ld(&j->a, 8, J_T0, jit_field(OFF(jit_tmp[1])));
+    indirect(j, j->code64 ? -8 : -4);
+    return true;
+}
+
+static bool op_ret(Jit *j, const Insn *i, unsigned arg)
+{
+    unsigned size = j->code64 ? 8 : 4;
+    if (!near_ok(j, i) || !stack_ok(i)) {
+        return false;
+    }
+    Rm m = pop_probe(j, i, size);
+    asm_ld(&j->a, size, J_T0, m);
+    stack_move(j, i, size + i->imm);
+    indirect(j, size + i->imm);
+    return true;
+}
+
+const JitOp jit_flow_ops[] = {
+    { "push", op_push }, { "pop", op_pop }, { "leave", op_leave },
+    { "jo", op_jcc }, { "jno", op_jcc }, { "jb", op_jcc }, { "jae", op_jcc },
+    { "je", op_jcc }, { "jne", op_jcc }, { "jbe", op_jcc }, { "ja", op_jcc },
+    { "js", op_jcc }, { "jns", op_jcc }, { "jp", op_jcc }, { "jnp", op_jcc },
+    { "jl", op_jcc }, { "jge", op_jcc }, { "jle", op_jcc }, { "jg", op_jcc },
+    { "loop", op_loop }, { "jcxz", op_loop }, { "jmp", op_jmp }, { "call", op_call },
+    { "ret", op_ret }, { NULL }
+};
+
+#endif

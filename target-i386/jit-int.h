@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The native engine for x86-64 hosts: what its parts (jit*.c) share.
+ *
+ *   jit.c         from decoded instructions to a block: liveness of flags, dispatch, fallback
+ *   jit-mem.c     effective addresses, the inline TLB probe, its slow paths, flags to and fro
+ *   jit-alu.c     integer arithmetic      jit-mov.c   moves
+ *   jit-flow.c    stack, branches, calls, ends of blocks, links between blocks
+ *   jit-thunk.c   code made once: entry, exit, calls of handlers and slow paths, look-up
+ *   jit-simd.c    SSE and AVX         jit-x87.c   x87
+ *
+ * Generated code runs with guest registers in host registers:
+ *
+ *     guest  RAX RCX RDX RBX RSP RBP RSI RDI R8 R9 R12      the others (R10 R11 R13-R15)
+ *     host   rax rcx rdx rbx r12 rbp rsi rdi r8 r9 r10      live in X86CPU.r[]
+ *
+ * J_CPU (r14) points into the X86CPU (at r[16], so that all of r[] has one-byte displacements:
+ * OFF(field) gives a field's displacement), J_T0-J_T2 are free within one instruction, rsp is the
+ * host's stack, 16-aligned.  X86CPU.r[17] is the guest-virtual address of the page the running
+ * block is in (as an offset in CS), Insn.off and the like count from there: code depends on
+ * where in the page it is, not on where the page is mapped.
+ *
+ * How an instruction without a native form is done: its interpreter handler is called, with
+ * the pinned registers written back before and read again after (jit_fallback).  The same
+ * handler serves as slow path of many native instructions (jit_cold_insn).
+ *
+ * Exceptions: whoever may raise has all guest registers in memory at that moment: the slow
+ * path thunks store the pinned ones.  So a native instruction must not change a guest register
+ * before its last access to guest memory has succeeded.
+ *
+ * Flags: the guest's arithmetic flags are in the host's EFLAGS (FL_HOST), in X86CPU.fl_image
+ * (FL_MEM), in both, or dead (j->fl == 0).  Memory accesses clobber EFLAGS: jit_probe saves
+ * them first if somebody still wants them.  An instruction that writes flags natively does
+ *
+ *     ... probes ...
+ *     jit_flags_use(j);        // brings in what it reads or must let pass
+ *     ... the host instruction, and nothing that changes EFLAGS after it ...
+ *     jit_flags_made(j);
+ *
+ * A native form is a function bool f(Jit *, const Insn *, unsigned arg) listed by mnemonic in a
+ * JitOp table (all rows of that mnemonic; look at j->desc for the operands).  It returns false
+ * *before emitting anything* if it does not do this form: then the handler is called.
+ */
+#ifndef TARGET_I386_JIT_INT_H
+#define TARGET_I386_JIT_INT_H
+
+#include "accel/tcg/block.h"
+#include "accel/tcg/host/x86_64/asm.h"
+#include "target-i386/cpu.h"
+#include "target-i386/insn.h"
+
+#define JIT_MAX_INSNS 64
+#define JIT_BUF_SIZE (64u << 10)
+
+/* ---- registers -------------------------------------------------------------------------- */
+
+enum { J_CPU = H_R14, J_T0 = H_R11, J_T1 = H_R13, J_T2 = H_R15, J_SP = H_R12 };
+#define J_HOME 0xff             /* jit_host_reg[]: lives in memory */
+extern const uint8_t jit_host_reg[16];
+
+#define JIT_BIAS offsetof(X86CPU, r[16])
+#define OFF(field) ((int32_t)offsetof(X86CPU, field) - (int32_t)JIT_BIAS)
+static inline Rm jit_field(int32_t off)
+{
+    return rm_m(J_CPU, off);
+}
+static inline int32_t jit_home(unsigned reg)
+{
+    return ((int)reg - 16) * 8;
+}
+/* Guest register n of 2, 4 or 8 bytes as an operand: a host register, or its home. */
+static inline Rm jit_gpr(unsigned n)
+{
+    return jit_host_reg[n] == J_HOME ? jit_field(jit_home(n)) : rm_r(jit_host_reg[n]);
+}
+/* A byte register as the decoder numbers them (Insn.reg and rm of byte operands). */
+Rm jit_gpr8(unsigned n);
+/* Either, by size. */
+Rm jit_reg(unsigned n, unsigned size);
+
+/* ---- the block being made ----------------------------------------------------------------- */
+
+enum { FL_HOST = 1, FL_MEM = 2 };
+/* (FLB_* as in InsnDesc) */
+#define FLB_ARITH (FLB_C | FLB_P | FLB_A | FLB_Z | FLB_S | FLB_O)
+
+/* An instruction whose handler is called, and what stands behind it: the handler goes on with
+ * next.fn, which returns.  In the block's payload. */
+typedef struct JitCall {
+    Insn insn, next;
+} JitCall;
+
+typedef enum {
+    COLD_LOAD,                  /* jit_probe for reading: get an addend */
+    COLD_STORE,                 /* a store by jit_store */
+    COLD_INSN,                  /* the whole instruction by its handler */
+    COLD_JUMP,                  /* ... which is a jump: never comes back */
+    COLD_CODE,                  /* fn(j, cold) writes it */
+} ColdKind;
+
+struct Jit;
+typedef struct JitCold {
+    ColdKind kind;
+    uint8_t *from;              /* displacement of the jump that leads here */
+    uint8_t *back;              /* where to go on; NULL: at the end of instruction n */
+    unsigned n;                 /* instruction */
+    uint8_t base, size;         /* address: base + disp */
+    int32_t disp;
+    bool imm;                   /* COLD_STORE: the value is a constant, else in src */
+    Rm src;
+    uint64_t value;
+    uint8_t fl, live;           /* at the branch */
+    uint32_t vec_loaded, vec_dirty;
+    void (*fn)(struct Jit *j, struct JitCold *c);
+} JitCold;
+
+typedef struct JitExit {
+    bool used, cross;
+    int32_t target;             /* from the page's start */
+    uint8_t *p;                 /* displacement of the jump that link() patches */
+    uint8_t *miss[4];           /* cross: where the guard gives up */
+    unsigned misses;
+    bool saves;                 /* the flags are in EFLAGS alone there */
+    uint32_t stub, q, leave;    /* made by jit_exit_stubs: offsets in the buffer */
+} JitExit;
+
+#define JIT_MAX_COLD 320
+#define JIT_MAX_FIX 800
+enum { FIX_THUNK, FIX_BLOCK, FIX_CALL };
+typedef struct JitFix {
+    uint8_t *at;                /* 32-bit displacement, or 64-bit constant */
+    uint8_t kind;
+    uint64_t value;             /* address of the thunk, offset in Block, number of the call */
+} JitFix;
+
+typedef struct Jit {
+    Asm a;
+    X86CPU *c;
+    uint32_t mode;
+    bool one, code64;
+    unsigned start;             /* first byte, from the page's start */
+    unsigned end;               /* behind the last */
+    unsigned count;
+    unsigned no_poll;           /* code offset behind jit_entry */
+    const Insn *insn;           /* [count] */
+    unsigned n;                 /* the current one ... */
+    const InsnDesc *desc;       /* ... and its row, parsed */
+    uint8_t live_in, live_out;  /* FLB_*: flags wanted before and after it */
+    uint8_t fl;                 /* where the flags are now */
+    uint8_t live[JIT_MAX_INSNS + 1];
+    uint8_t *insn_end[JIT_MAX_INSNS];
+    /* XMM/YMM registers (bit n) held in host registers since some earlier instruction, and
+     * those of them that X86CPU.v does not have yet: see jit-simd.c */
+    uint32_t vec_loaded, vec_dirty;
+    bool ended;                 /* nothing runs on past this instruction */
+    JitExit exit[2];
+    unsigned ncold, nfix, ncall;
+    JitCold cold[JIT_MAX_COLD];
+    JitFix fix[JIT_MAX_FIX];
+    uint16_t call_insn[JIT_MAX_INSNS];  /* call n is of this instruction */
+    uint8_t buf[JIT_BUF_SIZE + 4096];
+} Jit;
+
+/* What stays with the block, at the start of its payload. */
+typedef struct JitBlock {
+    InsnFn *fn;                 /* first, like an Insn's: interpreter code that would run into
+                                   the block goes back to the loop instead */
+    const uint8_t *no_poll;     /* entry for forward jumps */
+    bool needs_flags;           /* reads flags of its predecessor, or lets them pass */
+    struct {
+        bool used, saves;       /* saves: flags are in EFLAGS alone at the exit */
+        uint32_t p, q;          /* displacements to patch, from Block.code; 0: none */
+        uint32_t stub, leave;   /* where they lead when there is no link */
+    } exit[2];
+    JitCall call[];
+} JitBlock;
+
+static inline JitBlock *jit_block(Block *b)
+{
+    return (JitBlock *)b->payload;
+}
+
+/* ---- the tables of native forms ---------------------------------------------------------- */
+
+typedef bool JitFn(Jit *j, const Insn *i, unsigned arg);
+typedef struct JitOp {
+    const char *name;           /* mnemonic of the table; NULL ends */
+    JitFn *fn;
+    unsigned arg;
+} JitOp;
+extern const JitOp jit_alu_ops[], jit_mov_ops[], jit_flow_ops[], jit_simd_ops[], jit_x87_ops[];
+
+/* ---- jit-mem.c ----------------------------------------------------------------------------- */
+
+/* Can the memory operand's address be computed inline? */
+bool jit_ea_ok(const Jit *j, const Insn *i);
+/* The operand's linear address: base register returned (pinned, or J_T2), rest in *disp.
+ * Clobbers T0, T2, and EFLAGS when the segment has a base: call jit_flags_clobber before. */
+unsigned jit_ea(Jit *j, const Insn *i, int32_t *disp);
+/* LEA: dst := the offset (not the linear address), by a host LEA of this size. */
+bool jit_lea_ok(const Jit *j, const Insn *i);
+void jit_lea(Jit *j, const Insn *i, unsigned size, unsigned dst);
+/*
+ * Make [base + disp, + size) accessible: returns the operand to access it with, which stays
+ * valid until T1 or T2 is changed.  T0 is free afterwards.  EFLAGS are clobbered (saved before
+ * if wanted).  What happens when it is not plain memory:
+ *   jit_probe_ld    a copy of the bytes is made: the code goes on with that (read only!)
+ *   jit_probe_insn  the handler of the instruction is called instead of what follows (up to
+ *                   the end of the instruction); acc may be TLB_WRITE
+ */
+Rm jit_probe_ld(Jit *j, unsigned base, int32_t disp, unsigned size);
+Rm jit_probe_insn(Jit *j, unsigned base, int32_t disp, unsigned size, TlbAccess acc);
+/* Both steps for the memory operand. */
+Rm jit_mem_ld(Jit *j, const Insn *i, unsigned size);
+Rm jit_mem_insn(Jit *j, const Insn *i, unsigned size, TlbAccess acc);
+/* Store a register (host register, or home) or a constant of up to 8 bytes to the operand; the
+ * last thing an instruction does. */
+void jit_mem_st(Jit *j, const Insn *i, unsigned size, Rm src);
+void jit_mem_sti(Jit *j, const Insn *i, unsigned size, int32_t imm);
+/* A branch to the slow path of the whole instruction: cc as now in EFLAGS. */
+void jit_cold_insn(Jit *j, unsigned cc, bool jump);
+JitCold *jit_cold(Jit *j, ColdKind kind, uint8_t *from);
+
+/* EFLAGS are about to be clobbered: save them if any in `live` is wanted later. */
+void jit_flags_clobber(Jit *j, uint8_t live);
+/* Make EFLAGS the guest's. */
+void jit_flags_host(Jit *j);
+/* Before a native flag writer or reader: what it reads, and what it must let pass. */
+void jit_flags_use(Jit *j);
+void jit_flags_made(Jit *j);
+/* A host condition that holds when the guest's condition cc does; may change EFLAGS (not the
+ * guest's flags). */
+unsigned jit_cond(Jit *j, unsigned cc);
+void jit_emit_save_flags(Jit *j, uint8_t live);
+void jit_emit_load_flags(Jit *j, uint8_t live);
+
+/* ---- jit.c ----------------------------------------------------------------------------------- */
+
+/* May the instruction leave the flags it writes as they were? */
+bool jit_flags_maybe(const Insn *i, const InsnDesc *d);
+/* Call the current instruction's handler. */
+void jit_fallback(Jit *j, const Insn *i);
+/* T0 := address of the JitCall of instruction n. */
+void jit_call_operand(Jit *j, unsigned n);
+void jit_jmp_thunk(Jit *j, const uint8_t *thunk);
+void jit_call_thunk(Jit *j, const uint8_t *thunk);
+/* dst := address of the Block + offset. */
+void jit_block_operand(Jit *j, unsigned dst, size_t offset);
+static inline unsigned jit_next(const Insn *i)      /* of the following instruction, in the page */
+{
+    return i->off + i->len;
+}
+
+/* ---- jit-flow.c ---------------------------------------------------------------------------------- */
+
+/* Start of a block: leave if somebody wants the vCPU. */
+void jit_entry(Jit *j);
+/* Leave through link n for a target (from the page's start). */
+void jit_exit(Jit *j, unsigned n, int32_t target);
+/* Leave for the loop, going on at offset off. */
+void jit_leave(Jit *j, unsigned off);
+void jit_exit_stubs(Jit *j);
+void jit_link(Block *from, unsigned n, Block *to);
+/* The block has its code: note where its jumps are. */
+void jit_finish_links(Jit *j, Block *b);
+
+/* ---- jit-simd.c ------------------------------------------------------------------------------------ */
+
+/* X86CPU.v := registers of the mask; registers := X86CPU.v.  Emit code only: j is not changed. */
+void jit_vec_store(Jit *j, uint32_t mask);
+void jit_vec_load(Jit *j, uint32_t mask);
+/* Before C code that may look at or change X86CPU.v runs in the main path (a handler), and
+ * at each exit: store what is dirty; then nothing is held any more. */
+static inline void jit_vec_flush(Jit *j)
+{
+    if (j->vec_dirty) {
+        jit_vec_store(j, j->vec_dirty);
+    }
+    j->vec_loaded = j->vec_dirty = 0;
+}
+
+/* ---- jit-thunk.c ---------------------------------------------------------------------------------- */
+
+#define JIT_THUNK_SIZE 4096
+
+typedef struct JitThunks {
+    void (*enter)(void *cpu, const uint8_t *code);
+    const uint8_t *leave_link[2];   /* T0 = Block, T1 = offset in the page */
+    const uint8_t *leave_at;        /* T1 = offset in the page */
+    const uint8_t *leave_set;       /* X86CPU.rip is set */
+    const uint8_t *leave_stored;    /* ... and the registers are in memory; rsp as in a thunk */
+    const uint8_t *call;            /* T0 = JitCall; call it: flags are none of the handler's business */
+    const uint8_t *call_flags;      /* the same for handlers that read or write flags */
+    const uint8_t *jump;            /* T0 = JitCall of a jump; jump to it */
+    const uint8_t *load;            /* T0 = address; call it, then JIT_INFO: T1 = addend */
+    const uint8_t *store;           /* T0 = address, T1 = value; call it, then JIT_INFO */
+    const uint8_t *indirect;        /* T0 = target, T2 = where to go if it is not known */
+} JitThunks;
+extern JitThunks jit_thunks;
+#define JIT_INFO(i, size) ((i)->off | (uint32_t)(i)->len << 13 | (uint32_t)(size) << 17)
+
+void jit_make_thunks(uint8_t *rx);
+
+#endif

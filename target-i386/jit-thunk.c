@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The native engine's fixed pieces of code, made once: how it is entered and left, how C is
+ * called from it, and the look-up of a jump's computed target.
+ *
+ * In generated code rsp is 16-aligned, so it is 8 off at the start of a thunk that was called.
+ */
+#include "target-i386/jit.h"
+
+#if HAVE_JIT
+
+#include "accel/tcg/code.h"
+#include "target-i386/flow.h"
+#include "target-i386/jit-int.h"
+
+JitThunks jit_thunks;
+
+static const uint8_t pinned[] = { R_EAX, R_ECX, R_EDX, R_EBX, R_ESP, R_EBP, R_ESI, R_EDI, 8, 9, 12 };
+/* of these, what C may clobber */
+static const uint8_t volatiles[] = { R_EAX, R_ECX, R_EDX, R_ESI, R_EDI, 8, 9, 12 };
+
+/* ---- called from generated code ------------------------------------------------------------ */
+
+/* A handler that reads or writes flags: they are in the interpreter's form meanwhile. */
+static void call_with_flags(X86CPU *c, const Insn *i)
+{
+    flags_write_all(c, jit_image_flags(c->fl_image));
+    c->lazy_flags = LAZY_FIELDS;
+    i->fn(c, i);
+    c->fl_image = jit_flags_image(flags_read(c));
+    c->lazy_flags = LAZY_IMAGE;
+}
+
+/* The store invalidated some block, maybe the running one: where to go on. */
+static void after_insn(X86CPU *c, const Insn *i)
+{
+    c->rip = insn_next(c, i);
+}
+
+static uint64_t info_sync(X86CPU *c, uint32_t info, unsigned *size)
+{
+    c->rip = c->r[17] + (info & 0x1fff);
+    *size = info >> 17;
+    return c->rip + (info >> 13 & 15);
+}
+
+/* Bytes at va, in place or copied: the addend that makes va their address. */
+static uint64_t slow_load(X86CPU *c, uint64_t va, uint32_t info)
+{
+    unsigned size;
+    int mode = data_mode(c);
+    info_sync(c, info, &size);
+    if (size <= 8) {
+        st64_le(c->vtmp, tcg_ld(&c->cpu, mode, va, size));
+    } else {
+        tcg_read(&c->cpu, mode, va, c->vtmp, size);
+    }
+    return (uintptr_t)c->vtmp - va;
+}
+
+/* True: leave, rip is set. */
+static bool slow_store(X86CPU *c, uint64_t va, uint64_t val, uint32_t info)
+{
+    unsigned size;
+    uint32_t kills = __atomic_load_n(&block_kills, __ATOMIC_RELAXED);
+    uint64_t next = info_sync(c, info, &size);
+    tcg_st(&c->cpu, data_mode(c), va, val, size);
+    if (likely(kills == __atomic_load_n(&block_kills, __ATOMIC_RELAXED))) {
+        return false;
+    }
+    c->rip = c->mode & MODE_CODE64 ? next : (uint32_t)next;
+    return true;
+}
+
+/* ---- writing them -------------------------------------------------------------------------------- */
+
+static Asm a;
+
+static void store_regs(const uint8_t *list, unsigned n)
+{
+    for (unsigned k = 0; k < n; k++) {
+        asm_st(&a, 8, jit_field(jit_home(list[k])), jit_host_reg[list[k]]);
+    }
+}
+static void load_regs(const uint8_t *list, unsigned n)
+{
+    for (unsigned k = 0; k < n; k++) {
+        asm_ld(&a, 8, jit_host_reg[list[k]], jit_field(jit_home(list[k])));
+    }
+}
+#define STORE_ALL() store_regs(pinned, sizeof(pinned))
+#define LOAD_ALL()  load_regs(pinned, sizeof(pinned))
+
+static void call_c(const void *fn)
+{
+    asm_movi(&a, H_RAX, (uintptr_t)fn);
+    asm_op(&a, 4, 0xff, 2, rm_r(H_RAX));
+}
+static void jmp_reg(unsigned reg)
+{
+    asm_op(&a, 4, 0xff, 4, rm_r(reg));
+}
+static void cpu_arg(void)
+{
+    asm_lea(&a, 8, H_RDI, rm_m(J_CPU, -(int32_t)JIT_BIAS));
+}
+static uint8_t *at(void)
+{
+    return a.p - code_rw_delta;
+}
+
+static const uint8_t saved[] = { H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15 };
+
+static void push_pop(unsigned base, unsigned reg)
+{
+    if (reg & 8) {
+        asm_8(&a, 0x41);
+    }
+    asm_8(&a, base | (reg & 7));
+}
+
+static void make_enter(void)
+{
+    jit_thunks.enter = (void (*)(void *, const uint8_t *))(uintptr_t)at();
+    for (unsigned k = 0; k < sizeof(saved); k++) {
+        push_pop(0x50, saved[k]);
+    }
+    asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 8);
+    asm_mov_r(&a, 8, J_CPU, H_RDI);
+    asm_mov_r(&a, 8, J_T0, H_RSI);
+    LOAD_ALL();
+    jmp_reg(J_T0);
+}
+
+static void make_leave(void)
+{
+    uint8_t *common[2];
+    for (unsigned n = 0; n < 2; n++) {
+        jit_thunks.leave_link[n] = at();
+        asm_st(&a, 8, jit_field(OFF(tcg.from)), J_T0);
+        asm_op(&a, 4, 0xc7, 0, jit_field(OFF(tcg.from_link)));
+        asm_32(&a, n);
+        common[n] = asm_jmp(&a);
+    }
+    asm_patch32(common[0], a.p);
+    asm_patch32(common[1], a.p);
+    jit_thunks.leave_at = at();
+    asm_alu(&a, 8, ALU_ADD, J_T1, jit_field(OFF(r[17])));
+    asm_st(&a, 8, jit_field(OFF(rip)), J_T1);
+    jit_thunks.leave_set = at();
+    STORE_ALL();
+    uint8_t *over = asm_jcc8(&a, CC_O);         /* made a jump below */
+    over[-1] = 0xeb;
+    jit_thunks.leave_stored = at();
+    asm_alui(&a, 8, ALU_ADD, rm_r(H_RSP), 16);  /* a thunk's return address, and 8 */
+    asm_patch8(over, a.p);
+    asm_alui(&a, 8, ALU_ADD, rm_r(H_RSP), 8);
+    for (unsigned k = sizeof(saved); k--;) {
+        push_pop(0x58, saved[k]);
+    }
+    asm_8(&a, 0xc3);
+}
+
+static void leave_stored(void)
+{
+    asm_patch32(asm_jmp(&a), code_rw(jit_thunks.leave_stored));
+}
+
+static void make_call(const void *c_function)
+{
+    STORE_ALL();
+    asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 8);
+    cpu_arg();
+    asm_mov_r(&a, 8, H_RSI, J_T0);
+    asm_mov_r(&a, 8, J_T2, J_T0);
+    asm_movi(&a, H_RAX, (uintptr_t)&block_kills);
+    asm_ld(&a, 4, J_T1, rm_m(H_RAX, 0));
+    if (c_function) {
+        call_c(c_function);
+    } else {
+        asm_op(&a, 4, 0xff, 2, rm_m(H_RSI, offsetof(Insn, fn)));
+    }
+    asm_movi(&a, H_RAX, (uintptr_t)&block_kills);
+    asm_alu(&a, 4, ALU_CMP, J_T1, rm_m(H_RAX, 0));
+    uint8_t *killed = asm_jcc8(&a, CC_NE);
+    LOAD_ALL();
+    asm_alui(&a, 8, ALU_ADD, rm_r(H_RSP), 8);
+    asm_8(&a, 0xc3);
+    asm_patch8(killed, a.p);
+    cpu_arg();
+    asm_mov_r(&a, 8, H_RSI, J_T2);
+    call_c(after_insn);
+    leave_stored();
+}
+
+/* Not called but jumped to: rsp is aligned. */
+static void make_jump(void)
+{
+    jit_thunks.jump = at();
+    STORE_ALL();
+    cpu_arg();
+    asm_mov_r(&a, 8, H_RSI, J_T0);
+    call_c(call_with_flags);
+    asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 16);
+    leave_stored();
+}
+
+static void make_load(void)
+{
+    jit_thunks.load = at();
+    STORE_ALL();
+    cpu_arg();
+    asm_mov_r(&a, 8, H_RSI, J_T0);
+    asm_ld(&a, 8, H_RAX, rm_m(H_RSP, 0));
+    asm_ld(&a, 4, H_RDX, rm_m(H_RAX, 0));
+    asm_alui(&a, 8, ALU_ADD, rm_m(H_RSP, 0), 4);
+    asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 8);
+    call_c(slow_load);
+    asm_mov_r(&a, 8, J_T1, H_RAX);
+    load_regs(volatiles, sizeof(volatiles));
+    asm_alui(&a, 8, ALU_ADD, rm_r(H_RSP), 8);
+    asm_8(&a, 0xc3);
+}
+
+static void make_store(void)
+{
+    jit_thunks.store = at();
+    STORE_ALL();
+    cpu_arg();
+    asm_mov_r(&a, 8, H_RSI, J_T0);
+    asm_ld(&a, 8, H_RAX, rm_m(H_RSP, 0));
+    asm_ld(&a, 4, H_RCX, rm_m(H_RAX, 0));
+    asm_mov_r(&a, 8, H_RDX, J_T1);
+    asm_alui(&a, 8, ALU_ADD, rm_m(H_RSP, 0), 4);
+    asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 8);
+    call_c(slow_store);
+    asm_op(&a, 1, 0x84, H_RAX, rm_r(H_RAX));
+    uint8_t *leave = asm_jcc8(&a, CC_NE);
+    load_regs(volatiles, sizeof(volatiles));
+    asm_alui(&a, 8, ALU_ADD, rm_r(H_RSP), 8);
+    asm_8(&a, 0xc3);
+    asm_patch8(leave, a.p);
+    leave_stored();
+}
+
+/*
+ * T0 = target, flat code: the block the look-up table knows for this address, if the page is
+ * still mapped where the block is.  A block that was invalidated has no mode that fits.
+ */
+static void make_indirect(void)
+{
+    int32_t fetch = TLB_FETCH * sizeof(TlbEntry) * TLB_SIZE;
+    uint8_t *miss[4];
+
+    jit_thunks.indirect = at();
+    asm_st(&a, 8, jit_field(OFF(jit_tmp[0])), J_T2);
+    asm_mov_r(&a, 8, J_T1, J_T0);
+    asm_op(&a, 8, 0xc1, 5, rm_r(J_T1));                             /* jump_hash */
+    asm_8(&a, JUMP_BITS);
+    asm_alu(&a, 8, ALU_XOR, J_T1, rm_r(J_T0));
+    asm_alui(&a, 4, ALU_AND, rm_r(J_T1), JUMP_SIZE - 1);
+    asm_op(&a, 4, 0xc1, 4, rm_r(J_T1));
+    asm_8(&a, 4);
+    asm_alu(&a, 8, ALU_CMP, J_T0, rm_mx(J_CPU, J_T1, 0, OFF(tcg.jump[0].pc)));
+    miss[0] = asm_jcc(&a, CC_NE);
+    asm_ld(&a, 8, J_T1, rm_mx(J_CPU, J_T1, 0, OFF(tcg.jump[0].block)));
+    push_pop(0x50, H_RAX);
+    asm_mov_r(&a, 8, J_T2, J_T0);
+    asm_op(&a, 8, 0xc1, 5, rm_r(J_T2));
+    asm_8(&a, GUEST_PAGE_BITS - 4);
+    asm_ld(&a, 4, H_RAX, jit_field(OFF(mode)));
+    asm_alui(&a, 4, ALU_AND, rm_r(J_T2), (TLB_SIZE - 1) << 4);
+    asm_alu(&a, 8, ALU_ADD, J_T2, jit_field(OFF(tcg.code)));
+    asm_alu(&a, 4, ALU_CMP, H_RAX, rm_m(J_T1, offsetof(Block, mode)));
+    miss[1] = asm_jcc(&a, CC_NE);
+    asm_mov_r(&a, 8, H_RAX, J_T0);
+    asm_alui(&a, 8, ALU_AND, rm_r(H_RAX), -(int32_t)GUEST_PAGE_SIZE);
+    asm_alu(&a, 8, ALU_CMP, H_RAX, rm_m(J_T2, fetch));
+    miss[2] = asm_jcc(&a, CC_NE);
+    asm_ld(&a, 8, J_T2, rm_m(J_T2, fetch + 8));
+    asm_alu(&a, 8, ALU_ADD, J_T2, rm_r(J_T0));
+    asm_alu(&a, 8, ALU_CMP, J_T2, rm_m(J_T1, offsetof(Block, host)));
+    miss[3] = asm_jcc(&a, CC_NE);
+    asm_st(&a, 8, jit_field(OFF(r[17])), H_RAX);
+    push_pop(0x58, H_RAX);
+    asm_op(&a, 4, 0xff, 4, rm_m(J_T1, offsetof(Block, code)));
+    for (unsigned k = 1; k < 4; k++) {
+        asm_patch32(miss[k], a.p);
+    }
+    push_pop(0x58, H_RAX);
+    asm_patch32(miss[0], a.p);
+    asm_op(&a, 4, 0xff, 4, jit_field(OFF(jit_tmp[0])));
+}
+
+void jit_make_thunks(uint8_t *rx)
+{
+    a.p = code_rw(rx);
+    a.limit = a.p + JIT_THUNK_SIZE;
+    make_enter();
+    make_leave();
+    jit_thunks.call = at();
+    make_call(NULL);
+    jit_thunks.call_flags = at();
+    make_call(call_with_flags);
+    make_jump();
+    make_load();
+    make_store();
+    make_indirect();
+    g_assert(!asm_full(&a));
+}
+
+#endif

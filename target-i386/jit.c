@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The native engine: from decoded instructions to a block of host code.
+ *
+ * One pass backwards finds which flags are wanted where, one pass forwards writes code.  The
+ * code is written to a buffer of the thread first, cold parts behind the hot ones, then copied
+ * to the block cache; what is not relative to itself is fixed then.
+ *
+ * Flags that no later instruction of the block reads are lost when an exception or a slow path
+ * comes between: an exception's frame may hold other arithmetic flags than a processor's,
+ * always such as the interrupted code overwrites before it reads them.
+ */
+#include "target-i386/jit.h"
+
+#if HAVE_JIT
+
+#include <string.h>
+#include "accel/tcg/code.h"
+#include "target-i386/flow.h"
+#include "target-i386/jit-int.h"
+#include "target-i386/tcg-target.h"
+
+bool x86_jit;
+
+/* J_HOME: in X86CPU.r[] only */
+const uint8_t jit_host_reg[16] = {
+    [R_EAX] = H_RAX, [R_ECX] = H_RCX, [R_EDX] = H_RDX, [R_EBX] = H_RBX,
+    [R_ESP] = J_SP,  [R_EBP] = H_RBP, [R_ESI] = H_RSI, [R_EDI] = H_RDI,
+    [8] = H_R8, [9] = H_R9, [10] = J_HOME, [11] = J_HOME,
+    [12] = H_R10, [13] = J_HOME, [14] = J_HOME, [15] = J_HOME,
+};
+
+/* By row: the native form, or none. */
+static const JitOp **native;
+
+/* ---- calling handlers ---------------------------------------------------------------------- */
+
+static void fix(Jit *j, uint8_t *at, unsigned kind, uint64_t value)
+{
+    j->fix[j->nfix++] = (JitFix) { at, kind, value };
+}
+
+void jit_jmp_thunk(Jit *j, const uint8_t *thunk)
+{
+    fix(j, asm_jmp(&j->a), FIX_THUNK, (uintptr_t)thunk);
+}
+
+void jit_call_thunk(Jit *j, const uint8_t *thunk)
+{
+    asm_8(&j->a, 0xe8);
+    asm_32(&j->a, 0);
+    fix(j, j->a.p - 4, FIX_THUNK, (uintptr_t)thunk);
+}
+
+static void mov64(Jit *j, unsigned dst)
+{
+    asm_8(&j->a, 0x48 | (dst & 8 ? 1 : 0));
+    asm_8(&j->a, 0xb8 | (dst & 7));
+    asm_64(&j->a, 0);
+}
+
+void jit_block_operand(Jit *j, unsigned dst, size_t offset)
+{
+    mov64(j, dst);
+    fix(j, j->a.p - 8, FIX_BLOCK, offset);
+}
+
+void jit_call_operand(Jit *j, unsigned n)
+{
+    unsigned k = 0;
+    while (k < j->ncall && j->call_insn[k] != n) {
+        k++;
+    }
+    if (k == j->ncall) {
+        j->call_insn[j->ncall++] = n;
+    }
+    mov64(j, J_T0);
+    fix(j, j->a.p - 8, FIX_CALL, k);
+}
+
+/* Does the handler of this instruction look at flags, or change them? */
+static bool flags_matter(const Insn *i)
+{
+    if (i->row == NO_ROW) {
+        return false;
+    }
+    const InsnDesc *d = &insn_desc[i->row];
+    return ((d->fl_read | d->fl_write | d->fl_undef) & FLB_ARITH) ||
+           (insn_rows[i->row].attr & (A_SYS | A_END | A_JUMP));
+}
+
+static bool is_jump(const Insn *i)
+{
+    return i->row == NO_ROW || (insn_rows[i->row].attr & A_JUMP);
+}
+
+void jit_fallback(Jit *j, const Insn *i)
+{
+    bool flags = flags_matter(i);
+    jit_flags_clobber(j, flags && is_jump(i) ? FLB_ARITH : j->live_in);
+    jit_vec_flush(j);
+    jit_call_operand(j, j->n);
+    if (is_jump(i)) {
+        jit_jmp_thunk(j, jit_thunks.jump);
+        j->ended = true;
+        return;
+    }
+    jit_call_thunk(j, flags ? jit_thunks.call_flags : jit_thunks.call);
+    j->fl = FL_MEM;
+}
+
+/* ---- cold parts -------------------------------------------------------------------------------- */
+
+static void cold_go_back(Jit *j, const JitCold *k)
+{
+    uint8_t *back = k->back ? k->back : j->insn_end[k->n];
+    asm_patch32(asm_jmp(&j->a), back);
+}
+
+static void cold_address(Jit *j, const JitCold *k)
+{
+    asm_lea(&j->a, 8, J_T0, rm_m(k->base, k->disp));
+}
+
+static void cold_value(Jit *j, const JitCold *k)
+{
+    Rm m = k->src;
+    if (k->imm) {
+        asm_movi(&j->a, J_T1, k->value);
+    } else if (!m.mem && m.reg >= H_AH) {
+        asm_mov_r(&j->a, 8, J_T1, m.reg - H_AH);
+        asm_op(&j->a, 8, 0xc1, 5, rm_r(J_T1));
+        asm_8(&j->a, 8);
+    } else if (m.mem) {
+        asm_ld(&j->a, 8, J_T1, rm_m(m.reg, m.disp & ~7));   /* a home: whole */
+        if (m.disp & 7) {
+            asm_op(&j->a, 8, 0xc1, 5, rm_r(J_T1));
+            asm_8(&j->a, 8);
+        }
+    } else {
+        asm_mov_r(&j->a, 8, J_T1, m.reg);
+    }
+}
+
+/* The flags as the main path has them behind the instruction. */
+static void cold_flags(Jit *j, const JitCold *k)
+{
+    if ((k->fl & FL_HOST) && (k->live & FLB_ARITH)) {
+        jit_emit_load_flags(j, k->live & FLB_ARITH);
+    }
+}
+
+static void emit_cold(Jit *j, JitCold *k)
+{
+    const Insn *i = &j->insn[k->n];
+
+    asm_patch32(k->from, j->a.p);
+    if (k->kind == COLD_CODE) {
+        k->fn(j, k);
+        return;
+    }
+    if (k->vec_dirty) {
+        jit_vec_store(j, k->vec_dirty);
+    }
+    switch (k->kind) {
+    case COLD_LOAD:
+        cold_address(j, k);
+        jit_call_thunk(j, jit_thunks.load);
+        asm_32(&j->a, JIT_INFO(i, k->size));
+        break;
+    case COLD_STORE:
+        cold_address(j, k);
+        cold_value(j, k);
+        jit_call_thunk(j, jit_thunks.store);
+        asm_32(&j->a, JIT_INFO(i, k->size));
+        break;
+    case COLD_INSN:
+        jit_call_operand(j, k->n);
+        jit_call_thunk(j, flags_matter(i) ? jit_thunks.call_flags : jit_thunks.call);
+        break;
+    default:
+        jit_call_operand(j, k->n);
+        jit_jmp_thunk(j, jit_thunks.jump);
+        return;
+    }
+    if (k->vec_loaded) {
+        jit_vec_load(j, k->vec_loaded);
+    }
+    if (k->kind == COLD_INSN) {
+        cold_flags(j, k);
+    }
+    cold_go_back(j, k);
+}
+
+/* ---- blocks ------------------------------------------------------------------------------------------ */
+
+/* May it leave the flags it writes as they were?  Shifts by a constant other than 0 don't. */
+bool jit_flags_maybe(const Insn *i, const InsnDesc *d)
+{
+    if (!d->fl_maybe || d->opnd[1].kind != OPND_I || d->nopnd != 2 || d->imm[0] != IMM_U8 ||
+        !(d->fl_write & FLB_Z)) {
+        return d->fl_maybe;
+    }
+    return !(i->imm & (i->osz == 3 ? 63 : 31));
+}
+
+static void liveness(Jit *j)
+{
+    uint8_t live = FLB_ARITH;
+    for (unsigned n = j->count; n--;) {
+        const Insn *i = &j->insn[n];
+        j->live[n + 1] = live;
+        if (i->row == NO_ROW) {
+            live = FLB_ARITH;
+        } else {
+            const InsnDesc *d = &insn_desc[i->row];
+            if (insn_rows[i->row].attr & (A_SYS | A_END)) {
+                live = FLB_ARITH;
+            } else if (!jit_flags_maybe(i, d)) {
+                live &= ~(d->fl_write | d->fl_undef);
+            }
+            live |= d->fl_read;
+        }
+        live &= FLB_ARITH;
+        j->live[n] = live;
+    }
+}
+
+static void one_insn(Jit *j)
+{
+    const Insn *i = &j->insn[j->n];
+    const JitOp *op = i->row == NO_ROW ? NULL : native[i->row];
+    unsigned first_cold = j->ncold;
+
+    j->desc = i->row == NO_ROW ? NULL : &insn_desc[i->row];
+    j->live_in = j->live[j->n];
+    j->live_out = j->live[j->n + 1];
+    if (!op || !op->fn(j, i, op->arg)) {
+        jit_fallback(j, i);
+    }
+    j->insn_end[j->n] = j->a.p;
+    for (unsigned k = first_cold; k < j->ncold; k++) {
+        if (j->cold[k].kind == COLD_INSN) {             /* they come back here */
+            j->cold[k].fl = j->fl;
+            j->cold[k].vec_loaded = j->vec_loaded;
+        }
+    }
+}
+
+/* False: it does not fit; fewer instructions will. */
+static bool translate(Jit *j, bool stop)
+{
+    j->a = (Asm) { j->buf, j->buf + JIT_BUF_SIZE };
+    j->ncold = j->nfix = j->ncall = 0;
+    j->fl = FL_MEM;
+    j->vec_loaded = j->vec_dirty = 0;
+    j->ended = false;
+    memset(j->exit, 0, sizeof(j->exit));
+    liveness(j);
+    j->n = 0;
+    jit_entry(j);
+    for (; j->n < j->count && !j->ended; j->n++) {
+        one_insn(j);
+        if (j->a.p > j->buf + JIT_BUF_SIZE / 2 || j->ncold > JIT_MAX_COLD - 16 ||
+            j->nfix > JIT_MAX_FIX - 16 - 2 * j->ncold) {
+            return false;
+        }
+    }
+    if (!j->ended) {
+        j->n = j->count - 1;
+        j->live_in = j->live_out = FLB_ARITH;
+        if (stop || j->one || !(j->mode & (MODE_CODE64 | MODE_CSFLAT))) {
+            jit_leave(j, j->end);
+        } else {
+            jit_exit(j, 0, j->end);
+        }
+    }
+    for (unsigned k = 0; k < j->ncold; k++) {
+        emit_cold(j, &j->cold[k]);
+    }
+    jit_exit_stubs(j);
+    return !asm_full(&j->a);
+}
+
+static Block nowhere = { .mode = BLOCK_DEAD };
+
+static void back_to_code(X86CPU *c, const Insn *i)
+{
+}
+
+static void fill_calls(Jit *j, JitBlock *b)
+{
+    for (unsigned k = 0; k < j->ncall; k++) {
+        b->call[k].insn = j->insn[j->call_insn[k]];
+        b->call[k].next = (Insn) { .fn = back_to_code, .imm = (uintptr_t)&nowhere };
+    }
+}
+
+static void fix_all(Jit *j, Block *b, uint8_t *rx)
+{
+    for (unsigned k = 0; k < j->nfix; k++) {
+        const JitFix *f = &j->fix[k];
+        uint8_t *at = code_rw(rx) + (f->at - j->buf);
+        uint64_t v;
+        switch (f->kind) {
+        case FIX_THUNK:
+            asm_patch32(at, code_rw((const uint8_t *)(uintptr_t)f->value));
+            continue;
+        case FIX_BLOCK: v = (uintptr_t)b + f->value; break;
+        default:        v = (uintptr_t)&jit_block(b)->call[f->value]; break;
+        }
+        memcpy(at, &v, 8);
+    }
+}
+
+/* Interpreter code that would chain to a block's instructions. */
+static void not_insns(X86CPU *c, const Insn *i)
+{
+    c->rip = c->r[17];
+}
+
+Block *x86_jit_block(X86CPU *c, uint64_t pc, uint32_t mode, bool one, const Insn *insn,
+                     unsigned count, unsigned size, bool stop)
+{
+    static __thread Jit *j;
+
+    if (!j) {
+        j = g_new(Jit, 1);
+    }
+    j->c = c;
+    j->mode = mode;
+    j->code64 = mode & MODE_CODE64;
+    j->one = one;
+    j->insn = insn;
+    j->count = count;
+    j->start = pc & (GUEST_PAGE_SIZE - 1);
+    j->end = j->start + size;
+    while (!translate(j, stop)) {
+        g_assert(j->count > 1);
+        j->count /= 2;
+        j->end = jit_next(&insn[j->count - 1]);
+        stop = false;
+    }
+    uint8_t *rx;
+    size_t code = j->a.p - j->buf;
+    Block *b = block_alloc(&c->cpu, sizeof(JitBlock) + j->ncall * sizeof(JitCall), code, &rx);
+    JitBlock *jb = jit_block(b);
+    memset(jb, 0, sizeof(*jb));
+    jb->fn = not_insns;
+    jb->needs_flags = j->live[0] != 0;
+    memcpy(code_rw(rx), j->buf, code);
+    fix_all(j, b, rx);
+    fill_calls(j, jb);
+    b->code = rx;
+    b->count = j->count;
+    b->size = j->end - j->start;
+    jit_finish_links(j, b);
+    return b;
+}
+
+void x86_jit_enter(X86CPU *c, Block *b)
+{
+    bool flat = c->mode & (MODE_CODE64 | MODE_CSFLAT);
+    uint64_t lin = flat ? c->rip : (uint32_t)(c->seg[R_CS].base + c->rip);
+
+    c->r[17] = c->rip - (lin & (GUEST_PAGE_SIZE - 1));
+    if (c->lazy_flags == LAZY_FIELDS) {
+        c->fl_image = jit_flags_image(flags_read(c));
+        c->lazy_flags = LAZY_IMAGE;
+    }
+    c->tcg.from = NULL;
+    /* The loop has just looked at requests; who runs slices of guest code leaves one up. */
+    jit_thunks.enter((uint8_t *)c + JIT_BIAS, jit_block(b)->no_poll);
+    if (c->lazy_flags == LAZY_IMAGE) {
+        flags_write_all(c, jit_image_flags(c->fl_image));
+        c->lazy_flags = LAZY_FIELDS;
+    }
+    if (!(c->mode & MODE_CODE64)) {
+        c->rip = (uint32_t)c->rip;
+    }
+    if (c->tcg.from) {
+        c->tcg.from_same_page = (c->rip & GUEST_PAGE_MASK) == c->r[17];
+    }
+}
+
+void x86_jit_link(Block *from, unsigned n, Block *to)
+{
+    jit_link(from, n, to);
+}
+
+/* ---- start -------------------------------------------------------------------------------------------- */
+
+static void list(const JitOp *ops)
+{
+    for (; ops->name; ops++) {
+        for (unsigned r = 0; r < insn_row_count; r++) {
+            if (!strcmp(insn_rows[r].name, ops->name)) {
+                native[r] = ops;
+            }
+        }
+    }
+}
+
+bool x86_jit_init(Error **err)
+{
+    if (!block_cache_init_code(JIT_THUNK_SIZE, err)) {
+        return false;
+    }
+    jit_make_thunks(code_area());
+    if (!native) {
+        native = g_new0(const JitOp *, insn_row_count);
+        list(jit_alu_ops);
+        list(jit_mov_ops);
+        list(jit_flow_ops);
+        list(jit_simd_ops);
+        list(jit_x87_ops);
+    }
+    x86_jit = true;
+    return true;
+}
+
+#else
+
+bool x86_jit;
+
+bool x86_jit_init(Error **err)
+{
+    return fail(err, "engine=jit makes code for x86-64 Linux hosts only; use engine=interp");
+}
+
+Block *x86_jit_block(X86CPU *c, uint64_t pc, uint32_t mode, bool one, const Insn *insn,
+                     unsigned count, unsigned size, bool stop)
+{
+    return NULL;
+}
+void x86_jit_enter(X86CPU *c, Block *b)
+{
+}
+void x86_jit_link(Block *from, unsigned n, Block *to)
+{
+}
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The native engine of x86-64 hosts, as the rest of target-i386 sees it.
+ */
+#ifndef TARGET_I386_JIT_H
+#define TARGET_I386_JIT_H
+
+#include "accel/tcg/block.h"
+#include "target-i386/insn.h"
+
+#if defined(__x86_64__) && defined(__linux__)
+#define HAVE_JIT 1
+#else
+#define HAVE_JIT 0
+#endif
+
+/* Blocks are host code (engine=jit).  Set once, before any vCPU runs. */
+extern bool x86_jit;
+
+/* After block_cache_init. */
+bool x86_jit_init(Error **err);
+/* Host code for `count` decoded instructions whose offsets count from the start of the page;
+ * inserts nothing. jumps: the last leaves by itself; stop: the loop must be asked after it. */
+Block *x86_jit_block(X86CPU *c, uint64_t pc, uint32_t mode, bool one, const Insn *insn,
+                     unsigned count, unsigned size, bool stop);
+void x86_jit_enter(X86CPU *c, Block *b);
+void x86_jit_link(Block *from, unsigned n, Block *to);
+
+#endif
