@@ -44,6 +44,7 @@ static void add(Builder *b, DecodeResult res)
     Insn *i = &b->insn[b->count++];
     b->size += i->len;
     if (res == DECODE_FAULT) {
+        i->row = NO_ROW;
         b->jumps = true;
         return;
     }

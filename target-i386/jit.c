@@ -379,6 +379,7 @@ void x86_jit_enter(X86CPU *c, Block *b)
         c->rip = (uint32_t)c->rip;
     }
     if (c->tcg.from) {
+        c->tcg.from_pc = c->rip;
         c->tcg.from_same_page = (c->rip & GUEST_PAGE_MASK) == c->r[17];
     }
 }

@@ -12,17 +12,28 @@
 
 /* ---- leaving -------------------------------------------------------------------------------- */
 
+/*
+ * The link n of the block that `end` closes can't be followed as it is: it leads to another
+ * page (then from->link[n] names the block, good if that page is still mapped where it was),
+ * it leads nowhere yet, or somebody wants us in the loop.
+ */
 void x86_unchained(X86CPU *c, const Insn *end, uint64_t n, uint64_t target)
 {
-    uint64_t here = c->r[17];
-    if (!((here ^ target) & GUEST_PAGE_MASK)) {
-        c->tcg.from = (Block *)(uintptr_t)end->imm;
-        c->tcg.from_link = n;
-        c->tcg.from_page = target & GUEST_PAGE_MASK;
-        c->rip = target;
-        return;
+    Block *from = (Block *)(uintptr_t)end->imm;
+    const Block *to = __atomic_load_n(&from->link[n].to, __ATOMIC_RELAXED);
+    if (CAN_CHAIN && likely(to && !c->cpu.request)) {
+        const TlbEntry *t = &c->tcg.code->e[TLB_FETCH][tlb_index(target)];
+        if (likely(t->tag == (target & GUEST_PAGE_MASK)) && likely(to->mode == c->mode) &&
+            likely((const uint8_t *)(uintptr_t)(target + t->addend) == to->host)) {
+            c->r[17] = target;
+            TAIL block_insns(to)->fn(c, block_insns(to));
+        }
     }
-    JUMP_TO(c, target);
+    c->tcg.from = from;
+    c->tcg.from_link = n;
+    c->tcg.from_pc = target;
+    c->tcg.from_same_page = !((c->r[17] ^ target) & GUEST_PAGE_MASK);
+    c->rip = target;
 }
 
 /* The block ended for no reason of the guest's. */

@@ -8,7 +8,8 @@
  *
  * A block lies within one guest page; only a block of a single instruction may cross into a
  * second one.  So a jump to the same page may be chained without a check: who runs a block of
- * a page has that page mapped.
+ * a page has that page mapped.  A link into another page is followed after a look at the fetch
+ * TLB: is that page still mapped where the target block is?
  *
  * A link is an entry on the target block's list of incoming ones; how the payload follows it
  * is the target's business (TcgTarget.link).
@@ -25,7 +26,7 @@ struct CodePage;
 
 /* A direct jump from one block to another; on the target's list of incoming links. */
 typedef struct BlockLink {
-    struct Block *to;               /* NULL: not chained */
+    struct Block *to;               /* [atomic] NULL: not chained */
     struct Block *from;             /* whose link it is, and which */
     unsigned n;
     struct BlockLink *next;
@@ -71,8 +72,8 @@ void block_insert(CPU *c, Block *b);
  * host2 against where the next page is mapped now. */
 Block *block_find(const uint8_t *host, uint32_t mode);
 
-/* Chain from->link[n] to `to`, if both live. */
-void block_chain(Block *from, unsigned n, Block *to);
+/* Chain from->link[n] to `to`, if both live.  same_page: by guest-virtual addresses. */
+void block_chain(Block *from, unsigned n, Block *to, bool same_page);
 
 /* A store of len bytes at host was done, to a page with PAGE_CODE: drop what it hit.  True if
  * the page's guard bit is gone now. */

@@ -150,14 +150,32 @@ Block *block_find(const uint8_t *host, uint32_t mode)
 
 /* ---- chaining ---------------------------------------------------------------------------------- */
 
-void block_chain(Block *from, unsigned n, Block *to)
+static void unlink_one(BlockLink *l)
+{
+    BlockLink **p = &l->to->incoming;
+    while (*p != l) {
+        p = &(*p)->next;
+    }
+    *p = l->next;
+    l->next = NULL;
+    __atomic_store_n(&l->to, NULL, __ATOMIC_RELEASE);
+}
+
+void block_chain(Block *from, unsigned n, Block *to, bool same_page)
 {
     g_mutex_lock(&lock);
-    if (from->mode != BLOCK_DEAD && to->mode != BLOCK_DEAD && !from->link[n].to) {
-        from->link[n].next = to->incoming;
-        to->incoming = &from->link[n];
-        from->link[n].to = to;
-        tcg_target.link(from, n, to);
+    BlockLink *l = &from->link[n];
+    if (from->mode != BLOCK_DEAD && to->mode != BLOCK_DEAD && l->to != to) {
+        if (l->to) {                    /* in another page, which is mapped elsewhere now */
+            unlink_one(l);
+            tcg_target.link(from, n, NULL);
+        }
+        l->next = to->incoming;
+        to->incoming = l;
+        __atomic_store_n(&l->to, to, __ATOMIC_RELEASE);
+        if (same_page) {
+            tcg_target.link(from, n, to);
+        }
     }
     g_mutex_unlock(&lock);
 }
@@ -167,22 +185,15 @@ static void unchain(Block *b)
     for (BlockLink *l = b->incoming, *next; l; l = next) {
         next = l->next;
         l->next = NULL;
-        l->to = NULL;
+        __atomic_store_n(&l->to, NULL, __ATOMIC_RELEASE);
         tcg_target.link(l->from, l->n, NULL);
     }
     b->incoming = NULL;
     for (unsigned n = 0; n < 2; n++) {
-        Block *to = b->link[n].to;
-        if (!to) {
-            continue;
+        if (b->link[n].to) {
+            unlink_one(&b->link[n]);
+            tcg_target.link(b, n, NULL);
         }
-        BlockLink **p = &to->incoming;
-        while (*p != &b->link[n]) {
-            p = &(*p)->next;
-        }
-        *p = b->link[n].next;
-        b->link[n].to = NULL;
-        tcg_target.link(b, n, NULL);
     }
 }
 

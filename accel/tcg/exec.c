@@ -57,8 +57,9 @@ static void run_once(CPU *c, bool one, uint64_t *insns)
     if (unlikely(log_on(LOG_EXEC | LOG_CPU))) {
         tcg_target.log_enter(c, b);
     } else if (!one && !(b->mode & BLOCK_CROSS)) {
-        if (from && t->from_page == (pc & GUEST_PAGE_MASK) && from->mode == b->mode) {
-            block_chain(from, t->from_link, b);
+        /* unless an interrupt came between */
+        if (from && from->mode == b->mode && t->from_pc == pc) {
+            block_chain(from, t->from_link, b, t->from_same_page);
         }
         t->jump[jump_hash(pc)] = (JumpEntry) { pc, b };
     }

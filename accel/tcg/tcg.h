@@ -74,7 +74,8 @@ typedef struct TcgTarget {
     void (*enter)(CPU *c, struct Block *b);
     /* The block was invalidated, and may be running: make it lead back to the loop. */
     void (*kill)(struct Block *b);
-    /* Link n of `from` now leads to `to`, or nowhere if NULL. */
+    /* Link n of `from` now leads to `to`, in the same page; or nowhere if NULL.  (A link into
+     * another page is in from->link[n].to alone: check that page before following it.) */
     void (*link)(struct Block *from, unsigned n, struct Block *to);
     /* Log a block about to be entered (-d exec, cpu). */
     void (*log_enter)(CPU *c, const struct Block *b);
@@ -87,7 +88,7 @@ extern const TcgTarget tcg_target;      /* there is one: defined by the target *
 
 /* ---- per vCPU --------------------------------------------------------------------------- */
 
-#define JUMP_BITS 12
+#define JUMP_BITS 14
 #define JUMP_SIZE (1u << JUMP_BITS)
 
 typedef struct JumpEntry {
@@ -103,7 +104,8 @@ typedef struct TcgCPU {
     struct TlbSlow *slow;       /* second level and page details, tlb.c */
     struct Block *from;         /* the block left by a direct jump that could be chained ... */
     unsigned from_link;         /* ... and through which of its links; from NULL: none */
-    uint64_t from_page;         /* ... only within this page (linear) */
+    uint64_t from_pc;           /* ... where that leads: a linear address */
+    bool from_same_page;        /* ... which is in the same virtual page */
     bool in_guest;              /* [atomic] between tcg_enter_guest and tcg_leave_guest */
     unsigned exclusive;         /* nesting of tcg_exclusive_begin */
     bool left_for_bql;          /* it was in guest code when it asked for the big lock */

@@ -156,10 +156,17 @@ static inline void asm_op_bytes(Asm *a, unsigned size, uint32_t opc, unsigned re
     }
     asm_modrm(a, reg, m);
 }
-/* size 1: both operands are bytes */
+/* Is ModRM.reg part of the opcode, in the one-byte map's byte instructions? */
+static inline bool asm_is_group(uint32_t opc)
+{
+    return opc == 0x80 || opc == 0xc0 || opc == 0xc6 || opc == 0xd0 || opc == 0xd2 ||
+           opc == 0xf6 || opc == 0xfe;
+}
+/* size 1: both operands are bytes.  (A group's digit is no register: it must not bring a REX
+ * prefix, which would turn AH into SPL.) */
 static inline void asm_op(Asm *a, unsigned size, uint32_t opc, unsigned reg, Rm m)
 {
-    asm_op_bytes(a, size, opc, reg, m, size == 1 ? 3 : 0);
+    asm_op_bytes(a, size, opc, reg, m, size != 1 ? 0 : asm_is_group(opc) ? 2 : 3);
 }
 
 /* VEX-coded.  pp: 0 none, 1 66, 2 F3, 3 F2; map: 1 0F, 2 0F38, 3 0F3A. */
