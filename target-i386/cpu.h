@@ -227,6 +227,8 @@ typedef struct X86CPU {
     uint64_t fl_res, fl_x;              /* lazy arithmetic flags: see interp.h */
     uint32_t fl_cf;
     uint16_t fl_image;                  /* the flags as native code keeps them: jit-int.h */
+    bool rep_open;                      /* a repeated instruction returned before its end: once
+                                           more, after the loop has looked at requests */
     uint64_t jit_tmp[2];                /* native code's own */
 
     Segment seg[SEG_COUNT];

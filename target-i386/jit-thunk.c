@@ -34,7 +34,10 @@ static void call_with_flags(X86CPU *c, const Insn *i)
 /* The store invalidated some block, maybe the running one: where to go on. */
 static void after_insn(X86CPU *c, const Insn *i)
 {
-    c->rip = insn_next(c, i);
+    if (!c->rep_open) {
+        c->rip = insn_next(c, i);
+    }
+    c->rep_open = false;
 }
 
 static uint64_t info_sync(X86CPU *c, uint32_t info, unsigned *size)

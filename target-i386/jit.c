@@ -94,6 +94,15 @@ static bool is_jump(const Insn *i)
     return i->row == NO_ROW || (insn_rows[i->row].attr & A_JUMP);
 }
 
+/* The handler of a repeated instruction came back early: to the loop, RIP is still there. */
+static void cold_repeat(Jit *j, JitCold *k)
+{
+    asm_op(&j->a, 1, 0xc6, 0, jit_field(OFF(rep_open)));
+    asm_8(&j->a, 0);
+    asm_movi(&j->a, J_T1, j->insn[k->n].off);
+    jit_jmp_thunk(j, jit_thunks.leave_at);
+}
+
 void jit_fallback(Jit *j, const Insn *i)
 {
     bool flags = flags_matter(i);
@@ -107,6 +116,10 @@ void jit_fallback(Jit *j, const Insn *i)
     }
     jit_call_thunk(j, flags ? jit_thunks.call_flags : jit_thunks.call);
     j->fl = FL_MEM;
+    if (i->flags & (IF_REP | IF_REPNE)) {
+        asm_alui(&j->a, 1, ALU_CMP, jit_field(OFF(rep_open)), 0);
+        jit_cold(j, COLD_CODE, asm_jcc(&j->a, CC_NE))->fn = cold_repeat;
+    }
 }
 
 /* ---- cold parts -------------------------------------------------------------------------------- */

@@ -133,6 +133,7 @@ static inline void repeat(X86CPU *c, const Insn *i, RunFn *op)
         }
         if (!again(c, i)) {
             if (count_reg(c, i)) {
+                c->rep_open = true;
                 return;                     /* RIP is still here */
             }
             break;
