@@ -163,6 +163,32 @@ def test_linux_shell():
 
 
 @weight(2)
+def test_linux_interpreted():
+    """The same by the portable interpreter alone."""
+    with linux(["-no-reboot", "-accel", "tcg,engine=interp"]) as vm:
+        vm.wait_serial("BusyBox shell", 300)
+        expect(vm.shell("echo $((6 * 7))"), "42")
+        vm.send("poweroff -f\n")
+        if vm.wait_exit(60) != 0:
+            raise Failed("exit status %d" % vm.proc.returncode)
+
+
+@weight(2)
+def test_linux_smp():
+    """Four vCPUs come up, all of them work, and memory shared between them stays right."""
+    with linux(["-no-reboot", "-smp", "4"]) as vm:
+        vm.wait_serial("BusyBox shell", 300)
+        expect(vm.shell("grep -c ^processor /proc/cpuinfo"), "4")
+        sums = vm.shell("for k in 1 2 3 4 5 6 7 8; do (seq 1 20000 | md5sum >/tmp/s$k) & done; "
+                        "wait; cat /tmp/s* | sort -u | wc -l; cat /tmp/s1", 120)
+        expect(sums, r"(?m)^1\r?$")
+        expect(sums, hashlib.md5(b"".join(b"%d\n" % k for k in range(1, 20001))).hexdigest())
+        vm.send("poweroff -f\n")
+        if vm.wait_exit(60) != 0:
+            raise Failed("exit status %d" % vm.proc.returncode)
+
+
+@weight(2)
 def test_nographic_terminal():
     """-nographic: a shell with job control on this terminal; Ctrl-a x leaves with status 0."""
     with Terminal(["-m", "256", "-nographic", "-no-reboot", "-kernel", material.kernel(), "-initrd",
