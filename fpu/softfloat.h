@@ -48,6 +48,7 @@ typedef struct FpEnv {
     uint8_t pc;                 /* FP_PC_*: add, sub, mul, div and sqrt of F80 alone look at it */
     uint8_t masks;              /* FP_* bits that are masked */
     uint8_t flags;              /* FP_* bits raised so far */
+    uint8_t stages;             /* the caller's: of finished stages of a compound operation */
     bool daz, ftz;              /* MXCSR.DAZ, MXCSR.FTZ; never in x87 */
     bool c1;                    /* x87: the last result was rounded away from zero */
     bool de;                    /* x87: an operand was a denormal before it was widened from

@@ -70,7 +70,7 @@ void simd_fp_done(X86CPU *c, const Insn *i, const FpEnv *e)
     if (flags & ~e->masks & before) {
         flags &= before;
     }
-    c->mxcsr |= flags;
+    c->mxcsr |= flags | e->stages;
     if (flags & ~e->masks) {
         x86_raise_at(c, i, c->cr4 & CR4_OSXMMEXCPT ? EXC_XM : EXC_UD);
     }
@@ -564,32 +564,58 @@ HORIZONTAL(haddps, run_haddps) HORIZONTAL(haddpd, run_haddpd)
 HORIZONTAL(hsubps, run_hsubps) HORIZONTAL(hsubpd, run_hsubpd)
 HORIZONTAL(addsubps, NULL) HORIZONTAL(addsubpd, NULL)
 
+/* Each stage ends the instruction if it raised what is unmasked; the flags of those before it
+ * stay. */
+static bool stage_ok(FpEnv *e)
+{
+    if (e->flags & ~e->masks) {
+        return false;
+    }
+    e->stages |= e->flags;
+    e->flags = 0;
+    return true;
+}
+
 /*
  * DPPS, DPPD: products chosen by imm[7:4], their sum written where imm[3:0] says.  Processors
  * add each product to its neighbour's and then the pairs, in every element on its own; which
- * of several NaNs survives depends on that order.
+ * of several NaNs survives depends on that order.  Of 256 bits both halves go through a stage
+ * together.
  */
-static V128 dot_ps(V128 a, V128 b, unsigned imm, FpEnv *e)
+static void dot_halves(V128 *a, const V128 *b, unsigned halves, unsigned imm, FpEnv *e)
 {
-    uint32_t p[4], pair[4];
+    uint32_t p[8], pair[8];
+    unsigned n = 4 * halves;
 
-    for (unsigned k = 0; k < 4; k++) {
-        p[k] = (imm >> (4 + k)) & 1 ? f32_mul(a.d[I32(k)], b.d[I32(k)], e) : 0;
+    for (unsigned k = 0; k < n; k++) {
+        p[k] = (imm >> (4 + k % 4)) & 1
+             ? f32_mul(a[k / 4].d[I32(k % 4)], b[k / 4].d[I32(k % 4)], e) : 0;
     }
-    /* each stage ends the instruction if it raised what is unmasked */
-    if (e->flags & ~e->masks) {
-        return a;
+    if (!stage_ok(e)) {
+        return;
     }
-    for (unsigned k = 0; k < 4; k++) {
+    for (unsigned k = 0; k < n; k++) {
         pair[k] = f32_add(p[k ^ 1], p[k], e);
     }
-    if (e->flags & ~e->masks) {
-        return a;
+    if (!stage_ok(e)) {
+        return;
     }
-    for (unsigned k = 0; k < 4; k++) {
+    for (unsigned k = 0; k < n; k++) {
         uint32_t sum = f32_add(pair[k], pair[k ^ 2], e);
-        a.d[I32(k)] = (imm >> k) & 1 ? sum : 0;
+        a[k / 4].d[I32(k % 4)] = (imm >> k % 4) & 1 ? sum : 0;
     }
+}
+static V128 dot_ps(V128 a, V128 b, unsigned imm, FpEnv *e)
+{
+    dot_halves(&a, &b, 1, imm, e);
+    return a;
+}
+static V256 dot_ps256(X86CPU *c, const Insn *i, V256 a, V256 b)
+{
+    FpEnv e = x86_sse_env(c);
+
+    dot_halves(a.h, b.h, 2, (uint8_t)i->imm, &e);
+    simd_fp_done(c, i, &e);
     return a;
 }
 static V128 dot_pd(V128 a, V128 b, unsigned imm, FpEnv *e)
@@ -599,7 +625,7 @@ static V128 dot_pd(V128 a, V128 b, unsigned imm, FpEnv *e)
 
     uint64_t lo, hi;
 
-    if (e->flags & ~e->masks) {
+    if (!stage_ok(e)) {
         return a;
     }
     lo = f64_add(p0, p1, e);
@@ -616,7 +642,7 @@ FAST_HANDLER(dpps_v)
 {
     if (i->flags & IF_L) {
         V256 b = src_y(c, i);
-        put_v256(c, i->reg, simd_slow_imm2_256(c, i, Y(c, i->vvvv), b, dot_ps));
+        put_v256(c, i->reg, dot_ps256(c, i, Y(c, i->vvvv), b));
     } else {
         V128 b = src_u(c, i);
         put_v128(c, i->reg, simd_slow_imm2(c, i, X0(c, i->vvvv), b, dot_ps));

@@ -29,14 +29,6 @@ static inline V128 simd_slow_imm2(X86CPU *c, const Insn *i, V128 a, V128 b, Lane
     simd_fp_done(c, i, &e);
     return r;
 }
-static inline V256 simd_slow_imm2_256(X86CPU *c, const Insn *i, V256 a, V256 b, LaneSoftImm2 *fn)
-{
-    FpEnv e = x86_sse_env(c);
-    V256 r = { { fn(a.h[0], b.h[0], (uint8_t)i->imm, &e), fn(a.h[1], b.h[1], (uint8_t)i->imm, &e) } };
-
-    simd_fp_done(c, i, &e);
-    return r;
-}
 
 #if HOST_SSE
 static inline HostV host_of(V128 v)

@@ -26,6 +26,7 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+#include "accel/tcg/exec.h"
 #include "target-i386/insn.h"
 #include "target-i386/sse-env.h"
 #include "tests/unit/x86-test.h"
@@ -824,12 +825,40 @@ static void diff_test(void)
     diff();
 }
 
+/* A process has one engine: each is tested in a process of its own. */
+static void with_engine(TcgEngine engine)
+{
+    Error *err = NULL;
+
+    if (!g_test_subprocess()) {
+        g_test_trap_subprocess(NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDOUT |
+                               G_TEST_SUBPROCESS_INHERIT_STDERR);
+        g_test_trap_assert_passed();
+        return;
+    }
+    if (!tcg_engine_init(0, engine, &err)) {
+        g_error("%s", err->message);
+    }
+    guest_init();
+    host_init();
+    diff_test();
+}
+
+static void test_interpreter(void)
+{
+    with_engine(TCG_INTERP);
+}
+
+static void test_native(void)
+{
+    with_engine(TCG_JIT);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    guest_init();
-    host_init();
-    g_test_add_func("/insn/differential", diff_test);
+    g_test_add_func("/insn/interpreter", test_interpreter);
+    g_test_add_func("/insn/native", test_native);
     return g_test_run();
 }
 
