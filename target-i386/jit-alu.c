@@ -147,9 +147,10 @@ static Rm rmw(Jit *j, const Insn *i, unsigned size)
     }
     return m;
 }
+/* An only vCPU needs no bus lock: its own instructions are atomic to it. */
 static void lock(Jit *j, const Insn *i)
 {
-    if (i->flags & IF_LOCK) {
+    if ((i->flags & IF_LOCK) && cpus->len > 1) {
         asm_8(&j->a, 0xf0);
     }
 }
