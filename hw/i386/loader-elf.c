@@ -97,7 +97,9 @@ static bool add_segment(const LoaderImage *k, const Phdr *p, uint64_t top, ElfIm
     if (p->file_size > p->mem_size || p->offset > k->size || p->file_size > k->size - p->offset) {
         return fail(err, "-kernel: '%s' is cut short: a segment lies outside", k->path);
     }
-    if (!loader_range_ok(p->paddr, p->mem_size, top)) {
+    bool low = p->paddr >= LOADER_KERNEL_LOW && p->paddr < LOADER_LOW
+               && p->mem_size <= LOADER_LOW_END - p->paddr;
+    if (!low && !loader_range_ok(p->paddr, p->mem_size, top)) {
         return fail(err, "-kernel: '%s' has a segment at 0x%" G_GINT64_MODIFIER "x, 0x%"
                     G_GINT64_MODIFIER "x bytes, where the guest has no free memory", k->path,
                     p->paddr, p->mem_size);

@@ -55,6 +55,7 @@ typedef struct MultibootPlan {
     BootRom rom;
     uint64_t top;
     uint32_t entry, end;                /* of the kernel; end of what is loaded so far */
+    uint32_t map, where;                /* of the BIOS' memory map and of the information */
     GByteArray *modules;                /* contents of all, one fw_cfg item */
     GByteArray *tail;                   /* module list and strings */
     unsigned count;
@@ -133,6 +134,14 @@ static bool add_elf(MultibootPlan *p, Error **err)
     if (e.is64) {
         return fail(err, "-kernel: '%s' is a 64-bit Multiboot kernel, Multiboot starts 32-bit "
                     "ones", p->kernel->path);
+    }
+    if (e.low < LOADER_LOW) {
+        if (e.high > LOADER_LOW_END) {
+            return fail(err, "-kernel: '%s' lies from 0x%x to 0x%x; one that begins below 0x%x must "
+                        "end below 0x%x", p->kernel->path, e.low, e.high, LOADER_LOW, LOADER_LOW_END);
+        }
+        p->map += LOADER_LOW_END - LOADER_MAP;
+        p->where += LOADER_LOW_END - LOADER_MAP;
     }
     p->entry = e.entry;
     p->end = MAX(e.high, 0x100000);
@@ -234,10 +243,10 @@ static bool add_info(MultibootPlan *p, Error **err)
     st32_le(p->info + I_CMDLINE, base + cmdline);
     st32_le(p->info + I_MODS_COUNT, p->count);
     st32_le(p->info + I_MODS_ADDR, base + list);
-    st32_le(p->info + I_MMAP_ADDR, LOADER_MAP);
+    st32_le(p->info + I_MMAP_ADDR, p->map);
     st32_le(p->info + I_LOADER_NAME, base + loader);
     return boot_rom_load(&p->rom, FW_CFG_CMDLINE_DATA, 0, p->tail->len, base, err)
-           && boot_rom_load(&p->rom, FW_CFG_SETUP_DATA, 0, I_SIZE, LOADER_INFO, err);
+           && boot_rom_load(&p->rom, FW_CFG_SETUP_DATA, 0, I_SIZE, p->where, err);
 }
 
 static bool load_plan(MultibootPlan *p, Error **err)
@@ -246,15 +255,20 @@ static bool load_plan(MultibootPlan *p, Error **err)
     int at = find_header(p->kernel);
     bool by_addresses = ld32_le(p->kernel->data + at + 4) & F_ADDRESSES;
     BootProtected how = {
-        .eax = LOADED_MAGIC, .ebx = LOADER_INFO, .map = LOADER_MAP, .map_max = LOADER_MAP_ROWS,
-        .map_prefix = 4, .map_unit = BOOT_ROM_MAP_ROW, .count = LOADER_INFO + I_MMAP_LENGTH,
+        .eax = LOADED_MAGIC, .map_max = LOADER_MAP_ROWS, .map_prefix = 4,
+        .map_unit = BOOT_ROM_MAP_ROW,
     };
 
+    p->map = LOADER_MAP;
+    p->where = LOADER_INFO;
     if (!(by_addresses ? add_by_addresses(p, at, err) : add_elf(p, err))
         || !add_modules(p, err) || !add_info(p, err)) {
         return false;
     }
     how.entry = p->entry;
+    how.ebx = p->where;
+    how.map = p->map;
+    how.count = p->where + I_MMAP_LENGTH;
     boot_rom_protected(&p->rom, &how);
     fw_cfg_set_bytes(fw, FW_CFG_KERNEL_DATA, p->kernel->bytes);
     fw_cfg_set(fw, FW_CFG_INITRD_DATA, p->modules->data, p->modules->len);

@@ -93,6 +93,10 @@ bool pvh_load(PCMachine *pc, const LoaderImage *k, Error **err)
     if (!elf_parse(k, loader_top(pc), &e, err)) {
         return false;
     }
+    if (e.low < LOADER_LOW) {
+        return fail(err, "-kernel: '%s' has a segment at 0x%x, where the guest has no free memory",
+                    k->path, e.low);
+    }
     boot_rom_init(&rom);
     if (!elf_add_loads(&e, &rom, FW_CFG_KERNEL_DATA, err)
         || !add_initrd(pc, &e, &rom, &initrd, &initrd_size, err)) {

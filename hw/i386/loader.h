@@ -17,6 +17,10 @@
 #define LOADER_MAP_ROWS 48
 #define LOADER_INFO     0x9500          /* boot information, up to A000h */
 #define LOADER_LOW      0x10000
+/* A Multiboot ELF kernel that ends below LOADER_LOW_END may begin here; what would lie at
+ * LOADER_MAP then lies at LOADER_LOW_END. */
+#define LOADER_KERNEL_LOW 0x8000
+#define LOADER_LOW_END  0x80000
 
 typedef struct LoaderImage {
     const char *path;

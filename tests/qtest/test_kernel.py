@@ -94,6 +94,16 @@ class Multiboot(unittest.TestCase):
         image[0x140:0x140 + len(head)] = head
         self.assertEqual(run(bytes(image), "-append", "x"), (self.EXIT, "KERNEL x"))
 
+    def test_low_elf(self):
+        """A kernel where the boot information usually lies: that goes elsewhere."""
+        # the code's last byte lies behind 9500h and must be what it was: cmpb $0x5a,0x97ff
+        check = b"\x80\x3d\xff\x97\x00\x00\x5a\x74\x01\xf4"
+        code = (check + print_field(16)).ljust(0x17ff, b"\0") + b"\x5a"
+        image = bytearray(elf(code, addr=0x8000))
+        head = multiboot(b"", addresses=False)
+        image[0x140:0x140 + len(head)] = head
+        self.assertEqual(run(bytes(image), "-append", "low"), (self.EXIT, "KERNEL low"))
+
     def test_magic(self):
         # cmp $0x2badb002,%eax; je .+1; hlt (at .+8); then print
         code = b"\x3d\x02\xb0\xad\x2b\x74\x01\xf4" + print_field(64)
@@ -292,6 +302,7 @@ class Refused(unittest.TestCase):
 
     def test_elf_and_multiboot(self):
         self.refused(elf(PRINT, pvh=0x300000, addr=0xf0000), "memory")
+        self.refused(elf(PRINT, pvh=0x8000, addr=0x8000), "memory")
         self.refused(elf(PRINT, pvh=0x300000, addr=0x7f000000), "memory")
         self.refused(elf(PRINT, pvh=0x300000, mem=0xf0000000), "memory")
         self.refused(multiboot(PRINT, load=0x1000), "memory")
