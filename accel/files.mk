@@ -1,2 +1,3 @@
 emu += accel/accel.c            # the accelerators linked in
 emu += accel/cpu.c              # requests to a virtual CPU, its work queue, its sleep
+emu += accel/eventfd.c          # doorbells, interrupts by eventfd

@@ -214,6 +214,7 @@ static bool kvm_init(struct Machine *m, void *opts, Error **err)
     }
     kvm.late = cpus->len > 0;
     kvm_slots_init();
+    kvm_eventfd_init();
     return true;
 }
 

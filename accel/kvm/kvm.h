@@ -109,4 +109,13 @@ void kvm_slots_init(void);
 void kvm_slots_drop_shadow(void);
 void kvm_slots_info(GString *out);
 
+/* eventfd.c: what accel/eventfd.h asks of KVM, and the table of global system interrupts. */
+void kvm_eventfd_init(void);
+/* The chips' entries, once; messages get the numbers above theirs. [bql] */
+bool kvm_routes_init(const struct kvm_irq_routing_entry *e, unsigned count);
+/* An entry to be changed, then told; NULL if there is none. [bql] */
+struct kvm_irq_routing_entry *kvm_route(unsigned gsi, unsigned type);
+void kvm_route_message(struct kvm_irq_routing_entry *e, uint64_t addr, uint32_t data);
+bool kvm_routes_changed(void);
+
 #endif
