@@ -50,7 +50,7 @@ static void add(Builder *b, DecodeResult res)
     }
     uint32_t attr = insn_rows[i->row].attr;
     b->jumps = attr & A_JUMP;
-    b->stop = attr & A_END;
+    b->stop = (attr & A_END) && !(x86_jit && !b->one && x86_jit_goes_on(i));
     adjust(b, i);
 }
 

@@ -291,6 +291,7 @@ typedef struct JitThunks {
     const uint8_t *leave_stored;    /* ... and the registers are in memory; rsp as in a thunk */
     const uint8_t *call;            /* T0 = JitCall; call it: flags are none of the handler's business */
     const uint8_t *call_flags;      /* the same for handlers that read or write flags */
+    const uint8_t *call_end, *call_end_flags;   /* the same two for rows with A_END: may leave */
     const uint8_t *jump;            /* T0 = JitCall of a jump; jump to it */
     const uint8_t *load;            /* T0 = address; call it, then JIT_INFO: T1 = addend */
     const uint8_t *store;           /* T0 = address, T1 = value; call it, then JIT_INFO */

@@ -40,6 +40,36 @@ static void after_insn(X86CPU *c, const Insn *i)
     c->rep_open = false;
 }
 
+/*
+ * After a handler of a row with A_END: true, with rip set, if the code that follows can't
+ * just go on, because somebody wants the vCPU or the code is no longer mapped as it was.
+ */
+static bool call_end(X86CPU *c, const Insn *i)
+{
+    bool flat = c->mode & (MODE_CODE64 | MODE_CSFLAT);
+    uint64_t la = flat ? c->r[17] : (uint32_t)(c->seg[R_CS].base + c->r[17]);
+    uint32_t mode = c->mode, kills = __atomic_load_n(&block_kills, __ATOMIC_RELAXED);
+    const TlbEntry *e = &c->tcg.code->e[TLB_FETCH][tlb_index(la)], before = *e;
+
+    i->fn(c, i);
+    if (likely(c->mode == mode && !x86_boundary_wanted(c) && before.tag == la && e->tag == la &&
+               e->addend == before.addend &&
+               kills == __atomic_load_n(&block_kills, __ATOMIC_RELAXED))) {
+        return false;
+    }
+    c->rip = insn_next(c, i);
+    return true;
+}
+static bool call_end_with_flags(X86CPU *c, const Insn *i)
+{
+    flags_write_all(c, jit_image_flags(c->fl_image));
+    c->lazy_flags = LAZY_FIELDS;
+    bool leave = call_end(c, i);
+    c->fl_image = jit_flags_image(flags_read(c));
+    c->lazy_flags = LAZY_IMAGE;
+    return leave;
+}
+
 static uint64_t info_sync(X86CPU *c, uint32_t info, unsigned *size)
 {
     c->rip = c->r[17] + (info & 0x1fff);
@@ -196,6 +226,22 @@ static void make_call(const void *c_function)
     leave_stored();
 }
 
+static void make_call_end(const void *c_function)
+{
+    STORE_ALL();
+    asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 8);
+    cpu_arg();
+    asm_mov_r(&a, 8, H_RSI, J_T0);
+    call_c(c_function);
+    asm_op(&a, 1, 0x84, H_RAX, rm_r(H_RAX));
+    uint8_t *leave = asm_jcc8(&a, CC_NE);
+    LOAD_ALL();
+    asm_alui(&a, 8, ALU_ADD, rm_r(H_RSP), 8);
+    asm_8(&a, 0xc3);
+    asm_patch8(leave, a.p);
+    leave_stored();
+}
+
 /* Not called but jumped to: rsp is aligned. */
 static void make_jump(void)
 {
@@ -305,6 +351,10 @@ void jit_make_thunks(uint8_t *rx)
     make_call(NULL);
     jit_thunks.call_flags = at();
     make_call(call_with_flags);
+    jit_thunks.call_end = at();
+    make_call_end(call_end);
+    jit_thunks.call_end_flags = at();
+    make_call_end(call_end_with_flags);
     make_jump();
     make_load();
     make_store();

@@ -86,7 +86,25 @@ static bool flags_matter(const Insn *i)
     }
     const InsnDesc *d = &insn_desc[i->row];
     return ((d->fl_read | d->fl_write | d->fl_undef) & FLB_ARITH) ||
-           (insn_rows[i->row].attr & (A_SYS | A_END | A_JUMP));
+           (insn_rows[i->row].attr & A_JUMP);
+}
+
+/*
+ * Does a block go on behind an instruction whose row says A_END?  These rarely change what the
+ * code that follows depends on; jit_thunks.call_end leaves the block when one did.
+ */
+bool x86_jit_goes_on(const Insn *i)
+{
+    static const char *const names[] = {
+        "in", "out", "popf", "clac", "stac", "clts", "wrmsr", "pop", "lds", "les", "lfs", "lgs", "lss",
+    };
+    const InsnRow *r = &insn_rows[i->row];
+    for (unsigned k = 0; k < G_N_ELEMENTS(names); k++) {
+        if (!strcmp(r->name, names[k])) {
+            return true;
+        }
+    }
+    return !strcmp(r->name, "mov") && insn_desc[i->row].opnd[0].kind == OPND_S;
 }
 
 static bool is_jump(const Insn *i)
@@ -114,7 +132,11 @@ void jit_fallback(Jit *j, const Insn *i)
         j->ended = true;
         return;
     }
-    jit_call_thunk(j, flags ? jit_thunks.call_flags : jit_thunks.call);
+    if (insn_rows[i->row].attr & A_END && !j->one) {
+        jit_call_thunk(j, flags ? jit_thunks.call_end_flags : jit_thunks.call_end);
+    } else {
+        jit_call_thunk(j, flags ? jit_thunks.call_flags : jit_thunks.call);
+    }
     j->fl = FL_MEM;
     if (i->flags & (IF_REP | IF_REPNE)) {
         asm_alui(&j->a, 1, ALU_CMP, jit_field(OFF(rep_open)), 0);

@@ -97,7 +97,8 @@ static uint8_t *run_host(X86CPU *c, uint64_t la, int64_t step, uint64_t n, TlbAc
     if ((low & (GUEST_PAGE_SIZE - 1)) + n * size > GUEST_PAGE_SIZE) {
         return NULL;
     }
-    return tcg_host(&c->cpu, data_mode(c), low, n * size, acc);
+    void *host = tlb_host(c->tcg.data, acc, low, n * size);
+    return likely(host) ? host : tcg_host(&c->cpu, data_mode(c), low, n * size, acc);
 }
 
 /* After a run of a repeated instruction: true = go round again. */
@@ -197,14 +198,28 @@ FAST_HANDLER(movs) { repeat(c, i, movs_run); }
 
 /* ---- STOS, LODS ----------------------------------------------------------------------------------- */
 
+static uint64_t repeated(uint64_t v, unsigned osz)
+{
+    static const uint64_t times[] = { 0x0101010101010101, 0x0001000100010001, 0x0000000100000001, 1 };
+    return (v & x86_size_mask[osz]) * times[osz];
+}
+
 static void fill(uint8_t *d, uint64_t v, uint64_t n, unsigned osz)
 {
-    switch (osz) {
-    case 0: memset(d, v, n); break;
-    case 1: for (; n; n--, d += 2) { st16_le(d, v); } break;
-    case 2: for (; n; n--, d += 4) { st32_le(d, v); } break;
-    default: for (; n; n--, d += 8) { st64_le(d, v); } break;
+    uint64_t pattern = LE_(64, repeated(v, osz)), bytes = n << osz, words = bytes / 8;
+    if (osz == 0) {
+        memset(d, v, n);
+        return;
     }
+#ifdef __x86_64__
+    if (words >= 64) {                          /* as fast as the caches go */
+        __asm__ volatile("rep stosq" : "+D"(d), "+c"(words) : "a"(pattern) : "memory");
+    }
+#endif
+    for (; words; words--, d += 8) {
+        memcpy(d, &pattern, 8);
+    }
+    memcpy(d, &pattern, bytes % 8);
 }
 
 static int64_t stos_run(X86CPU *c, const Insn *i, uint64_t count)
@@ -258,6 +273,39 @@ static uint64_t host_ldx(const uint8_t *p, unsigned osz)
     return osz == 0 ? *p : osz == 1 ? ld16_le(p) : osz == 2 ? ld32_le(p) : ld64_le(p);
 }
 
+/* How many of the first n elements of two ascending runs can be passed over as equal: at most
+ * n - 1, which leaves one to stop at. */
+#define STRIDE 256
+static uint64_t equal_part(const uint8_t *s, const uint8_t *d, uint64_t n, unsigned osz)
+{
+    uint64_t bytes = n << osz, k = 0;
+    while (bytes - k > STRIDE && !memcmp(s + k, d + k, STRIDE)) {
+        k += STRIDE;
+    }
+    return k >> osz;
+}
+
+/* How many of the first n ascending elements at p can be passed over because none equals v; at
+ * most n - 1. */
+static uint64_t other_part(const uint8_t *p, uint64_t v, uint64_t n, unsigned osz)
+{
+    uint64_t k = 0;
+    if (osz == 0) {
+        const uint8_t *at = memchr(p, v, n);
+        return at ? (uint64_t)(at - p) : n - 1;
+    }
+    for (; n - k > 8; k += 8) {
+        bool found = false;
+        for (unsigned e = 0; e < 8; e++) {
+            found |= host_ldx(p + ((k + e) << osz), osz) == v;
+        }
+        if (found) {
+            break;
+        }
+    }
+    return k;
+}
+
 static int64_t cmps_run(X86CPU *c, const Insn *i, uint64_t count)
 {
     int64_t step = string_step(c, i);
@@ -277,6 +325,9 @@ static int64_t cmps_run(X86CPU *c, const Insn *i, uint64_t count)
     if (d) {
         s += step < 0 ? -(int64_t)(n - 1) * step : 0;
         d += step < 0 ? -(int64_t)(n - 1) * step : 0;
+        if (step > 0 && !(i->flags & IF_REPNE)) {
+            k = equal_part(s, d, n, i->osz);
+        }
         do {
             a = host_ldx(s + (int64_t)k * step, i->osz);
             b = host_ldx(d + (int64_t)k * step, i->osz);
@@ -307,6 +358,11 @@ static int64_t scas_run(X86CPU *c, const Insn *i, uint64_t count)
     }
     if (d) {
         d += step < 0 ? -(int64_t)(n - 1) * step : 0;
+        if (step > 0 && (i->flags & IF_REPNE)) {
+            k = other_part(d, a, n, i->osz);
+        } else if (step > 0 && host_ldx(d, i->osz) == a) {
+            k = equal_part(d, d + step, n - 1, i->osz);     /* each as the one before */
+        }
         do {
             b = host_ldx(d + (int64_t)k * step, i->osz);
             k++;

@@ -11,6 +11,7 @@ static GMutex mutex;
  * back and wants it again at once (a vCPU in a loop of port accesses) queues behind him.
  */
 static GMutex next;
+static unsigned waiting;                /* [atomic] threads that have, or want, `next` */
 static __thread bool held;
 static __thread struct {
     void (*leave)(void *opaque), (*enter)(void *opaque);
@@ -30,9 +31,13 @@ void bql_lock(void)
     if (hooks.leave) {
         hooks.leave(hooks.opaque);
     }
-    g_mutex_lock(&next);
-    g_mutex_lock(&mutex);
-    g_mutex_unlock(&next);
+    if (__atomic_load_n(&waiting, __ATOMIC_RELAXED) || !g_mutex_trylock(&mutex)) {
+        __atomic_fetch_add(&waiting, 1, __ATOMIC_RELAXED);
+        g_mutex_lock(&next);
+        g_mutex_lock(&mutex);
+        g_mutex_unlock(&next);
+        __atomic_fetch_sub(&waiting, 1, __ATOMIC_RELAXED);
+    }
     held = true;
 }
 
