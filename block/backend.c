@@ -580,8 +580,8 @@ bool blk_change_medium(BlockBackend *b, const char *file, const char *format, in
 
 void blk_set_on_error(BlockBackend *b, BlkOnError read, BlkOnError write)
 {
-    b->on_read_error = read;
-    b->on_write_error = write;
+    b->on_read_error = read == BLK_ON_ERROR_AUTO ? b->on_read_error : read;
+    b->on_write_error = write == BLK_ON_ERROR_AUTO ? b->on_write_error : write;
 }
 
 BlkOnError blk_on_error(const BlockBackend *b, bool is_read)

@@ -127,6 +127,7 @@ typedef enum { BLK_ACTION_REPORT, BLK_ACTION_IGNORE, BLK_ACTION_STOP } BlkAction
 
 /* Names of BlkOnError, for enum properties: report, ignore, enospc, stop, auto. */
 extern const char *const blk_on_error_names[];
+/* AUTO leaves a policy as -drive said it. */
 void blk_set_on_error(BlockBackend *b, BlkOnError read, BlkOnError write);
 BlkOnError blk_on_error(const BlockBackend *b, bool is_read);
 

@@ -345,6 +345,16 @@ int drive_max_bus(DriveIf iface)
     return max;
 }
 
+int drive_max_unit(DriveIf iface)
+{
+    int max = -1;
+    for (guint i = 0; drives && i < drives->len; i++) {
+        DriveInfo *d = drives->pdata[i];
+        max = d->iface == iface ? MAX(max, d->unit) : max;
+    }
+    return max;
+}
+
 DriveInfo *drive_of_blk(const BlockBackend *b)
 {
     for (guint i = 0; drives && i < drives->len; i++) {

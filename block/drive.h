@@ -36,6 +36,7 @@ DriveInfo *drive_get(DriveIf iface, int bus, int unit);
 /* index counts over buses: IDE has two units a bus. */
 DriveInfo *drive_get_index(DriveIf iface, int index);
 int drive_max_bus(DriveIf iface);                   /* -1: no drive there */
+int drive_max_unit(DriveIf iface);                  /* of all its buses; -1: no drive there */
 DriveInfo *drive_of_blk(const BlockBackend *b);
 void drive_foreach(void (*fn)(DriveInfo *d, void *opaque), void *opaque);
 /* Names drives with an interface that no board took: one error, false. */

@@ -8,6 +8,7 @@
  *     STRING   uint32 length, the bytes       VBUFFER  the same
  *     TIMER    pending (0 or 1), int64 expiry
  *     STRUCT   uint32 version of the sub-table, then the fields of each element
+ *     VSTRUCTS the same after a uint32 with the number of elements
  *   A field with a `needed` function is preceded by one byte: 1 it follows, 0 it does not.
  *
  * All big-endian.  Loading trusts nothing: every length is checked against what is left and
@@ -53,6 +54,7 @@ static void put_field(void *p, size_t size, uint64_t v)
     }
 }
 
+/* Of a VBUFFER; of VSTRUCTS the number of elements. */
 static uint32_t *vbuffer_length(const VMField *f, void *opaque)
 {
     return (uint32_t *)((char *)opaque + f->len_offset);
@@ -92,6 +94,12 @@ static void save_element(const VMField *f, void *opaque, void *p, GByteArray *ou
     case VMF_STRUCT:
         save_fields(f->sub, p, out);
         break;
+    case VMF_VSTRUCTS:
+        put_be(out, *vbuffer_length(f, opaque), 4);
+        for (uint32_t i = 0; i < *vbuffer_length(f, opaque); i++) {
+            save_fields(f->sub, *(char **)p + i * f->size, out);
+        }
+        break;
     case VMF_TIMER:
         put_be(out, timer_pending(p), 1);
         put_be(out, timer_pending(p) ? ((Timer *)p)->expires : 0, 8);
@@ -122,7 +130,7 @@ static void save_fields(const VMState *vm, void *opaque, GByteArray *out)
                 continue;
             }
         }
-        if (f->kind == VMF_STRUCT) {
+        if (f->kind == VMF_STRUCT || f->kind == VMF_VSTRUCTS) {
             put_be(out, table_version(f->sub), 4);
         }
         for (unsigned i = 0; i < elements(f); i++) {
@@ -220,6 +228,24 @@ static bool load_vbuffer(Reader *r, const VMField *f, void *opaque, uint8_t **p,
     return true;
 }
 
+static bool load_vstructs(Reader *r, const VMField *f, void *opaque, char *elements,
+                          int sub_version, Error **err)
+{
+    uint64_t n;
+    if (!get_be(r, 4, &n, err)) {
+        return false;
+    }
+    if (n != *vbuffer_length(f, opaque)) {
+        return bad(r, err, "another number of elements");
+    }
+    for (uint64_t i = 0; i < n; i++) {
+        if (!load_fields(r, f->sub, elements + i * f->size, sub_version, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool load_string(Reader *r, const VMField *f, char *p, Error **err)
 {
     uint64_t len;
@@ -259,6 +285,8 @@ static bool load_element(Reader *r, const VMField *f, void *opaque, void *p, int
         return true;
     case VMF_STRUCT:
         return load_fields(r, f->sub, p, sub_version, err);
+    case VMF_VSTRUCTS:
+        return load_vstructs(r, f, opaque, *(char **)p, sub_version, err);
     case VMF_TIMER:
         return load_timer(r, p, err);
     case VMF_VBUFFER:
@@ -300,7 +328,7 @@ static bool load_field(Reader *r, const VMField *f, void *opaque, Error **err)
     if (!there) {
         return true;
     }
-    if (f->kind == VMF_STRUCT && !get_version(r, f->sub, &sub_version, err)) {
+    if ((f->kind == VMF_STRUCT || f->kind == VMF_VSTRUCTS) && !get_version(r, f->sub, &sub_version, err)) {
         return false;
     }
     for (unsigned i = 0; i < elements(f); i++) {
@@ -397,10 +425,13 @@ static void dump_value(const VMField *f, void *opaque, void *p, GString *out)
 static void dump_field(const VMField *f, void *opaque, GString *out, int indent)
 {
     char *base = (char *)opaque + f->offset;
-    if (f->kind == VMF_STRUCT) {
-        for (unsigned i = 0; i < elements(f); i++) {
+    if (f->kind == VMF_STRUCT || f->kind == VMF_VSTRUCTS) {
+        bool array = f->kind == VMF_VSTRUCTS;
+        unsigned n = array ? *vbuffer_length(f, opaque) : elements(f);
+        base = array ? *(char **)base : base;
+        for (unsigned i = 0; i < n; i++) {
             g_string_append_printf(out, "%*s%s", indent, "", f->name);
-            if (elements(f) > 1) {
+            if (array || n > 1) {
                 g_string_append_printf(out, "[%u]", i);
             }
             g_string_append(out, ":\n");

@@ -24,6 +24,8 @@ typedef enum {
     VMF_BOOL,
     VMF_BUFFER,      /* size bytes as they are */
     VMF_STRUCT,      /* sub-table */
+    VMF_VSTRUCTS,    /* sub-table for each element of an allocated array; their number is in
+                        another field and must be the same in the stream */
     VMF_TIMER,       /* struct Timer: pending and expiry */
     VMF_VBUFFER,     /* g_malloc'ed bytes, length in another field, bounded by max; a load
                         reallocates them to the length it finds */
@@ -38,7 +40,8 @@ typedef struct VMField {
     unsigned count;               /* elements; 0 = 1 */
     int since;                    /* version that brought it; 0 = first */
     const struct VMState *sub;
-    size_t len_offset;            /* VBUFFER: offset of the uint32_t that holds the length */
+    size_t len_offset;            /* VBUFFER, VSTRUCTS: where the uint32_t with the length (the
+                                     number) is */
     uint32_t max;
     bool (*needed)(void *opaque); /* NULL = always; else a flag byte in the stream tells */
 } VMField;
@@ -72,6 +75,10 @@ typedef struct VMState {
 #define VM_STRUCTS(T, f, t)      { .name = #f, .kind = VMF_STRUCT, .offset = offsetof(T, f), \
                                    .size = sizeof(((T *)0)->f[0]), .sub = &(t), \
                                    .count = sizeof(((T *)0)->f) / sizeof(((T *)0)->f[0]) }
+/* X *f, an array of as many as the uint32_t n says */
+#define VM_VSTRUCTS(T, f, n, t)  { .name = #f, .kind = VMF_VSTRUCTS, .offset = offsetof(T, f), \
+                                   .size = sizeof(*((T *)0)->f), .len_offset = offsetof(T, n), \
+                                   .count = 1, .sub = &(t) }
 /* uint8_t *f with its length in the uint32_t len */
 #define VM_VBUFFER(T, f, len, mx) { .name = #f, .kind = VMF_VBUFFER, .offset = offsetof(T, f), \
                                    .len_offset = offsetof(T, len), .max = mx, .count = 1 }

@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
-#include "block/block.h"
+#include "block/backend.h"
 #include "block/drive.h"
 #include "chardev/char.h"
 #include "hw/core/device.h"
@@ -267,6 +267,28 @@ static bool add_device(const char *text, Error **err)
     return opts && device_add(opts, err);
 }
 
+/* -drive if=virtio: a device for each, behind those of -device. */
+static bool add_virtio_drives(Error **err)
+{
+    for (int unit = 0; unit <= drive_max_unit(DRIVE_IF_VIRTIO); unit++) {
+        DriveInfo *d = bus_find("PCI") ? drive_get(DRIVE_IF_VIRTIO, 0, unit) : NULL;
+        if (!d || *blk_attached_to(d->blk)) {
+            continue;
+        }
+        if (d->cdrom) {
+            return fail(err, "-drive %s: virtio-blk has no CD-ROM drives (use if=ide, or scsi-cd on "
+                        "virtio-scsi)", d->options);
+        }
+        Device *dev = device_new("virtio-blk-pci");
+        device_set_ptr(dev, "drive", d->blk);
+        dev->user_created = true;
+        if (!device_realize(dev, NULL, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* "warning" of a port more than the board has would be easy to miss */
 static bool check_ports(const Machine *m, Error **err)
 {
@@ -290,7 +312,7 @@ static bool make_machine(Machine *m, Error **err)
     bool ok = m->type->init(m, err);
     memory_commit();
     if (!ok || !debugcons_add(err) || !for_each_arg(config.devices, add_device, err)
-        || !drive_check_unclaimed(err)) {
+        || !add_virtio_drives(err) || !drive_check_unclaimed(err)) {
         return false;
     }
     ram_block_foreach(advise_ram, m);

@@ -84,6 +84,9 @@ GString *boot_order_list(bool strict)
         BootEntry *e = g_ptr_array_index(entries, i);
         if (e->dev) {
             device_fw_path(e->dev, out);
+            if (e->dev->type->fw_child) {
+                g_string_append_printf(out, "/%s", e->dev->type->fw_child);
+            }
         } else {
             g_string_append(out, e->path);
         }

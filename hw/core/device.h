@@ -46,6 +46,7 @@ typedef struct DeviceType {
     const void *info;                 /* constants of the bus: PCIInfo etc. */
     bool no_user;                     /* boards create it; -device refuses */
     const char *fw_name;              /* Open Firmware's name for such a device, or NULL */
+    const char *fw_child;             /* ... and of what is to be booted below it, or NULL */
 } DeviceType;
 
 #define DEVICE_TYPE(var)                                                        \

@@ -206,6 +206,11 @@ MODULES = ["scsi_common", "scsi_mod", "crct10dif_generic", "crc-t10dif", "crc64"
            "fat", "vfat", "nls_cp437", "nls_ascii", "button", "evdev"]
 
 
+# ... and for virtio and for what it finds
+VIRTIO_MODULES = ["virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev",
+                  "virtio_pci", "virtio_blk", "virtio_scsi", "sg", "virtio_balloon", "virtio-rng"]
+
+
 def module_files(names, pkg=None):
     """[(name, path)] of those of the modules that the kernel package has."""
     pkg = pkg or kernel_package()
@@ -262,6 +267,10 @@ def initramfs(name="initramfs.cpio.gz", pkg=None, modules=MODULES):
         with open(out, "wb") as f:
             f.write(gzip.compress(c.finish(), 6, mtime=0))
     return cached(name, make, INIT + pkg + " ".join(modules))
+
+
+def virtio_initramfs():
+    return initramfs("virtio-initramfs.cpio.gz", modules=MODULES + VIRTIO_MODULES)
 
 
 # ---- guests written in assembly ---------------------------------------------------------------
