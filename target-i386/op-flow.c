@@ -231,10 +231,21 @@ FAST_HANDLER(jmp_ind_w)
     x86_check_target(c, i, target);
     TAIL x86_jump_checked(c, i, target);
 }
+/* In 64-bit mode processors store the return address before they look at the target: a bad
+ * stack is found first, and a bad target finds the stack written but RSP unchanged. */
 static void slow_call_to(X86CPU *c, const Insn *i, uint64_t target)
 {
-    x86_check_target(c, i, target);
-    push_value(c, i, i->osz, insn_next(c, i));
+    if (i->flags & IF_CODE64) {
+        uint64_t sp = c->r[R_ESP];
+        push_value(c, i, i->osz, insn_next(c, i));
+        if (!is_canonical(c, target)) {
+            c->r[R_ESP] = sp;
+            x86_raise_err_at(c, i, EXC_GP, 0);
+        }
+    } else {
+        x86_check_target(c, i, target);
+        push_value(c, i, i->osz, insn_next(c, i));
+    }
     TAIL x86_jump_checked(c, i, target);
 }
 FAST_HANDLER(call_ind_w)

@@ -303,7 +303,9 @@ int x86_noncanonical_vector(X86CPU *c, uint64_t va)
     if (insn_decode(c, c->mode, (InsnBytes){ bytes, n }, 0, &i) != DECODE_OK) {
         return EXC_GP;
     }
-    if ((i.flags & IF_MEM) && va - insn_ea(c, &i) < 64) {
+    /* BT, BTS, BTR, BTC by a register reach far from their operand. */
+    bool bits = insn_desc[i.row].map == 1 && (insn_desc[i.row].opcode & 0xe7) == 0xa3;
+    if ((i.flags & IF_MEM) && (bits || va - insn_ea(c, &i) < 64)) {
         return i.seg == R_SS ? EXC_SS : EXC_GP;
     }
     /* ENTER reaches furthest from the stack pointer. */
