@@ -37,6 +37,8 @@ typedef struct Chunk {
     size_t used, code_used;         /* the second in the chunk's part of the code area */
 } Chunk;
 
+Block block_none = { .mode = BLOCK_DEAD };
+
 static GMutex lock;
 static Chunk chunks[CHUNKS];
 static unsigned chunk_now;

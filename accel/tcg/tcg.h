@@ -152,11 +152,13 @@ void tcg_tlb_flush_nonglobal(CPU *c);
 void tcg_tlb_flush_page(CPU *c, uint64_t va);
 /* From any thread: flush all of c's TLB at its next boundary. */
 void tcg_flush_request(CPU *c);
+/* The block of an empty JumpEntry: dead, so that no pc a guest may jump to matches it. */
+extern struct Block block_none;
 /* Forget all virtual-pc look-ups. */
 static inline void tcg_jumps_clear(TcgCPU *t)
 {
     for (unsigned k = 0; k < JUMP_SIZE; k++) {
-        t->jump[k] = (JumpEntry) { 1ull << 63, NULL };     /* no pc is that */
+        t->jump[k] = (JumpEntry) { 0, &block_none };
     }
 }
 
