@@ -11,6 +11,7 @@
 #include "target-i386/disas.h"
 #include "target-i386/flow.h"
 #include "target-i386/jit.h"
+#include "target-i386/x87.h"
 #include "util/log.h"
 
 #define MAX_INSNS 64
@@ -243,7 +244,9 @@ void x86_run_uncached(CPU *cpu, uint64_t la, uint32_t mode)
         flags_write_all(c, jit_image_flags(c->fl_image));
         c->lazy_flags = LAZY_FIELDS;
     }
+    x86_x87_sync(c);
     insn[0].fn(c, &insn[0]);
+    x86_update_mode(c);                         /* x87's part of it may have changed */
 }
 
 /* ---- -d exec, cpu ---------------------------------------------------------------------------------- */
@@ -257,6 +260,7 @@ void x86_log_enter(CPU *cpu, const Block *b)
     }
     if (log_on(LOG_CPU)) {
         GString *out = g_string_new(NULL);
+        x86_x87_sync(c);
         x86_cpu_dump(c, out, log_on(LOG_FPU));
         log_write("%s", out->str);
         g_string_free(out, true);

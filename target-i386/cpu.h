@@ -318,6 +318,7 @@ typedef struct X86CPU {
     X86PscEntry psc[X86_PSC_SIZE];      /* mmu.c; emptied with the TLB */
 
     /* The interpreter's */
+    bool x87_host;                      /* fpu.st, sw, top, empty are in the host's x87: x87.h */
     uint8_t lazy_flags;                 /* LAZY_*: who holds the arithmetic flags */
     bool run_one, running_one;          /* next / this pass of the loop runs one instruction */
     bool began_with_tf;

@@ -561,6 +561,7 @@ enum {
     MODE_FXSR   = 1 << 14,      /* CR4.OSFXSR */
     MODE_AVX    = 1 << 15,      /* CR4.OSXSAVE and XCR0 has SSE and AVX */
     MODE_LMA    = 1 << 16,
+    MODE_X87SOFT = 1 << 17,     /* native engine: x87 by its handlers (jit-x87.c) */
 };
 #define MODE_CPL_SHIFT 3
 

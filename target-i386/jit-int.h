@@ -92,6 +92,7 @@ typedef struct JitCall {
 
 typedef enum {
     COLD_LOAD,                  /* jit_probe for reading: get an addend */
+    COLD_PROBE,                 /* for writing: get one, or the whole instruction by its handler */
     COLD_STORE,                 /* a store by jit_store */
     COLD_INSN,                  /* the whole instruction by its handler */
     COLD_JUMP,                  /* ... which is a jump: never comes back */
@@ -110,6 +111,7 @@ typedef struct JitCold {
     Rm src;
     uint64_t value;
     uint8_t fl, live;           /* at the branch */
+    uint8_t x87_note;
     uint32_t vec_loaded, vec_dirty;
     void (*fn)(struct Jit *j, struct JitCold *c);
 } JitCold;
@@ -152,6 +154,8 @@ typedef struct Jit {
     /* XMM/YMM registers (bit n) held in host registers since some earlier instruction, and
      * those of them that X86CPU.v does not have yet: see jit-simd.c */
     uint32_t vec_loaded, vec_dirty;
+    bool x87_ready;             /* the guest's x87 state is in the host's unit */
+    uint8_t x87_note;           /* instruction + 1 whose address FIP must still get */
     bool ended;                 /* nothing runs on past this instruction */
     JitExit exit[2];
     unsigned ncold, nfix, ncall;
@@ -208,6 +212,8 @@ void jit_lea(Jit *j, const Insn *i, unsigned size, unsigned dst);
  *   jit_probe_insn  the handler of the instruction is called instead of what follows (up to
  *                   the end of the instruction); acc may be TLB_WRITE
  */
+/*   jit_mem_probe   asks once more in C, and calls the handler if that does not help */
+Rm jit_mem_probe(Jit *j, const Insn *i, unsigned size);
 Rm jit_probe_ld(Jit *j, unsigned base, int32_t disp, unsigned size);
 Rm jit_probe_insn(Jit *j, unsigned base, int32_t disp, unsigned size, TlbAccess acc);
 /* Both steps for the memory operand. */
@@ -220,6 +226,9 @@ void jit_mem_sti(Jit *j, const Insn *i, unsigned size, int32_t imm);
 /* A branch to the slow path of the whole instruction: cc as now in EFLAGS. */
 void jit_cold_insn(Jit *j, unsigned cc, bool jump);
 JitCold *jit_cold(Jit *j, ColdKind kind, uint8_t *from);
+/* Around calls of C in a cold part. */
+void jit_cold_begin(Jit *j, const JitCold *k);
+void jit_cold_end(Jit *j, const JitCold *k);
 
 /* EFLAGS are about to be clobbered: save them if any in `live` is wanted later. */
 void jit_flags_clobber(Jit *j, uint8_t live);
@@ -264,15 +273,29 @@ void jit_link(Block *from, unsigned n, Block *to);
 /* The block has its code: note where its jumps are. */
 void jit_finish_links(Jit *j, Block *b);
 
+/* ---- jit-x87.c -------------------------------------------------------------------------------------- */
+
+/* Does the handler of this instruction look at X86CPU.fpu? */
+bool jit_x87_row(const Insn *i);
+/* FIP and FCS := instruction n.  Changes T1; not EFLAGS. */
+void jit_x87_note(Jit *j, unsigned n);
+/* Forms with MMX registers of mnemonics that jit-simd.c lists. */
+bool jit_mmx(Jit *j, const Insn *i);
+bool jit_mmx_gpr(Jit *j, const Insn *i);
+
 /* ---- jit-simd.c ------------------------------------------------------------------------------------ */
 
 /* X86CPU.v := registers of the mask; registers := X86CPU.v.  Emit code only: j is not changed. */
 void jit_vec_store(Jit *j, uint32_t mask);
 void jit_vec_load(Jit *j, uint32_t mask);
 /* Before C code that may look at or change X86CPU.v runs in the main path (a handler), and
- * at each exit: store what is dirty; then nothing is held any more. */
+ * at each exit: store what is dirty; then nothing is held any more.  Changes T1. */
 static inline void jit_vec_flush(Jit *j)
 {
+    if (j->x87_note) {
+        jit_x87_note(j, j->x87_note - 1);
+        j->x87_note = 0;
+    }
     if (j->vec_dirty) {
         jit_vec_store(j, j->vec_dirty);
     }
@@ -291,6 +314,9 @@ typedef struct JitThunks {
     const uint8_t *leave_stored;    /* ... and the registers are in memory; rsp as in a thunk */
     const uint8_t *call;            /* T0 = JitCall; call it: flags are none of the handler's business */
     const uint8_t *call_flags;      /* the same for handlers that read or write flags */
+    const uint8_t *call_x87;        /* the same for jit_x87_row: may leave */
+    const uint8_t *x87_load;        /* x86_x87_load */
+    const uint8_t *probe;           /* T0 = address; call it, then JIT_INFO: T1 = addend, or 0 */
     const uint8_t *call_end, *call_end_flags;   /* the same two for rows with A_END: may leave */
     const uint8_t *jump;            /* T0 = JitCall of a jump; jump to it */
     const uint8_t *load;            /* T0 = address; call it, then JIT_INFO: T1 = addend */

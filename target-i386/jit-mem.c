@@ -202,7 +202,7 @@ JitCold *jit_cold(Jit *j, ColdKind kind, uint8_t *from)
     JitCold *k = &j->cold[j->ncold++];
     *k = (JitCold) {
         .kind = kind, .from = from, .n = j->n, .fl = j->fl,
-        .live = j->live_out, .vec_loaded = j->vec_loaded, .vec_dirty = j->vec_dirty,
+        .live = j->live_out, .x87_note = j->x87_note, .vec_loaded = j->vec_loaded, .vec_dirty = j->vec_dirty,
     };
     return k;
 }
@@ -270,6 +270,19 @@ Rm jit_mem_insn(Jit *j, const Insn *i, unsigned size, TlbAccess acc)
     jit_flags_clobber(j, j->live_in);
     unsigned base = jit_ea(j, i, &disp);
     return jit_probe_insn(j, base, disp, size, acc);
+}
+
+Rm jit_mem_probe(Jit *j, const Insn *i, unsigned size)
+{
+    int32_t disp;
+    jit_flags_clobber(j, j->live_in);
+    unsigned base = jit_ea(j, i, &disp);
+    JitCold *k = jit_cold(j, COLD_PROBE, probe(j, base, disp, size, TLB_WRITE));
+    k->back = j->a.p;
+    k->base = base;
+    k->disp = disp;
+    k->size = size;
+    return rm_mx(base, J_T1, 0, disp);
 }
 
 static JitCold *mem_st(Jit *j, const Insn *i, unsigned size, Rm *m)

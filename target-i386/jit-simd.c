@@ -105,6 +105,9 @@ static bool op_vec(Jit *j, const Insn *i, unsigned arg)
 {
     const InsnDesc *d = j->desc;
     bool imm = d->nopnd == 3;
+    if (jit_mmx(j, i)) {
+        return true;
+    }
     if (!vec_source_ok(j, i) || d->opnd[0].kind != OPND_V ||
         (d->opnd[1].kind != OPND_W && d->opnd[1].kind != OPND_U) ||
         d->nopnd > 3 || (imm && d->opnd[2].kind != OPND_I)) {
@@ -234,11 +237,11 @@ static bool op_gpr_vec(Jit *j, const Insn *i, unsigned arg)
 }
 static bool op_movd(Jit *j, const Insn *i, unsigned arg)
 {
-    return op_vec_gpr(j, i, WHOLE) || op_gpr_vec(j, i, 0);
+    return op_vec_gpr(j, i, WHOLE) || op_gpr_vec(j, i, 0) || jit_mmx_gpr(j, i);
 }
 static bool op_movq(Jit *j, const Insn *i, unsigned arg)
 {
-    return op_movd(j, i, 0) || op_vmove(j, i, WHOLE);
+    return op_movd(j, i, 0) || op_vmove(j, i, WHOLE) || jit_mmx(j, i);
 }
 
 /* PMOVMSKB, MOVMSKPD, CVTTSD2SI ...: Gy,Wx */
@@ -265,6 +268,9 @@ static bool op_vec_imm(Jit *j, const Insn *i, unsigned arg)
     const InsnDesc *d = j->desc;
     if (d->opnd[1].kind != OPND_I) {
         return op_vec(j, i, 0);
+    }
+    if (jit_mmx(j, i)) {
+        return true;
     }
     if (d->enc != ENC_LEGACY || (i->flags & IF_MEM) || d->nopnd != 2 ||
         (d->opnd[0].kind != OPND_U && d->opnd[0].kind != OPND_W)) {

@@ -12,6 +12,7 @@
 #include "accel/tcg/code.h"
 #include "target-i386/flow.h"
 #include "target-i386/jit-int.h"
+#include "target-i386/x87.h"
 
 JitThunks jit_thunks;
 
@@ -70,6 +71,23 @@ static bool call_end_with_flags(X86CPU *c, const Insn *i)
     return leave;
 }
 
+/* A handler that looks at X86CPU.fpu.  True: leave, rip is set. */
+static bool call_x87(X86CPU *c, const Insn *i)
+{
+    uint32_t mode = c->mode, kills = __atomic_load_n(&block_kills, __ATOMIC_RELAXED);
+
+    x86_x87_sync(c);
+    call_with_flags(c, i);
+    if (x86_x87_soft(c) != !!(mode & MODE_X87SOFT)) {
+        x86_update_mode(c);
+    }
+    if (likely(c->mode == mode && kills == __atomic_load_n(&block_kills, __ATOMIC_RELAXED))) {
+        return false;
+    }
+    c->rip = insn_next(c, i);
+    return true;
+}
+
 static uint64_t info_sync(X86CPU *c, uint32_t info, unsigned *size)
 {
     c->rip = c->r[17] + (info & 0x1fff);
@@ -89,6 +107,16 @@ static uint64_t slow_load(X86CPU *c, uint64_t va, uint32_t info)
         tcg_read(&c->cpu, mode, va, c->vtmp, size);
     }
     return (uintptr_t)c->vtmp - va;
+}
+
+/* Bytes at va are about to be written: the addend, or 0 if the handler must do it. */
+static uint64_t slow_probe(X86CPU *c, uint64_t va, uint32_t info)
+{
+    unsigned size;
+    info_sync(c, info, &size);
+    tcg_probe(&c->cpu, data_mode(c), va, size, TLB_WRITE);
+    uint8_t *host = tlb_host(c->tcg.data, TLB_WRITE, va, size);
+    return host ? (uintptr_t)host - va : 0;
 }
 
 /* True: leave, rip is set. */
@@ -254,9 +282,8 @@ static void make_jump(void)
     leave_stored();
 }
 
-static void make_load(void)
+static void make_load(const void *c_function)
 {
-    jit_thunks.load = at();
     STORE_ALL();
     cpu_arg();
     asm_mov_r(&a, 8, H_RSI, J_T0);
@@ -264,8 +291,20 @@ static void make_load(void)
     asm_ld(&a, 4, H_RDX, rm_m(H_RAX, 0));
     asm_alui(&a, 8, ALU_ADD, rm_m(H_RSP, 0), 4);
     asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 8);
-    call_c(slow_load);
+    call_c(c_function);
     asm_mov_r(&a, 8, J_T1, H_RAX);
+    load_regs(volatiles, sizeof(volatiles));
+    asm_alui(&a, 8, ALU_ADD, rm_r(H_RSP), 8);
+    asm_8(&a, 0xc3);
+}
+
+static void make_x87_load(void)
+{
+    jit_thunks.x87_load = at();
+    store_regs(volatiles, sizeof(volatiles));
+    asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 8);
+    cpu_arg();
+    call_c(x86_x87_load);
     load_regs(volatiles, sizeof(volatiles));
     asm_alui(&a, 8, ALU_ADD, rm_r(H_RSP), 8);
     asm_8(&a, 0xc3);
@@ -356,7 +395,13 @@ void jit_make_thunks(uint8_t *rx)
     jit_thunks.call_end_flags = at();
     make_call_end(call_end_with_flags);
     make_jump();
-    make_load();
+    jit_thunks.call_x87 = at();
+    make_call_end(call_x87);
+    jit_thunks.load = at();
+    make_load(slow_load);
+    jit_thunks.probe = at();
+    make_load(slow_probe);
+    make_x87_load();
     make_store();
     make_indirect();
     g_assert(!asm_full(&a));

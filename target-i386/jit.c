@@ -132,7 +132,10 @@ void jit_fallback(Jit *j, const Insn *i)
         j->ended = true;
         return;
     }
-    if (insn_rows[i->row].attr & A_END && !j->one) {
+    if (jit_x87_row(i)) {
+        jit_call_thunk(j, jit_thunks.call_x87);
+        j->x87_ready = false;
+    } else if (insn_rows[i->row].attr & A_END && !j->one) {
         jit_call_thunk(j, flags ? jit_thunks.call_end_flags : jit_thunks.call_end);
     } else {
         jit_call_thunk(j, flags ? jit_thunks.call_flags : jit_thunks.call);
@@ -145,12 +148,6 @@ void jit_fallback(Jit *j, const Insn *i)
 }
 
 /* ---- cold parts -------------------------------------------------------------------------------- */
-
-static void cold_go_back(Jit *j, const JitCold *k)
-{
-    uint8_t *back = k->back ? k->back : j->insn_end[k->n];
-    asm_patch32(asm_jmp(&j->a), back);
-}
 
 static void cold_address(Jit *j, const JitCold *k)
 {
@@ -185,6 +182,53 @@ static void cold_flags(Jit *j, const JitCold *k)
     }
 }
 
+void jit_cold_begin(Jit *j, const JitCold *k)
+{
+    if (k->x87_note) {
+        jit_x87_note(j, k->x87_note - 1);
+    }
+    if (k->vec_dirty) {
+        jit_vec_store(j, k->vec_dirty);
+    }
+}
+
+void jit_cold_end(Jit *j, const JitCold *k)
+{
+    if (k->vec_loaded) {
+        jit_vec_load(j, k->vec_loaded);
+    }
+}
+
+/* The whole instruction. */
+static void cold_call(Jit *j, const JitCold *k)
+{
+    const Insn *i = &j->insn[k->n];
+    jit_call_operand(j, k->n);
+    if (jit_x87_row(i)) {
+        jit_call_thunk(j, jit_thunks.call_x87);
+        jit_call_thunk(j, jit_thunks.x87_load);
+    } else {
+        jit_call_thunk(j, flags_matter(i) ? jit_thunks.call_flags : jit_thunks.call);
+    }
+    jit_cold_end(j, k);
+    cold_flags(j, k);
+    asm_patch32(asm_jmp(&j->a), j->insn_end[k->n]);
+}
+
+static void cold_probe(Jit *j, const JitCold *k)
+{
+    Asm *a = &j->a;
+    cold_address(j, k);
+    jit_call_thunk(j, jit_thunks.probe);
+    asm_32(a, JIT_INFO(&j->insn[k->n], k->size));
+    asm_op(a, 8, 0x85, J_T1, rm_r(J_T1));
+    uint8_t *no = asm_jcc(a, CC_E);
+    jit_cold_end(j, k);
+    asm_patch32(asm_jmp(a), k->back);
+    asm_patch32(no, a->p);
+    cold_call(j, k);
+}
+
 static void emit_cold(Jit *j, JitCold *k)
 {
     const Insn *i = &j->insn[k->n];
@@ -194,9 +238,7 @@ static void emit_cold(Jit *j, JitCold *k)
         k->fn(j, k);
         return;
     }
-    if (k->vec_dirty) {
-        jit_vec_store(j, k->vec_dirty);
-    }
+    jit_cold_begin(j, k);
     switch (k->kind) {
     case COLD_LOAD:
         cold_address(j, k);
@@ -209,22 +251,19 @@ static void emit_cold(Jit *j, JitCold *k)
         jit_call_thunk(j, jit_thunks.store);
         asm_32(&j->a, JIT_INFO(i, k->size));
         break;
+    case COLD_PROBE:
+        cold_probe(j, k);
+        return;
     case COLD_INSN:
-        jit_call_operand(j, k->n);
-        jit_call_thunk(j, flags_matter(i) ? jit_thunks.call_flags : jit_thunks.call);
-        break;
+        cold_call(j, k);
+        return;
     default:
         jit_call_operand(j, k->n);
         jit_jmp_thunk(j, jit_thunks.jump);
         return;
     }
-    if (k->vec_loaded) {
-        jit_vec_load(j, k->vec_loaded);
-    }
-    if (k->kind == COLD_INSN) {
-        cold_flags(j, k);
-    }
-    cold_go_back(j, k);
+    jit_cold_end(j, k);
+    asm_patch32(asm_jmp(&j->a), k->back);
 }
 
 /* ---- blocks ------------------------------------------------------------------------------------------ */
@@ -275,9 +314,11 @@ static void one_insn(Jit *j)
     }
     j->insn_end[j->n] = j->a.p;
     for (unsigned k = first_cold; k < j->ncold; k++) {
-        if (j->cold[k].kind == COLD_INSN) {             /* they come back here */
+        if (j->cold[k].kind == COLD_INSN || j->cold[k].kind == COLD_PROBE) {             /* they come back here */
             j->cold[k].fl = j->fl;
-            j->cold[k].vec_loaded = j->vec_loaded;
+            if (j->cold[k].kind == COLD_INSN) {
+                j->cold[k].vec_loaded = j->vec_loaded;
+            }
         }
     }
 }
@@ -289,6 +330,8 @@ static bool translate(Jit *j, bool stop)
     j->ncold = j->nfix = j->ncall = 0;
     j->fl = FL_MEM;
     j->vec_loaded = j->vec_dirty = 0;
+    j->x87_ready = false;
+    j->x87_note = 0;
     j->ended = false;
     memset(j->exit, 0, sizeof(j->exit));
     liveness(j);

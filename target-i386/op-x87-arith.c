@@ -13,8 +13,9 @@ __thread uint16_t host_x87_cw;                  /* 0: unknown */
 __thread uint8_t host_x87_flags = FP_ALL;       /* maybe */
 #endif
 
-void x86_x87_leave(void)
+void x86_x87_leave(X86CPU *c)
 {
+    x86_x87_sync(c);
 #if HOST_X87
     if (host_x87_cw != 0 && host_x87_cw != HOST_X87_CW_DEFAULT) {
         host_x87_load_cw(HOST_X87_CW_DEFAULT);

@@ -68,6 +68,7 @@ void x86_update_mode(X86CPU *c)
     m |= c->cr4 & CR4_OSFXSR ? MODE_FXSR : 0;
     m |= (c->cr4 & CR4_OSXSAVE) && (c->xcr0 & 6) == 6 ? MODE_AVX : 0;
     m |= c->efer & EFER_LMA ? MODE_LMA : 0;
+    m |= x86_jit && x86_x87_soft(c) ? MODE_X87SOFT : 0;
     c->mode = m;
 
     int data = x86_mmu_index(c);
@@ -277,7 +278,7 @@ static void end(CPU *cpu)
     c->rflags = x86_get_flags(c);
     c->lazy_flags = LAZY_NONE;
     x86_sse_leave(c);
-    x86_x87_leave();
+    x86_x87_leave(c);
 }
 
 static AddressSpace *memory_seen(CPU *cpu)

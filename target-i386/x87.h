@@ -186,8 +186,26 @@ static inline void x87_host_done(X86CPU *c, const Insn *i, uint16_t sw)
     x87_done(c, i, sw & FP_ALL, sw & SW_C1);
 }
 
-/* The host's control word back to the C library's.  Own thread, when it stops running guest
- * code. */
-void x86_x87_leave(void);
+/*
+ * The native engine keeps the guest's registers in the host's unit (jit-x87.c).  x86_x87_sync
+ * brings them back to c->fpu; own thread, before anything looks at c->fpu, cw excepted.
+ */
+void x86_x87_load(X86CPU *c);
+void x86_x87_store(X86CPU *c);
+static inline void x86_x87_sync(X86CPU *c)
+{
+    if (unlikely(c->x87_host)) {
+        x86_x87_store(c);
+    }
+}
+/* Must handlers do x87 instructions? */
+static inline bool x86_x87_soft(const X86CPU *c)
+{
+    return (c->fpu.cw & FP_ALL) != FP_ALL || !tcg_host_fp;
+}
+
+/* c->fpu whole, and the host's control word back to the C library's.  Own thread, when it
+ * stops running guest code. */
+void x86_x87_leave(X86CPU *c);
 
 #endif
