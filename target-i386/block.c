@@ -67,7 +67,7 @@ static bool decode_crossing(Builder *b, unsigned have)
         return false;
     }
     b->host2 = f->host;
-    block_protect(b->host2, 1);
+    block_protect(cpu, b->host2);
     memcpy(buf, b->host, have);
     memcpy(buf + have, b->host2, INSN_BYTES - have);
     InsnBytes in = { buf, INSN_BYTES };
@@ -158,8 +158,9 @@ Block *x86_translate(CPU *cpu, uint64_t pc, const uint8_t *host, uint32_t mode)
     b.size = b.count = 0;
     b.first = x86_jit ? pc & (GUEST_PAGE_SIZE - 1) : 0;
     b.jumps = b.stop = false;
-    block_protect(host, 1);
+    block_protect(cpu, host);
     if (!decode_all(&b)) {
+        block_made(cpu);
         return NULL;
     }
     if (unlikely(log_on(LOG_IN_ASM | LOG_OP))) {
@@ -167,7 +168,7 @@ Block *x86_translate(CPU *cpu, uint64_t pc, const uint8_t *host, uint32_t mode)
     }
     Block *blk;
     if (x86_jit) {
-        blk = x86_jit_block(b.c, pc, b.mode, b.one, b.insn, b.count, b.size, b.stop);
+        blk = x86_jit_block(b.c, pc, host, b.mode, b.one, b.insn, b.count, b.size, b.stop);
     } else {
         size_t payload = (b.count + 1) * sizeof(Insn);
         blk = block_alloc(cpu, payload, 0, NULL);

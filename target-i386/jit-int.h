@@ -144,6 +144,9 @@ typedef struct Jit {
     unsigned end;               /* behind the last */
     unsigned count;
     unsigned no_poll;           /* code offset behind jit_entry */
+    const uint8_t *host;        /* of the page's start */
+    unsigned holes;
+    BlockHole hole[BLOCK_HOLES];
     const Insn *insn;           /* [count] */
     unsigned n;                 /* the current one ... */
     const InsnDesc *desc;       /* ... and its row, parsed */
@@ -247,6 +250,9 @@ void jit_emit_load_flags(Jit *j, uint8_t live);
 
 /* May the instruction leave the flags it writes as they were? */
 bool jit_flags_maybe(const Insn *i, const InsnDesc *d);
+/* The instruction ends with a constant of `size` bytes.  If that is one which changes all the
+ * time: where to load it from instead. */
+const uint8_t *jit_constant(Jit *j, const Insn *i, unsigned size);
 /* Call the current instruction's handler. */
 void jit_fallback(Jit *j, const Insn *i);
 /* T0 := address of the JitCall of instruction n. */

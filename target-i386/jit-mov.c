@@ -82,6 +82,25 @@ static void mov_imm(Jit *j, unsigned size, Rm dst, uint64_t imm)
     }
 }
 
+/* MOV of a constant to a register.  Compilers at run time patch such constants. */
+static void load_imm(Jit *j, const Insn *i, unsigned size, Rm dst)
+{
+    bool whole = size == 4 || j->desc->imm[0] == IMM_V;
+    const uint8_t *at = size >= 4 && whole ? jit_constant(j, i, size) : NULL;
+
+    if (!at) {
+        mov_imm(j, size, dst, i->imm);
+        return;
+    }
+    asm_movi(&j->a, J_T0, (uintptr_t)at);
+    if (dst.mem) {
+        asm_ldz(&j->a, size, J_T0, rm_m(J_T0, 0));
+        asm_st(&j->a, 8, dst, J_T0);
+    } else {
+        asm_ldz(&j->a, size, dst.reg, rm_m(J_T0, 0));
+    }
+}
+
 static bool op_mov(Jit *j, const Insn *i, unsigned arg)
 {
     unsigned size = 1u << i->osz, k0 = j->desc->opnd[0].kind, k1 = j->desc->opnd[1].kind;
@@ -108,12 +127,12 @@ static bool op_mov(Jit *j, const Insn *i, unsigned arg)
             }
             jit_mem_sti(j, i, size, i->imm);
         } else {
-            mov_imm(j, size, jit_reg(i->rm, size), i->imm);
+            load_imm(j, i, size, jit_reg(i->rm, size));
         }
         return true;
     }
     if (k0 == OPND_Z && k1 == OPND_I) {
-        mov_imm(j, size, jit_reg(i->reg, size), i->imm);
+        load_imm(j, i, size, jit_reg(i->reg, size));
         return true;
     }
     if (k1 == OPND_O) {

@@ -78,6 +78,18 @@ void jit_call_operand(Jit *j, unsigned n)
     fix(j, j->a.p - 8, FIX_CALL, k);
 }
 
+const uint8_t *jit_constant(Jit *j, const Insn *i, unsigned size)
+{
+    unsigned at = jit_next(i) - size;
+    const uint8_t *host = j->host + at;
+    if (j->holes == BLOCK_HOLES || jit_next(i) > GUEST_PAGE_SIZE) {
+        return NULL;
+    }
+    bool open = block_constant_changes(host, size);
+    j->hole[j->holes++] = (BlockHole) { at - j->start, size, open };
+    return open ? host : NULL;
+}
+
 /* Does the handler of this instruction look at flags, or change them? */
 static bool flags_matter(const Insn *i)
 {
@@ -333,6 +345,7 @@ static bool translate(Jit *j, bool stop)
     j->x87_ready = false;
     j->x87_note = 0;
     j->ended = false;
+    j->holes = 0;
     memset(j->exit, 0, sizeof(j->exit));
     liveness(j);
     j->n = 0;
@@ -358,6 +371,14 @@ static bool translate(Jit *j, bool stop)
     }
     jit_exit_stubs(j);
     return !asm_full(&j->a);
+}
+
+/* Not larger than the cache can take. */
+static bool fits(const Jit *j)
+{
+    size_t max = block_max_size();
+    return j->a.p - j->buf <= (ptrdiff_t)max &&
+           sizeof(JitBlock) + j->ncall * sizeof(JitCall) <= max;
 }
 
 static Block nowhere = { .mode = BLOCK_DEAD };
@@ -397,8 +418,8 @@ static void not_insns(X86CPU *c, const Insn *i)
     c->rip = c->r[17];
 }
 
-Block *x86_jit_block(X86CPU *c, uint64_t pc, uint32_t mode, bool one, const Insn *insn,
-                     unsigned count, unsigned size, bool stop)
+Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, uint32_t mode, bool one,
+                     const Insn *insn, unsigned count, unsigned size, bool stop)
 {
     static __thread Jit *j;
 
@@ -412,8 +433,9 @@ Block *x86_jit_block(X86CPU *c, uint64_t pc, uint32_t mode, bool one, const Insn
     j->insn = insn;
     j->count = count;
     j->start = pc & (GUEST_PAGE_SIZE - 1);
+    j->host = host - j->start;
     j->end = j->start + size;
-    while (!translate(j, stop)) {
+    while (!translate(j, stop) || !fits(j)) {
         g_assert(j->count > 1);
         j->count /= 2;
         j->end = jit_next(&insn[j->count - 1]);
@@ -432,6 +454,8 @@ Block *x86_jit_block(X86CPU *c, uint64_t pc, uint32_t mode, bool one, const Insn
     b->code = rx;
     b->count = j->count;
     b->size = j->end - j->start;
+    b->holes = j->holes;
+    memcpy(b->hole, j->hole, sizeof(b->hole));
     jit_finish_links(j, b);
     return b;
 }
@@ -507,8 +531,8 @@ bool x86_jit_init(Error **err)
     return fail(err, "engine=jit makes code for x86-64 Linux hosts only; use engine=interp");
 }
 
-Block *x86_jit_block(X86CPU *c, uint64_t pc, uint32_t mode, bool one, const Insn *insn,
-                     unsigned count, unsigned size, bool stop)
+Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, uint32_t mode, bool one,
+                     const Insn *insn, unsigned count, unsigned size, bool stop)
 {
     return NULL;
 }

@@ -15,7 +15,8 @@
  * is the target's business (TcgTarget.link).
  *
  * Threads: look-ups are lock-free; inserting, invalidating and chaining take the cache lock.
- * Memory of blocks is given back only in whole chunks, when no vCPU is inside a block.
+ * Memory of blocks is given back only in whole chunks, when every vCPU has been back in the
+ * loop since the chunk's last block became invalid (block_quiet).
  */
 #ifndef ACCEL_TCG_BLOCK_H
 #define ACCEL_TCG_BLOCK_H
@@ -32,9 +33,17 @@ typedef struct BlockLink {
     struct BlockLink *next;
 } BlockLink;
 
+/* A constant in the code: where patching it may leave the block as it is. */
+typedef struct BlockHole {
+    uint16_t at;                    /* from the block's start */
+    uint8_t len;
+    bool open;                      /* the block reads it from the guest's code when it runs */
+} BlockHole;
+#define BLOCK_HOLES 4
+
 typedef struct Block {
     const uint8_t *host;            /* first guest byte */
-    uint32_t mode;                  /* BLOCK_DEAD once invalidated */
+    uint32_t mode;                  /* [atomic] BLOCK_DEAD once invalidated */
     uint16_t size;                  /* guest bytes */
     uint16_t count;                 /* guest instructions */
     uint32_t alloc;                 /* bytes of the whole thing */
@@ -46,6 +55,8 @@ typedef struct Block {
     struct Block *page_next[2];
     BlockLink link[2];              /* taken / not taken */
     BlockLink *incoming;
+    uint8_t holes;
+    BlockHole hole[BLOCK_HOLES];
     uint64_t payload[];
 } Block;
 
@@ -64,9 +75,19 @@ bool block_cache_init_code(size_t fixed, Error **err);
  * both, then insert it.  Own thread's until then.  May evict old blocks: call only outside of
  * blocks. */
 Block *block_alloc(CPU *c, size_t payload, size_t code, uint8_t **rx);
-/* Tell the cache before reading the bytes of [host, host+len): stores to them will be seen. */
-void block_protect(const uint8_t *host, unsigned len);
-/* Publish.  host, mode, size, count (host2, BLOCK_CROSS) are set. */
+/*
+ * Before the bytes of a page are read to make a block: stores to them will be seen.  Once a
+ * page (host: any byte of it), the first page first.  block_insert ends it, or block_made:
+ * nothing came of it.
+ */
+void block_protect(CPU *c, const uint8_t *host);
+bool block_made(CPU *c);            /* false: there were stores to these pages meanwhile */
+/* Has a constant at host been changed after a block was made with it?  Then the block had
+ * better read it, and say so by an open hole. */
+bool block_constant_changes(const uint8_t *host, unsigned len);
+/* The most bytes that payload and host code of a block may have each. */
+size_t block_max_size(void);
+/* Publish.  host, mode, size, count (host2, BLOCK_CROSS, hole[]) are set. */
 void block_insert(CPU *c, Block *b);
 /* NULL if there is none.  Blocks that cross are found without BLOCK_CROSS in mode; check
  * host2 against where the next page is mapped now. */
@@ -75,12 +96,25 @@ Block *block_find(const uint8_t *host, uint32_t mode);
 /* Chain from->link[n] to `to`, if both live.  same_page: by guest-virtual addresses. */
 void block_chain(Block *from, unsigned n, Block *to, bool same_page);
 
-/* A store of len bytes at host was done, to a page with PAGE_CODE: drop what it hit.  True if
- * the page's guard bit is gone now. */
-bool block_stored(const uint8_t *host, unsigned len);
+/* A store of len bytes at host was done, to a page with PAGE_CODE: drop what it hit. */
+void block_stored(const uint8_t *host, unsigned len);
 void block_drop(Block *b);
 /* Drop everything. */
 void block_flush_all(void);
+/* The vCPU's loop, where it is in no block and remembers none; or it leaves the loop. */
+extern uint64_t block_epoch;        /* [atomic] */
+static inline void block_quiet(TcgCPU *t)
+{
+    uint64_t now = __atomic_load_n(&block_epoch, __ATOMIC_ACQUIRE);
+    if (unlikely(t->epoch != now)) {
+        t->from = NULL;
+        __atomic_store_n(&t->epoch, now, __ATOMIC_SEQ_CST);
+    }
+}
+static inline void block_gone(TcgCPU *t)
+{
+    __atomic_store_n(&t->epoch, UINT64_MAX, __ATOMIC_RELEASE);
+}
 void block_cache_info(GString *out);
 /* Counts blocks that were invalidated; a change during a store may mean that the running
  * block is one of them. [atomic] */

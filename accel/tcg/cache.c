@@ -4,13 +4,15 @@
  * guest code is written to.
  *
  * Storage is a ring of chunks filled one after the other; when the ring is full the oldest
- * chunk's blocks are dropped together.  Invalidated blocks stay where they are until then, so
- * a vCPU may be inside one: the target makes every instruction of it lead back to the loop.
+ * chunk's blocks are dropped together.  Invalidated blocks stay where they are until the chunk
+ * is used again, so a vCPU may be inside one: the target makes every instruction of it lead
+ * back to the loop.
  *
- * For each page of guest RAM with code there is a CodePage: the list of blocks and a map of
- * 64-byte lines that hold code.  A store that hits no such line costs a look at the map.
+ * A vCPU can also be in a device access, from the middle of a block: it counts as out of guest
+ * code then, but will go back into the block.  So the blocks of a chunk are dropped one chunk
+ * ahead of its use, and it is used when all vCPUs have been in the loop since (epochs).
  */
-#include "accel/tcg/block.h"
+#include "accel/tcg/pages.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -20,117 +22,62 @@
 
 #define CHUNKS 16
 #define DEFAULT_SIZE (64u << 20)
-#define MIN_CHUNK (256u << 10)      /* any block fits several times */
+#define MIN_SIZE (64u << 10)
+#define MIN_CHUNK (16u << 10)       /* holds two blocks of any size: see block_max_size */
+#define MAX_BLOCK (128u << 10)
 #define HASH_BITS 16
 #define HASH_SIZE (1u << HASH_BITS)
-#define PAGE_DIR_BITS 12            /* pages per leaf of the page directory */
-
-typedef struct CodePage {
-    uint64_t lines;                 /* bit n: code in bytes 64n .. 64n+63 */
-    Block *blocks;
-    uint8_t *guard;                 /* the page's guard byte */
-    const uint8_t *host;
-} CodePage;
 
 typedef struct Chunk {
     uint8_t *mem;
     size_t used, code_used;         /* the second in the chunk's part of the code area */
+    size_t dead;                    /* below this all blocks are invalid */
+    uint64_t since;                 /* free (but for used) once all vCPUs have seen this epoch */
 } Chunk;
 
 Block block_none = { .mode = BLOCK_DEAD };
 
 static GMutex lock;
 static Chunk chunks[CHUNKS];
-static unsigned chunk_now;
+static unsigned chunk_count, chunk_now;
 static size_t chunk_size;
 static uint8_t *code_base;          /* NULL: no host code */
 uint32_t block_kills;
+uint64_t block_epoch = 1;
 static Block *hash[HASH_SIZE];      /* [atomic] */
 
-/* Page directory by position in RAM: leaves of 2^PAGE_DIR_BITS pages, made on first use and
- * never freed, so that looking needs no lock.  64 Ki leaves are 1 TiB of RAM. */
-#define PAGE_DIR_LEAVES (1u << 16)
-static CodePage *page_dir[PAGE_DIR_LEAVES];     /* [atomic] */
-
 static struct {
-    uint64_t made, made_insns, made_bytes, made_code, invalidated, evicted_chunks, flushes, near_stores;
+    uint64_t made, made_insns, made_bytes, made_code, invalidated, evicted_chunks, flushes;
 } stats;
+
+void block_lock(void)
+{
+    g_mutex_lock(&lock);
+}
+void block_unlock(void)
+{
+    g_mutex_unlock(&lock);
+}
 
 void block_cache_init(size_t bytes)
 {
-    bytes = bytes ? bytes : DEFAULT_SIZE;
-    chunk_size = MAX(bytes / CHUNKS, MIN_CHUNK) & ~(size_t)63;
+    bytes = bytes ? MAX(bytes, MIN_SIZE) : DEFAULT_SIZE;
+    chunk_count = MIN(bytes / MIN_CHUNK, CHUNKS);
+    chunk_size = bytes / chunk_count & ~(size_t)63;
+}
+
+size_t block_max_size(void)
+{
+    return MIN(chunk_size / 2 - sizeof(Block), MAX_BLOCK);
 }
 
 bool block_cache_init_code(size_t fixed, Error **err)
 {
-    if (!code_area_init(fixed + chunk_size * CHUNKS, err)) {
+    if (!code_area_init(fixed + chunk_size * chunk_count, err)) {
         return false;
     }
     code_base = code_area() + fixed;
     return true;
-}
-
-/* ---- pages ------------------------------------------------------------------------------- */
-
-/* [lock if create] */
-static CodePage *code_page(const uint8_t *host, bool create)
-{
-    uint64_t off;
-    RamBlock *ram = ram_block_from_host(host, &off);
-    if (!ram) {
-        return NULL;
-    }
-    uint64_t n = (ram->base + off) >> GUEST_PAGE_BITS, leaf = n >> PAGE_DIR_BITS;
-    g_assert(leaf < PAGE_DIR_LEAVES);
-    CodePage *dir = __atomic_load_n(&page_dir[leaf], __ATOMIC_ACQUIRE);
-    if (!dir) {
-        if (!create) {
-            return NULL;
-        }
-        dir = g_new0(CodePage, 1u << PAGE_DIR_BITS);
-        __atomic_store_n(&page_dir[leaf], dir, __ATOMIC_RELEASE);
-    }
-    CodePage *p = &dir[n & ((1u << PAGE_DIR_BITS) - 1)];
-    if (create) {
-        p->guard = &ram->guard[off >> GUEST_PAGE_BITS];
-        p->host = ram->host + (off & GUEST_PAGE_MASK);
-    }
-    return p;
-}
-
-void block_protect(const uint8_t *host, unsigned len)
-{
-    uint64_t off;
-    RamBlock *ram = ram_block_from_host(host, &off);
-    if (!ram) {
-        return;
-    }
-    uint8_t *guard = &ram->guard[off >> GUEST_PAGE_BITS];
-    if (!(__atomic_fetch_or(guard, PAGE_CODE, __ATOMIC_SEQ_CST) & PAGE_CODE)) {
-        ram_guard_hook(ram, off & GUEST_PAGE_MASK, GUEST_PAGE_SIZE);
-    }
-}
-
-static uint64_t line_mask(unsigned first, unsigned last)
-{
-    return (~0ull << (first >> 6)) & (~0ull >> (63 - (last >> 6)));
-}
-
-/* The bytes of b that lie in its nth page, as offsets in the page. */
-static void block_range(const Block *b, unsigned n, unsigned *first, unsigned *last)
-{
-    unsigned start = (uintptr_t)b->host & (GUEST_PAGE_SIZE - 1);
-    if (b->host2 && !b->page[1]) {          /* a page followed by itself */
-        *first = 0;
-        *last = GUEST_PAGE_SIZE - 1;
-    } else if (n == 0) {
-        *first = start;
-        *last = MIN(start + b->size, GUEST_PAGE_SIZE) - 1;
-    } else {
-        *first = 0;
-        *last = start + b->size - GUEST_PAGE_SIZE - 1;
-    }
 }
 
 /* ---- look-up -------------------------------------------------------------------------------- */
@@ -201,28 +148,7 @@ static void unchain(Block *b)
 
 /* ---- removing ------------------------------------------------------------------------------------ */
 
-static void unlist(Block *b, unsigned n)
-{
-    CodePage *p = b->page[n];
-    Block **at = &p->blocks;
-    uint64_t lines = 0;
-    /* a page's list holds a block once; which of its two pages it is decides the link used */
-    while (*at) {
-        Block *o = *at;
-        unsigned k = o->page[0] == p ? 0 : 1, first, last;
-        if (o == b) {
-            *at = o->page_next[k];
-            continue;
-        }
-        block_range(o, k, &first, &last);
-        lines |= line_mask(first, last);
-        at = &o->page_next[k];
-    }
-    p->lines = lines;
-}
-
-/* [lock] */
-static void invalidate(Block *b)
+void block_invalidate(Block *b)
 {
     Block **at = &hash[hash_of(b->host, b->mode & ~BLOCK_CROSS)];
     while (*at != b) {
@@ -232,10 +158,7 @@ static void invalidate(Block *b)
     __atomic_store_n(&b->mode, BLOCK_DEAD, __ATOMIC_RELEASE);
     unchain(b);
     for (unsigned n = 0; n < 2 && b->page[n]; n++) {
-        unlist(b, n);
-        if (!b->page[n]->blocks) {
-            __atomic_fetch_and(b->page[n]->guard, (uint8_t)~PAGE_CODE, __ATOMIC_SEQ_CST);
-        }
+        page_unlist(b->page[n], b, n);
     }
     tcg_target.kill(b);
     __atomic_fetch_add(&block_kills, 1, __ATOMIC_RELEASE);
@@ -246,47 +169,9 @@ void block_drop(Block *b)
 {
     g_mutex_lock(&lock);
     if (b->mode != BLOCK_DEAD) {
-        invalidate(b);
+        block_invalidate(b);
     }
     g_mutex_unlock(&lock);
-}
-
-/* The part of a store within one page. */
-static bool stored_in_page(const uint8_t *host, unsigned len)
-{
-    CodePage *p = code_page(host, false);
-    if (!p) {
-        return true;
-    }
-    unsigned from = (uintptr_t)host & (GUEST_PAGE_SIZE - 1), to = from + len - 1;
-    if (!(__atomic_load_n(&p->lines, __ATOMIC_RELAXED) & line_mask(from, to))) {
-        stats.near_stores++;
-        return false;
-    }
-    g_mutex_lock(&lock);
-    for (Block *b = p->blocks, *next; b; b = next) {
-        unsigned n = b->page[0] == p ? 0 : 1, first, last;
-        next = b->page_next[n];
-        block_range(b, n, &first, &last);
-        if (first <= to && from <= last) {
-            invalidate(b);
-        }
-    }
-    bool gone = !p->blocks;
-    g_mutex_unlock(&lock);
-    return gone;
-}
-
-bool block_stored(const uint8_t *host, unsigned len)
-{
-    bool gone = true;
-    while (len) {
-        unsigned n = MIN(len, GUEST_PAGE_SIZE - ((uintptr_t)host & (GUEST_PAGE_SIZE - 1)));
-        gone &= stored_in_page(host, n);
-        host += n;
-        len -= n;
-    }
-    return gone;
 }
 
 /* ---- storage -------------------------------------------------------------------------------------- */
@@ -301,28 +186,66 @@ static void drop_jumps(void)
     }
 }
 
-/* [exclusive, lock] */
-static void empty_chunk(Chunk *ch)
+/* Nothing leads into the chunk's blocks any more; who is inside will come out.
+ * [exclusive, lock] */
+static void kill_chunk(Chunk *ch)
 {
-    for (size_t at = 0; at < ch->used;) {
-        Block *b = (Block *)(ch->mem + at);
-        at += b->alloc;
+    while (ch->dead < ch->used) {
+        Block *b = (Block *)(ch->mem + ch->dead);
+        ch->dead += b->alloc;
         if (b->mode != BLOCK_DEAD) {
-            invalidate(b);
+            block_invalidate(b);
         }
     }
-    ch->used = ch->code_used = 0;
 }
 
+/* Have all vCPUs but c been in the loop since this epoch?  Asks those that have not. */
+static bool all_seen(const CPU *c, uint64_t epoch)
+{
+    bool all = true;
+    for (unsigned k = 0; cpus && k < cpus->len; k++) {
+        CPU *o = cpu_by_index(k);
+        if (o != c && tcg_cpu(o) && __atomic_load_n(&tcg_cpu(o)->epoch, __ATOMIC_SEQ_CST) < epoch) {
+            __atomic_fetch_or(&o->request, CPU_REQ_SYNC, __ATOMIC_SEQ_CST);
+            all = false;
+        }
+    }
+    return all;
+}
+
+/* Go on to the next chunk, whose blocks were dropped when the present one was begun, and drop
+ * those of the one after it. */
 static void next_chunk(CPU *c)
 {
+    unsigned next = (chunk_now + 1) % chunk_count;
+    TcgCPU *t = tcg_cpu(c);
+    bool in_guest = t->in_guest && !t->exclusive;
+
+    if (!all_seen(c, chunks[next].since)) {
+        block_gone(t);                  /* this one is in no block either: another may wait */
+        if (in_guest) {
+            tcg_leave_guest(c);
+        }
+        while (!all_seen(c, chunks[next].since)) {
+            g_usleep(20);
+        }
+        if (in_guest) {
+            tcg_enter_guest(c);
+        }
+        block_quiet(t);
+    }
     tcg_exclusive_begin(c);
     g_mutex_lock(&lock);
-    chunk_now = (chunk_now + 1) % CHUNKS;
-    if (chunks[chunk_now].used) {
-        stats.evicted_chunks++;
-        empty_chunk(&chunks[chunk_now]);
-        drop_jumps();
+    if ((chunk_now + 1) % chunk_count == next && all_seen(c, chunks[next].since)) {
+        Chunk *ahead = &chunks[(next + 1) % chunk_count];
+        chunk_now = next;
+        chunks[next].used = chunks[next].code_used = chunks[next].dead = 0;
+        if (ahead->used) {
+            stats.evicted_chunks++;
+            kill_chunk(ahead);
+            drop_jumps();
+            ahead->since = __atomic_add_fetch(&block_epoch, 1, __ATOMIC_SEQ_CST);
+        }
     }
     g_mutex_unlock(&lock);
     tcg_exclusive_end(c);
@@ -334,6 +257,7 @@ Block *block_alloc(CPU *c, size_t payload, size_t code, uint8_t **rx)
     size_t code_size = (code + 15) & ~(size_t)15;
     Block *b;
 
+    g_assert(size <= chunk_size && code_size <= chunk_size);
     for (;;) {
         g_mutex_lock(&lock);
         Chunk *ch = &chunks[chunk_now];
@@ -362,7 +286,7 @@ Block *block_alloc(CPU *c, size_t payload, size_t code, uint8_t **rx)
 
 void block_insert(CPU *c, Block *b)
 {
-    unsigned first, last;
+    TcgCPU *t = tcg_cpu(c);
     uint32_t mode = b->mode;
 
     for (unsigned n = 0; n < 2; n++) {
@@ -370,18 +294,10 @@ void block_insert(CPU *c, Block *b)
         b->link[n].n = n;
     }
     g_mutex_lock(&lock);
-    b->page[0] = code_page(b->host, true);
-    b->page[1] = b->host2 ? code_page(b->host2, true) : NULL;
-    if (b->page[1] == b->page[0]) {
-        b->page[1] = NULL;
-    }
+    b->page[0] = t->making[0];
+    b->page[1] = t->making[1] != t->making[0] ? t->making[1] : NULL;
     for (unsigned n = 0; n < 2 && b->page[n]; n++) {
-        CodePage *p = b->page[n];
-        block_range(b, n, &first, &last);
-        b->page_next[n] = p->blocks;
-        p->blocks = b;
-        __atomic_store_n(&p->lines, p->lines | line_mask(first, last), __ATOMIC_RELEASE);
-        __atomic_fetch_or(p->guard, PAGE_CODE, __ATOMIC_SEQ_CST);
+        page_list(b->page[n], b, n);
     }
     Block **head = &hash[hash_of(b->host, mode & ~BLOCK_CROSS)];
     b->hash_next = *head;
@@ -390,6 +306,9 @@ void block_insert(CPU *c, Block *b)
     stats.made_insns += b->count;
     stats.made_bytes += b->size;
     stats.made_code += b->code_size;
+    if (!block_made(c)) {
+        block_invalidate(b);        /* good for this once */
+    }
     g_mutex_unlock(&lock);
 }
 
@@ -398,8 +317,12 @@ void block_flush_all(void)
     CPU *c = cpu_current();
     tcg_exclusive_begin(c);
     g_mutex_lock(&lock);
-    for (unsigned k = 0; k < CHUNKS; k++) {
-        empty_chunk(&chunks[k]);
+    uint64_t epoch = __atomic_add_fetch(&block_epoch, 1, __ATOMIC_SEQ_CST);
+    for (unsigned k = 0; k < chunk_count; k++) {
+        if (chunks[k].dead < chunks[k].used) {
+            kill_chunk(&chunks[k]);
+            chunks[k].since = epoch;
+        }
     }
     drop_jumps();
     stats.flushes++;
@@ -411,7 +334,7 @@ void block_cache_info(GString *out)
 {
     size_t used = 0, code = 0;
     g_mutex_lock(&lock);
-    for (unsigned k = 0; k < CHUNKS; k++) {
+    for (unsigned k = 0; k < chunk_count; k++) {
         used += chunks[k].used;
         code += chunks[k].code_used;
     }
@@ -422,11 +345,11 @@ void block_cache_info(GString *out)
         "  instructions      %.1f each, %.1f guest bytes\n"
         "invalidated         %" PRIu64 "\n"
         "chunks evicted      %" PRIu64 ", flushes %" PRIu64 "\n"
-        "stores near code    %" PRIu64 "\n",
-        used >> 10, chunk_size * CHUNKS >> 10, code >> 10,
+        "stores near code    %" PRIu64 ", %" PRIu64 " changed nothing\n",
+        used >> 10, chunk_size * chunk_count >> 10, code >> 10,
         stats.made_bytes ? (double)stats.made_code / stats.made_bytes : 0.0, stats.made,
         stats.made ? (double)stats.made_insns / stats.made : 0.0,
         stats.made ? (double)stats.made_bytes / stats.made : 0.0, stats.invalidated,
-        stats.evicted_chunks, stats.flushes, stats.near_stores);
+        stats.evicted_chunks, stats.flushes, page_near_stores, page_quiet_stores);
     g_mutex_unlock(&lock);
 }

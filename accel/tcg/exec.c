@@ -47,6 +47,7 @@ static void run_once(CPU *c, bool one, uint64_t *insns)
     }
     const uint8_t *host = f->host + (pc & (GUEST_PAGE_SIZE - 1));
     Block *from = t->from, *b;
+    uint64_t epoch = t->epoch;
     t->from = NULL;
     b = find_or_make(c, pc, one ? mode | BLOCK_ONE : mode, mmu, host);
     *insns += b ? b->count : 1;
@@ -58,7 +59,9 @@ static void run_once(CPU *c, bool one, uint64_t *insns)
         tcg_target.log_enter(c, b);
     } else if (!one && !(b->mode & BLOCK_CROSS)) {
         /* unless an interrupt came between */
-        if (from && from->mode == b->mode && t->from_pc == pc) {
+        if (from && epoch == __atomic_load_n(&block_epoch, __ATOMIC_RELAXED) &&
+            from->mode == b->mode && t->from_pc == pc &&
+            __atomic_load_n(&from->link[t->from_link].to, __ATOMIC_RELAXED) != b) {
             block_chain(from, t->from_link, b, t->from_same_page);
         }
         t->jump[jump_hash(pc)] = (JumpEntry) { pc, b };
@@ -91,6 +94,7 @@ static bool requests(CPU *c, uint32_t req)
 static ExitReason loop(CPU *c)
 {
     for (;;) {
+        block_quiet(tcg_cpu(c));
         uint32_t req = cpu_pending(c);
         if (unlikely(req) && !requests(c, req)) {
             return EXIT_KICKED;
@@ -111,13 +115,16 @@ ExitReason tcg_run(CPU *c)
     TcgCPU *t = tcg_cpu(c);
 
     tcg_target.begin(c);
+    block_quiet(t);
     tcg_enter_guest(c);
     if (sigsetjmp(c->jmp, 0)) {
         t->from = NULL;
+        block_made(c);
         tcg_exclusive_unwind(c);
     }
     ExitReason why = loop(c);
     t->from = NULL;
+    block_gone(t);
     tcg_leave_guest(c);
     tcg_target.end(c);
     return why;
@@ -148,6 +155,7 @@ static bool slice_over(CPU *c, const Slice *s)
 static ExitReason slice_loop(CPU *c, Slice *s)
 {
     for (;;) {
+        block_quiet(tcg_cpu(c));
         uint32_t req = cpu_pending(c);
         if (unlikely(req) && !requests(c, req)) {
             return EXIT_KICKED;
@@ -175,14 +183,17 @@ ExitReason tcg_run_slice(CPU *c, const int64_t *until, uint64_t *insns)
     Slice s = { .until = until, .insns = insns };
 
     tcg_target.begin(c);
+    block_quiet(t);
     tcg_enter_guest(c);
     if (sigsetjmp(c->jmp, 0)) {
         t->from = NULL;
+        block_made(c);
         tcg_exclusive_unwind(c);
     }
     ExitReason why = slice_loop(c, &s);
     t->from = NULL;
     cpu_clear_request(c, CPU_REQ_STEP);
+    block_gone(t);
     tcg_leave_guest(c);
     tcg_target.end(c);
     return why;

@@ -5,12 +5,12 @@
  * alignment checks.
  *
  * Order within a store to a guarded page: the data first, then what the guard asks for.  Code
- * made from the old bytes by another vCPU in between is caught by its own guard (cache.c).
+ * made from the old bytes by another vCPU in between: pages.h.
  */
 #include "accel/tcg/slow.h"
 
 #include <string.h>
-#include "accel/tcg/block.h"
+#include "accel/tcg/pages.h"
 
 static inline unsigned in_page(uint64_t va)
 {
@@ -31,18 +31,40 @@ static TlbFull *access_page(CPU *c, int mode, uint64_t va, unsigned size, TlbAcc
     return f;
 }
 
-/* After a store of len bytes at va to a page with a guard. */
-static void guarded_store(CPU *c, int mode, uint64_t va, const TlbFull *f, unsigned len)
+/* The guard is up no longer? */
+static void guard_done(CPU *c, int mode, uint64_t va, const TlbFull *f)
 {
-    uint8_t guard = __atomic_load_n(f->guard, __ATOMIC_SEQ_CST);
-    if (guard & ~PAGE_CODE) {
-        ram_written(f->ram, f->off + in_page(va), len);
-    } else if (guard) {
-        block_stored(f->host + in_page(va), len);
-    }
     if (!__atomic_load_n(f->guard, __ATOMIC_SEQ_CST)) {
         tcg_cpu(c)->tlb[mode].e[TLB_WRITE][tlb_index(va)].tag &= ~(uint64_t)TLB_GUARD;
     }
+}
+
+/* After a store of len bytes at va to a page with a guard. */
+static void guard_stored(CPU *c, int mode, uint64_t va, const TlbFull *f, unsigned len)
+{
+    ram_written(f->ram, f->off + in_page(va), len);
+    guard_done(c, mode, va, f);
+}
+
+/* A store to a page with a guard. */
+static void guarded_store(CPU *c, int mode, uint64_t va, TlbFull *f, const void *from, unsigned len)
+{
+    uint8_t *to = f->host + in_page(va), guard = __atomic_load_n(f->guard, __ATOMIC_SEQ_CST);
+    if (guard & PAGE_CODE) {
+        if (!f->code && !(f->code = code_page(f->host, false))) {
+            memcpy(to, from, len);
+        } else {
+            page_store(f->code, to, from, len);
+        }
+        if (guard == PAGE_CODE) {
+            guard_done(c, mode, va, f);
+            return;
+        }
+        guard = __atomic_load_n(f->guard, __ATOMIC_SEQ_CST);
+    } else {
+        memcpy(to, from, len);
+    }
+    guard_stored(c, mode, va, f, len);
 }
 
 static inline bool guarded(CPU *c, int mode, uint64_t va)
@@ -94,9 +116,11 @@ void tcg_st(CPU *c, int mode, uint64_t va, uint64_t val, unsigned size)
     }
     TlbFull *f = access_page(c, mode, va, size, TLB_WRITE);
     if (likely(f->ram && !f->readonly)) {
-        host_st(f->host + in_page(va), val, size);
-        if (guarded(c, mode, va)) {
-            guarded_store(c, mode, va, f, size);
+        if (likely(!guarded(c, mode, va))) {
+            host_st(f->host + in_page(va), val, size);
+        } else {
+            val = LE_(64, val);
+            guarded_store(c, mode, va, f, &val, size);
         }
         return;
     }
@@ -141,9 +165,10 @@ static void write_in_page(CPU *c, int mode, uint64_t va, const uint8_t *buf, uns
 {
     TlbFull *f = tlb_get(c, mode, va, TLB_WRITE, true);
     if (f->ram && !f->readonly) {
-        memcpy(f->host + in_page(va), buf, len);
-        if (guarded(c, mode, va)) {
-            guarded_store(c, mode, va, f, len);
+        if (likely(!guarded(c, mode, va))) {
+            memcpy(f->host + in_page(va), buf, len);
+        } else {
+            guarded_store(c, mode, va, f, buf, len);
         }
     } else {
         io_bytes(f, in_page(va), (uint8_t *)buf, len, true);
@@ -230,6 +255,6 @@ void tcg_atomic_done(CPU *c, int mode, uint64_t va, unsigned size)
 {
     if (unlikely(guarded(c, mode, va))) {
         TlbFull *f = tlb_get(c, mode, va, TLB_WRITE, true);
-        guarded_store(c, mode, va, f, size);
+        guard_stored(c, mode, va, f, size);
     }
 }

@@ -13,6 +13,7 @@ typedef struct TlbFull {
     RamBlock *ram;                  /* NULL: a device, or a hole */
     uint64_t off;                   /* of the page in ram */
     uint8_t *host, *guard;
+    struct CodePage *code;          /* once a store has asked for it */
     bool readonly;                  /* ram, but stores go through the address space */
 } TlbFull;
 

@@ -106,6 +106,9 @@ typedef struct TcgCPU {
     unsigned from_link;         /* ... and through which of its links; from NULL: none */
     uint64_t from_pc;           /* ... where that leads: a linear address */
     bool from_same_page;        /* ... which is in the same virtual page */
+    struct CodePage *making[2]; /* pages whose bytes are being read for a block ... */
+    uint32_t made_from[2];      /* ... and how often they had been stored to */
+    uint64_t epoch;             /* [atomic] of the last visit to the loop: block_quiet */
     bool in_guest;              /* [atomic] between tcg_enter_guest and tcg_leave_guest */
     unsigned exclusive;         /* nesting of tcg_exclusive_begin */
     bool left_for_bql;          /* it was in guest code when it asked for the big lock */

@@ -44,6 +44,7 @@ static void locate(CPU *c, hwaddr pa, TlbFull *f)
     f->pa = pa & GUEST_PAGE_MASK;
     f->as = tcg_target.as(c);
     f->ram = NULL;
+    f->code = NULL;
     f->readonly = false;
     if (!address_space_lookup(f->as, f->pa, &s) || !s.region || !s.region->ram ||
         s.region->kind == REGION_IO) {
@@ -193,11 +194,14 @@ void tcg_flush_request(CPU *c)
 static void guard_entries(TcgCPU *t, const RamBlock *ram, uint64_t off, uint64_t len)
 {
     for (int m = 0; m < TLB_MODES; m++) {
-        TlbEntry *e = t->tlb[m].e[TLB_WRITE];
-        for (unsigned n = 0; n < TLB_SIZE; n++) {
-            uintptr_t host = (uintptr_t)(e[n].tag & GUEST_PAGE_MASK) + e[n].addend;
-            if (!(e[n].tag & TLB_INVALID) && host - (uintptr_t)(ram->host + off) < len) {
-                e[n].tag |= TLB_GUARD;
+        TlbEntry *table = t->tlb[m].e[TLB_WRITE];
+        for (unsigned w = 0; w < TLB_SIZE / 64; w++) {
+            for (uint64_t bits = t->slow->use[m][TLB_WRITE].filled[w]; bits; bits &= bits - 1) {
+                TlbEntry *e = &table[w * 64 + __builtin_ctzll(bits)];
+                uintptr_t host = (uintptr_t)(e->tag & GUEST_PAGE_MASK) + e->addend;
+                if (!(e->tag & TLB_INVALID) && host - (uintptr_t)(ram->host + off) < len) {
+                    e->tag |= TLB_GUARD;
+                }
             }
         }
     }
@@ -259,6 +263,7 @@ void tlb_init_cpu(CPU *c)
     memset(t->tlb, 0xff, sizeof(t->tlb));
     forget_large(t->slow);
     tcg_jumps_clear(t);
+    block_gone(t);
     address_space_listen(c->as, &listener, c);
     if (c->as_smm != c->as) {
         address_space_listen(c->as_smm, &listener, c);

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pages of guest RAM with code: which bytes blocks were made from, and what a store to such a
+ * page does.  Private to accel/tcg.
+ *
+ * A CodePage maps its code by lines of 64 bytes: a store that hits none costs a look at the
+ * map.  One that does is compared with what it overwrites: bytes that stay as they are
+ * invalidate nothing, nor do constants that a block reads from the code itself each time it
+ * runs (BlockHole).
+ *
+ * A block must not be made from bytes that change meanwhile.  Who makes one says so before it
+ * reads them (page_begin: CodePage.making); a store that finds somebody doing that is counted
+ * (CodePage.stores), and whoever publishes the block looks at the count after the block is on
+ * the map.  So either the maker sees the store, or the store sees the block.
+ */
+#ifndef ACCEL_TCG_PAGES_H
+#define ACCEL_TCG_PAGES_H
+
+#include "accel/tcg/block.h"
+
+#define PAGE_LINES 64
+
+typedef struct CodePage {
+    uint64_t lines;                 /* [atomic] bit n: code in bytes 64n .. 64n+63 */
+    uint64_t starts;                /* lines in which blocks begin */
+    uint64_t patched;               /* [atomic] lines in which constants were changed */
+    Block **start;                  /* [PAGE_LINES] these blocks; NULL: there never was one */
+    uint8_t *guard;                 /* the page's guard byte */
+    uint32_t making, stores;        /* [atomic] see above */
+    uint8_t span;                   /* lines the longest block goes on for */
+    uint8_t idle;                   /* stores since the last block went */
+} CodePage;
+
+/* The page of a byte of guest RAM; NULL if it is none, or (not create) never had code.
+ * [lock if create]  Pages are never freed. */
+CodePage *code_page(const uint8_t *host, bool create);
+
+/* Put a block whose page[] is set on the map, or take it off. [lock] */
+void page_list(CodePage *p, Block *b, unsigned n);
+void page_unlist(CodePage *p, Block *b, unsigned n);
+
+/* Guest code was or will be stored to (memory.c): do the store, all of it in page p. */
+void page_store(CodePage *p, uint8_t *to, const void *from, unsigned len);
+
+/* cache.c, for pages.c: the cache's lock, and dropping a block under it. */
+void block_lock(void);
+void block_unlock(void);
+void block_invalidate(Block *b);
+
+extern uint64_t page_near_stores, page_quiet_stores;
+
+#endif
