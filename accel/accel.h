@@ -30,6 +30,10 @@ typedef struct Accel {
      * chosen by default. */
     AccelSpeed (*speed)(const char **why);
     bool (*init)(struct Machine *m, void *opts, Error **err);         /* [bql] */
+    /* Optional: it runs the machine from now on, or no longer.  After init, before the first
+     * cpu_create; later while all vCPUs stand still, after their state was saved, before it is
+     * loaded. [bql] */
+    void (*active)(bool on);
     bool (*cpu_create)(CPU *c, Error **err);    /* on the vCPU's thread [bql] */
     void (*cpu_destroy)(CPU *c);                /* on the vCPU's thread [bql] */
     ExitReason (*run)(CPU *c);        /* until kicked, halted, reset, debug, error.
@@ -41,7 +45,6 @@ typedef struct Accel {
     bool (*put_state)(CPU *c, StateLevel what, Error **err);
     const MemListener *slots;         /* optional: hears every change of the memory map */
     bool (*breakpoint)(CPU *c, BpOp op, uint64_t addr, unsigned len, int type);
-    bool (*irqchip)(struct Machine *m, Error **err); /* optional: interrupt chips in the kernel */
     void (*info)(GString *out);       /* optional: `info jit` / `info kvm` */
 } Accel;
 

@@ -70,6 +70,7 @@ typedef struct CPU {
 
     uint32_t request;                 /* [atomic] CPU_REQ_* */
     bool halted;                      /* in HLT (or wait-for-SIPI): [own thread, bql] */
+    bool sleeps_inside;               /* the accelerator's run() waits in HLT itself */
     bool stop, stopped;               /* [bql] wanted / reached: see system/cpus.h */
     bool created, unplug;             /* [bql] */
     GThread *thread;

@@ -99,6 +99,8 @@ typedef struct RegionOps {
                                          interrupt controller's message window) */
 } RegionOps;
 
+enum { REGION_CHIP_LAPIC = 1, REGION_CHIP_BOARD };
+
 typedef enum {
     REGION_CONTAINER, REGION_RAM, REGION_ROM, REGION_FLASH /* reads direct, writes to ops */,
     REGION_IO, REGION_ALIAS,
@@ -122,6 +124,8 @@ typedef struct Region {
     uint8_t log[DIRTY_CLIENTS];       /* users of each dirty client */
     GPtrArray *aliases;               /* of Region*: aliases whose target this is, or NULL */
     bool changed;                     /* something below changed since the last commit */
+    uint8_t chip;                     /* REGION_CHIP_*: I/O of a chip that the accelerator may
+                                         have itself; the device sets it, 0 for most */
 } Region;
 
 #define REGION_WHOLE UINT64_MAX       /* as a size: 2^64 */

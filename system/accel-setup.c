@@ -93,6 +93,9 @@ static bool start(Machine *m, const Accel *a, void *options, Error **err)
 {
     accel_current = a;
     if ((!a->available || a->available(err)) && (!a->init || a->init(m, options, err))) {
+        if (a->active) {
+            a->active(true);
+        }
         return true;
     }
     accel_current = NULL;

@@ -37,6 +37,13 @@ static void enter(CPU *c, void *opaque)
     e->ok = !e->a->cpu_create || e->a->cpu_create(c, &e->err);
 }
 
+static void tell(const Accel *a, bool active)
+{
+    if (a->active) {
+        a->active(active);
+    }
+}
+
 /* [bql] All vCPUs from one to the other; those before `n` if it went wrong there. */
 static bool move_cpus(const Accel *to, Error **err)
 {
@@ -114,12 +121,14 @@ bool accel_switch(const char *name, Error **err)
     }
     GByteArray *state = g_byte_array_new();
     machine_state_save(state);
+    tell(accel_current, false);
     bool ok = move_cpus(a, err);
     if (ok) {
         accel_current = a;
         accel_reason = "asked for in the monitor";
-        ok = machine_state_load(state->data, state->len, err);
     }
+    tell(accel_current, true);
+    ok = ok && machine_state_load(state->data, state->len, err);
     g_byte_array_free(state, TRUE);
     return ok;
 }

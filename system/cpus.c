@@ -22,7 +22,8 @@ static Error *create_error;     /* [bql] the first vCPU the accelerator could no
 
 static bool runnable(CPU *c)
 {
-    return !c->stopped && c->accel->run && !(c->halted && !c->ops->has_work(c));
+    bool asleep = c->halted && !c->sleeps_inside && !c->ops->has_work(c);
+    return !c->stopped && c->accel->run && !asleep;
 }
 
 /*

@@ -21,6 +21,7 @@ emu += target-i386/op-shift.c     # shifts and rotates
 emu += target-i386/op-string.c    # string instructions with repeat
 emu += target-i386/op-sys.c       # ports, control registers, tables, hints
 emu += target-i386/cpu.c          # reset, INIT, SIPI, lines from devices, saved state
+emu += target-i386/irqchip.c      # interrupt controllers that the accelerator has
 emu += target-i386/cpuid.c        # CPUID
 emu += target-i386/models.c       # -cpu
 emu += target-i386/msr.c          # RDMSR, WRMSR
@@ -51,4 +52,5 @@ CFLAGS_target-i386/op-simd-int.c := -O3
 # ... run by the host's kernel
 emu += $(if $(KVM_HOST),target-i386/kvm.c)       # interrupts in, exits out
 emu += $(if $(KVM_HOST),target-i386/kvm-state.c) # registers to and from the kernel
+emu += $(if $(KVM_HOST),target-i386/kvm-irqchip.c) # interrupt controllers and timer in the kernel
 emu += $(if $(KVM_HOST),target-i386/kvm-cpuid.c) # what the kernel offers, -cpu host

@@ -480,6 +480,9 @@ void x86_check_io(X86CPU *c, uint16_t port, unsigned size)
 /* For the I/O restart of SMM: where the access was, and what. */
 static void note_io(X86CPU *c, uint16_t port, unsigned size, bool in)
 {
+    if (unlikely(tcg_io_hook)) {
+        tcg_io_hook(&c->cpu, c->cpu.as_io, port);
+    }
     c->io_rip = c->rip;
     c->io_info = (uint32_t)port << 16 | size << 4 | in | 2;
 }

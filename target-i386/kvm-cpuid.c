@@ -96,12 +96,16 @@ static void read_offer(void)
     w[FEAT_6_EAX] = offer(6, 0, EAX);
     w[FEAT_ARCH_CAPS] = arch_capabilities();
     w[FEAT_KVM] = offer(0x40000001, 0, EAX) & ~NO_KVM;
-    if (x86_kvm_msr_exits) {
+    if (kvm.irqchip ? kvm.wide_apic_ids : x86_kvm_msr_exits) {
         set(CPUID_X2APIC);
     } else {
         clear(CPUID_X2APIC);
     }
-    clear(CPUID_TSC_DEADLINE);
+    if (kvm.irqchip && kvm_cap(KVM_CAP_TSC_DEADLINE_TIMER)) {
+        set(CPUID_TSC_DEADLINE);
+    } else {
+        clear(CPUID_TSC_DEADLINE);
+    }
     clear(CPUID_XSAVES);
     clear(CPUID_VMX);
     clear(CPUID_SVM);

@@ -136,6 +136,41 @@ static bool get_sregs(KvmCpu *k, Error **err)
     c->cr3 = s.cr3;
     c->cr4 = s.cr4;
     c->efer = s.efer;
+    if (kvm.irqchip) {
+        c->cr8 = s.cr8;
+        c->apic_base = s.apic_base;
+    }
+    return true;
+}
+
+/* ---- halted, waiting for SIPI: the kernel's when it has the local APIC ------------------------ */
+
+static bool put_mp_state(KvmCpu *k, Error **err)
+{
+    X86CPU *c = x86_of(k);
+    struct kvm_mp_state s = {
+        .mp_state = c->wait_sipi ? KVM_MP_STATE_INIT_RECEIVED
+                    : c->cpu.halted ? KVM_MP_STATE_HALTED : KVM_MP_STATE_RUNNABLE,
+    };
+
+    if (!CALL(k, KVM_SET_MP_STATE, &s, err)) {
+        return false;
+    }
+    c->cpu.halted = c->wait_sipi = false;       /* the kernel's affair from now on */
+    return true;
+}
+
+static bool get_mp_state(KvmCpu *k, Error **err)
+{
+    X86CPU *c = x86_of(k);
+    struct kvm_mp_state s = { 0 };
+
+    if (!CALL(k, KVM_GET_MP_STATE, &s, err)) {
+        return false;
+    }
+    c->wait_sipi = s.mp_state == KVM_MP_STATE_UNINITIALIZED
+                   || s.mp_state == KVM_MP_STATE_INIT_RECEIVED;
+    c->cpu.halted = c->wait_sipi || s.mp_state == KVM_MP_STATE_HALTED;
     return true;
 }
 
@@ -434,8 +469,8 @@ bool x86_kvm_get(KvmCpu *k, Error **err)
 
     /* Events first: asking for them is what puts the CR2 and DR6 of a pending exception in
      * place. */
-    if (!get_events(k, err) || !get_regs(k, err) || !get_sregs(k, err) || !get_fpu(k, err)
-        || !get_msrs(k, err)) {
+    if ((kvm.irqchip && !get_mp_state(k, err)) || !get_events(k, err) || !get_regs(k, err)
+        || !get_sregs(k, err) || !get_fpu(k, err) || !get_msrs(k, err)) {
         return false;
     }
     x86_write_dr7(c, c->dr[7]);         /* with the CR4 just fetched */
@@ -458,11 +493,12 @@ bool x86_kvm_put(KvmCpu *k, StateLevel level, Error **err)
     if (k->cpu->index == 0) {
         clock_go();
     }
-    if (!put_sregs(k, err) || !put_regs(k, err) || !put_fpu(k, err)) {
+    if (!put_sregs(k, err) || !x86_kvm_lapic_put(k, err) || !put_regs(k, err)
+        || !put_fpu(k, err)) {
         return false;
     }
     put_msrs(k, level);
-    if (!put_events(k, err)) {
+    if (!put_events(k, err) || (kvm.irqchip && !put_mp_state(k, err))) {
         return false;
     }
     /* The kernel tells these at exits only. */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * x86 under KVM with the interrupt controllers in the emulator: interrupts in, exits out.
+ * x86 under KVM: interrupts in, exits out.
  *
- * The local APIC, the I/O APIC and the 8259 pair are ours.  An interrupt goes in by
- * KVM_INTERRUPT when the kernel says the guest would take it; if not, request_interrupt_window
- * brings the vCPU back when it would.  CR8 and IA32_APIC_BASE travel in struct kvm_run.
+ * With the interrupt controllers in the emulator, an interrupt goes in by KVM_INTERRUPT when
+ * the kernel says the guest would take it; if not, request_interrupt_window brings the vCPU
+ * back when it would.  CR8 and IA32_APIC_BASE travel in struct kvm_run.  With the local APIC
+ * in the kernel (kvm-irqchip.c) that is left for the 8259 pair alone (kernel-irqchip=split),
+ * and a halted vCPU, or one that waits for SIPI, sleeps in KVM_RUN.
  *
  * INIT, SIPI, SMI and machine checks are carried out by the interpreter, and it runs system
  * management mode from SMI to RSM, and everything while line A20 is held low: KVM can't mask
@@ -12,7 +14,9 @@
  */
 #include "target-i386/kvm.h"
 
+#include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "target-i386/cpuid.h"
 #include "target-i386/helper.h"
@@ -41,6 +45,9 @@ static bool init(Error **err)
     x86_kvm_msr_exits = kvm_cap(KVM_CAP_X86_USER_SPACE_MSR)
                         && kvm_enable_cap(KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_UNKNOWN
                                                                       | KVM_MSR_EXIT_REASON_INVAL);
+    if (!x86_kvm_irqchip_init(err)) {
+        return false;
+    }
     x86_kvm_cpuid_init();
     return true;
 }
@@ -81,6 +88,12 @@ static bool setup_tsc(KvmCpu *k, Error **err)
     return true;
 }
 
+/* The kernel's local APIC takes its id from this. */
+static unsigned vcpu_id(const CPU *c)
+{
+    return x86_cpu((CPU *)c)->apic_id;
+}
+
 static bool cpu_create(KvmCpu *k, Error **err)
 {
     k->arch = g_new0(X86KvmCpu, 1);
@@ -114,6 +127,9 @@ static bool wants_interpreter(KvmCpu *k, uint32_t request)
 {
     const X86CPU *c = x86_of(k);
 
+    if (kvm.irqchip && k->here && c->wait_sipi) {
+        return false;
+    }
     return (request & (CPU_REQ_SMI | CPU_REQ_INIT | CPU_REQ_SIPI | CPU_REQ_MCE)) || c->smm
            || c->wait_sipi || x86_a20_mask != ~0ull || syscall_would_break(k)
            || (k->here && (c->exc_vector >= 0 || c->pending_dbg || c->running_one));
@@ -159,8 +175,11 @@ static void before_run(KvmCpu *k)
         inject_nmi(c, k);
     }
     k->run->request_interrupt_window = 0;
-    if (request & CPU_REQ_IRQ) {
+    if ((request & CPU_REQ_IRQ) && kvm.irqchip != KVM_IRQCHIP_ON) {
         inject_irq(c, k);
+    }
+    if (kvm.irqchip) {
+        return;                         /* the task priority is the kernel's */
     }
     a->cr8 = c->apic ? c->apic_ops->get_tpr(c->apic) >> 4 : 0;
     k->run->cr8 = a->cr8;
@@ -172,6 +191,9 @@ static void after_run(KvmCpu *k)
     X86KvmCpu *a = k->arch;
     const struct kvm_run *run = k->run;
 
+    if (kvm.irqchip) {
+        return;
+    }
     if (unlikely(run->cr8 != a->cr8) && c->apic) {
         bql_lock();
         c->apic_ops->set_tpr(c->apic, run->cr8 << 4);
@@ -228,12 +250,109 @@ static KvmVerdict handle(KvmCpu *k)
     switch (k->run->exit_reason) {
     case KVM_EXIT_SET_TPR:              /* after_run took it */
         return KVM_GO_ON;
+    case KVM_EXIT_IOAPIC_EOI:
+        bql_lock();
+        if (x86_eoi_hook) {
+            x86_eoi_hook(k->run->eoi.vector);
+        }
+        bql_unlock();
+        return KVM_GO_ON;
     case KVM_EXIT_X86_RDMSR:
         return do_msr(k, false);
     case KVM_EXIT_X86_WRMSR:
         return do_msr(k, true);
     }
     return KVM_UNKNOWN;
+}
+
+/* ---- the interpreter beside the kernel's local APIC ----------------------------------------- */
+
+static void undo(KvmCpu *k)
+{
+    X86CPU *c = x86_of(k);
+
+    c->running_one = c->began_with_tf = c->run_one = false;
+}
+
+static bool must_stay(KvmCpu *k)
+{
+    const X86CPU *c = x86_of(k);
+
+    return c->smm || x86_a20_mask != ~0ull || c->exc_vector >= 0 || c->exc_old_vector >= 0;
+}
+
+static bool step(KvmCpu *k, bool on)
+{
+    struct kvm_guest_debug d = {
+        .control = on ? KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP : 0,
+    };
+
+#ifdef KVM_GUESTDBG_BLOCKIRQ
+    if (on && (kvm_cap(KVM_CAP_SET_GUEST_DEBUG2) & KVM_GUESTDBG_BLOCKIRQ)) {
+        d.control |= KVM_GUESTDBG_BLOCKIRQ;
+    }
+#endif
+    return kvm_ioctl(k->fd, KVM_SET_GUEST_DEBUG, &d) >= 0;
+}
+
+/* Has the kernel an interrupt that the guest would take now? */
+static bool irq_due(X86CPU *c)
+{
+    LapicImage l;
+    unsigned irr = 0, isr = 0;
+
+    x86_irqchip->get_lapic(c, &l);
+    for (unsigned n = 0; n < 8; n++) {
+        irr = l.reg[0x20 + n] ? 32 * n + 31 - __builtin_clz(l.reg[0x20 + n]) : irr;
+        isr = l.reg[0x10 + n] ? 32 * n + 31 - __builtin_clz(l.reg[0x10 + n]) : isr;
+    }
+    if (irr >> 4 > MAX(isr >> 4, l.reg[8] >> 4 & 15)) {
+        return true;
+    }
+    if (!kvm.irqchip || !x86_irqchip_all() || (l.reg[0x35] & 1 << 16)) {
+        return false;                   /* LINT0 is masked */
+    }
+    PicChip pic[2] = { { 0 } };
+    x86_irqchip->get_pic(pic);
+    return ((pic[0].irr & ~pic[0].imr) | (pic[1].irr & ~pic[1].imr)) != 0;
+}
+
+/*
+ * KVM_RUN with a signal pending takes the interrupt from the local APIC, finds the signal
+ * before it enters the guest, and comes back with the interrupt among the events, from where
+ * the interpreter delivers it.
+ */
+#define SIG_PULL SIGUSR2
+
+static bool pull_irq(KvmCpu *k, Error **err)
+{
+    X86CPU *c = x86_of(k);
+    struct {
+        struct kvm_signal_mask head;
+        uint64_t mask;                  /* of signals to be blocked, as the kernel numbers them */
+    } m = { { .len = 8 }, 0 };
+    sigset_t set, old;
+
+    if (!x86_irqchip || !(c->rflags & FL_IF) || c->int_shadow || c->exc_vector >= 0
+        || c->wait_sipi || !irq_due(c)) {
+        return true;
+    }
+    c->cpu.halted = false;
+    if (!x86_kvm_put(k, k->level, err)) {
+        return false;
+    }
+    sigemptyset(&set);
+    sigaddset(&set, SIG_PULL);
+    pthread_sigmask(SIG_BLOCK, &set, &old);
+    pthread_kill(pthread_self(), SIG_PULL);
+    kvm_ioctl(k->fd, KVM_SET_SIGNAL_MASK, &m);
+    ioctl(k->fd, KVM_RUN, 0);
+    kvm_ioctl(k->fd, KVM_SET_SIGNAL_MASK, NULL);
+    struct timespec none = { 0, 0 };
+    sigtimedwait(&set, NULL, &none);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    k->level = STATE_RUNTIME;
+    return x86_kvm_get(k, err);
 }
 
 static AddressSpace *memory_seen(KvmCpu *k)
@@ -268,6 +387,12 @@ static void __attribute__((constructor)) hook(void)
 
 const KvmTarget kvm_target = {
     .init = init,
+    .active = x86_kvm_irqchip_active,
+    .must_stay = must_stay,
+    .undo = undo,
+    .step = step,
+    .pull_irq = pull_irq,
+    .vcpu_id = vcpu_id,
     .cpu_create = cpu_create,
     .get = x86_kvm_get,
     .put = x86_kvm_put,

@@ -8,6 +8,7 @@
 
 #include "accel/kvm/kvm.h"
 #include "target-i386/cpu.h"
+#include "target-i386/irqchip.h"
 
 /* kvm_cpuid2 with its entries; free with g_free. */
 #define KVM_MAX_CPUID 256
@@ -24,6 +25,8 @@ typedef struct X86KvmCpu {
     uint64_t tsc_offset;                /* X86CPU.tsc_offset that agrees with the kernel's TSC */
     uint64_t shadow[KVM_MAX_MSRS];      /* values the kernel has, by place in the list */
     uint8_t cr8;                        /* as given at the last entry */
+    LapicImage lapic;                   /* to be put before the next run ... */
+    bool lapic_waits;                   /* ... if this says so */
 } X86KvmCpu;
 
 static inline X86CPU *x86_of(const KvmCpu *k)
@@ -43,6 +46,17 @@ void x86_kvm_xsave_put(const X86CPU *c, struct kvm_xsave *x, bool avx, bool pkru
 void x86_kvm_xsave_get(X86CPU *c, const struct kvm_xsave *x, bool avx, bool pkru);
 void x86_kvm_events_put(const X86CPU *c, struct kvm_vcpu_events *e);
 void x86_kvm_events_get(X86CPU *c, const struct kvm_vcpu_events *e, bool ignore_ud);
+
+/* kvm-irqchip.c */
+bool x86_kvm_irqchip_init(Error **err);
+void x86_kvm_irqchip_active(bool on);
+/* What X86Irqchip.put_lapic left; after the special registers. */
+bool x86_kvm_lapic_put(KvmCpu *k, Error **err);
+void x86_kvm_pic_get(PicChip *c, const struct kvm_pic_state *k);
+void x86_kvm_pic_put(const PicChip *c, struct kvm_pic_state *k);
+/* now: CLOCK_MONOTONIC */
+void x86_kvm_pit_get(PitImage *pit, const struct kvm_pit_state2 *k, int64_t now);
+void x86_kvm_pit_put(const PitImage *pit, struct kvm_pit_state2 *k, int64_t now);
 
 /* kvm-cpuid.c */
 void x86_kvm_cpuid_init(void);

@@ -23,11 +23,14 @@ typedef struct KvmOptions {
     int turns;
 } KvmOptions;
 
-static const char *const irqchips[] = { "off", NULL };
+#define IRQCHIP_AUTO 3                  /* else a KvmIrqchip */
+
+static const char *const irqchips[] = { "off", "split", "on", "auto", NULL };
 
 static const Prop kvm_props[] = {
-    PROP_ENUM("kernel-irqchip", KvmOptions, irqchip, 0, irqchips,
-              "interrupt controllers in the kernel; this version keeps them in the emulator"),
+    PROP_ENUM("kernel-irqchip", KvmOptions, irqchip, IRQCHIP_AUTO, irqchips,
+              "interrupt controllers in the kernel: all, or the local APICs alone (split); auto: "
+              "on, but off where the interpreter has turns"),
     PROP_ONOFFAUTO("turns", KvmOptions, turns, 2,
                    "let the interpreter have turns where the kernel would be slower; auto: with "
                    "software KVM"),
@@ -197,13 +200,16 @@ static void close_all(void)
 static bool kvm_init(struct Machine *m, void *opts, Error **err)
 {
     kvm.software = is_software();
+    const KvmOptions *o = opts;
+    kvm.shadow = kvm.software || !nested_paging();
+    int irqchip = o ? o->irqchip : IRQCHIP_AUTO;
+    kvm.turns = o && o->turns != 2 ? o->turns
+                : kvm.software && (irqchip == IRQCHIP_AUTO || irqchip == KVM_IRQCHIP_OFF);
+    kvm.irqchip = irqchip != IRQCHIP_AUTO ? irqchip : kvm.turns ? KVM_IRQCHIP_OFF : KVM_IRQCHIP_ON;
     if (!create_vm(err) || !kvm_target.init(err)) {
         close_all();
         return false;
     }
-    const KvmOptions *o = opts;
-    kvm.shadow = kvm.software || !nested_paging();
-    kvm.turns = o && o->turns != 2 ? o->turns : kvm.software;
 #ifdef KVM_CAP_EXIT_ON_EMULATION_FAILURE
     kvm.emulation_exit = kvm_cap(KVM_CAP_EXIT_ON_EMULATION_FAILURE)
                          && kvm_enable_cap(KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1);
@@ -218,12 +224,24 @@ static bool kvm_init(struct Machine *m, void *opts, Error **err)
     return true;
 }
 
+static void kvm_active(bool on)
+{
+    kvm_target.active(on);
+    kvm_eventfd_active(on);
+    tcg_io_hook = on && kvm.irqchip ? kvm_chip_access : NULL;
+}
+
 static void kvm_info(GString *out)
 {
     g_string_append_printf(out, "kind: %s\n", kvm.software
         ? "software (no vmx or svm in /proc/cpuinfo: the kernel emulates guest code)"
         : "hardware virtualization");
-    g_string_append(out, "interrupt controllers: in the emulator (kernel-irqchip=off)\n");
+    static const char *const where[] = {
+        "in the emulator (kernel-irqchip=off)",
+        "local APICs in the kernel, others in the emulator (kernel-irqchip=split)",
+        "in the kernel (kernel-irqchip=on)",
+    };
+    g_string_append_printf(out, "interrupt controllers: %s\n", where[kvm.irqchip]);
     kvm_slots_info(out);
     for (guint n = 0; n < cpus->len; n++) {
         const KvmCpu *k = kvm_cpu(cpu_by_index(n));
@@ -247,6 +265,7 @@ static const Accel kvm_accel = {
     .available = kvm_available,
     .speed = kvm_speed,
     .init = kvm_init,
+    .active = kvm_active,
     .cpu_create = kvm_cpu_create,
     .cpu_destroy = kvm_cpu_destroy,
     .run = kvm_cpu_run,

@@ -187,7 +187,7 @@ static unsigned irqfd_add(int fd, uint64_t addr, uint32_t data)
 {
     struct kvm_irq_routing_entry e = { .type = KVM_IRQ_ROUTING_MSI };
 
-    if (!routes || routes->len >= max_routes || !kvm_cap(KVM_CAP_IRQFD)) {
+    if (!kvm.irqchip || routes->len >= max_routes || !kvm_cap(KVM_CAP_IRQFD)) {
         return 0;
     }
     e.gsi = free_gsi();
@@ -235,5 +235,11 @@ void kvm_eventfd_init(void)
     assigned = g_array_new(FALSE, FALSE, sizeof(struct kvm_ioeventfd));
     address_space_listen(&address_space_memory, &map_listener, NULL);
     address_space_listen(&address_space_io, &map_listener, NULL);
-    eventfd_set_ops(&eventfd_ops);
+}
+
+void kvm_eventfd_active(bool on)
+{
+    if (assigned) {
+        eventfd_set_ops(on ? &eventfd_ops : NULL);
+    }
 }

@@ -18,6 +18,9 @@
 #include <time.h>
 #include "accel/accel.h"
 
+/* Interrupt controllers in the kernel: none, the local APICs, all and the interval timer. */
+typedef enum { KVM_IRQCHIP_OFF, KVM_IRQCHIP_SPLIT, KVM_IRQCHIP_ON } KvmIrqchip;
+
 /* The machine's half; one for the process. */
 typedef struct KvmVm {
     int fd, vm;                     /* /dev/kvm; the machine made from it.  -1: none */
@@ -29,6 +32,8 @@ typedef struct KvmVm {
     unsigned max_slots;
     bool readonly_mem, immediate_exit, emulation_exit;
     bool initially_set;             /* manual protection of the dirty log is on */
+    KvmIrqchip irqchip;
+    bool wide_apic_ids;             /* 32 bits in the local APICs' state */
 } KvmVm;
 extern KvmVm kvm;
 
@@ -42,6 +47,9 @@ typedef struct KvmCpu {
     StateLevel level;               /* ... and how much of it changed */
     bool stored;                    /* the interpreter may have stored to page tables */
     bool unfinished;                /* the last exit's access ends at the next KVM_RUN (5) */
+    bool chip_access;               /* a turn ended because the kernel has the chip */
+    bool stays;                     /* ... which it may not do in this turn */
+    bool stepping;                  /* the kernel runs one instruction */
     void *arch;                     /* the target's */
     timer_t timer;                  /* ends the kernel's turn, if timed */
     bool timed;
@@ -67,7 +75,10 @@ typedef enum {
 typedef struct KvmTarget {
     /* After KVM_CREATE_VM, before the first vCPU: what the architecture must set up. */
     bool (*init)(Error **err);
+    unsigned (*vcpu_id)(const CPU *c);
     bool (*cpu_create)(KvmCpu *k, Error **err);
+    /* All vCPUs stand still; KVM is, or is no longer, what runs them. [bql] */
+    void (*active)(bool on);
     /* Registers from and to the kernel. */
     bool (*get)(KvmCpu *k, Error **err);
     bool (*put)(KvmCpu *k, StateLevel level, Error **err);
@@ -76,6 +87,15 @@ typedef struct KvmTarget {
     /* Interrupts in, just before KVM_RUN.  May take the big lock. */
     void (*before_run)(KvmCpu *k);
     void (*after_run)(KvmCpu *k);
+    /* Not one instruction can be the kernel's now. [own thread, during a turn] */
+    bool (*must_stay)(KvmCpu *k);
+    /* The interpreter leaves an instruction undone: forget that it was begun. */
+    void (*undo)(KvmCpu *k);
+    /* The interpreter keeps the vCPU, or it sleeps, while the kernel has its local APIC: take
+     * an interrupt from there if one is due. */
+    bool (*pull_irq)(KvmCpu *k, Error **err);
+    /* Single-step the guest from the next KVM_RUN on, which ends with KVM_EXIT_DEBUG. */
+    bool (*step)(KvmCpu *k, bool on);
     /* HLT was executed: note it in CPU. [bql] */
     void (*halted)(KvmCpu *k);
     /* An exit that generic code does not know. */
@@ -103,6 +123,9 @@ bool kvm_cpu_put_state(CPU *c, StateLevel what, Error **err);
  * boundary. [own thread] */
 void kvm_finish_access(KvmCpu *k);
 
+/* tcg_io_hook while the kernel has interrupt controllers. */
+void kvm_chip_access(CPU *c, AddressSpace *as, hwaddr addr);
+
 /* slots.c: memory of the machine, kept in step with address_space_memory. */
 void kvm_slots_init(void);
 /* Make the kernel forget what it derived from the guest's page tables. */
@@ -111,6 +134,7 @@ void kvm_slots_info(GString *out);
 
 /* eventfd.c: what accel/eventfd.h asks of KVM, and the table of global system interrupts. */
 void kvm_eventfd_init(void);
+void kvm_eventfd_active(bool on);
 /* The chips' entries, once; messages get the numbers above theirs. [bql] */
 bool kvm_routes_init(const struct kvm_irq_routing_entry *e, unsigned count);
 /* An entry to be changed, then told; NULL if there is none. [bql] */

@@ -44,6 +44,7 @@
 #define SLICE_MIN   50000ll             /* ns */
 #define SLICE_MAX   20000000ll
 #define KERNEL_TURN 1000000ll           /* of a software KVM, ns */
+#define PULL_PERIOD 1000000ll           /* how often interrupts are asked of the kernel, ns */
 /* The kernel ran at least this long before it failed again: it is worth its while. */
 #define GOOD_RUN    4
 
@@ -83,7 +84,7 @@ static bool open_vcpu(KvmCpu *k, Error **err)
 {
     int n = k->cpu->index;
 
-    k->fd = kvm_ioctl(kvm.vm, KVM_CREATE_VCPU, (void *)(uintptr_t)n);
+    k->fd = kvm_ioctl(kvm.vm, KVM_CREATE_VCPU, (void *)(uintptr_t)kvm_target.vcpu_id(k->cpu));
     if (k->fd < 0) {
         return fail_errno(err, -k->fd, "KVM has no CPU %d (it recommends up to %d; see -smp)", n,
                           kvm_cap(KVM_CAP_NR_VCPUS));
@@ -156,6 +157,7 @@ bool kvm_cpu_create(CPU *c, Error **err)
     current = k;
     install_handler();
     c->accel_cpu = k;
+    c->sleeps_inside = kvm.irqchip != KVM_IRQCHIP_OFF;
     return true;
 }
 
@@ -169,6 +171,7 @@ void kvm_cpu_destroy(CPU *c)
     }
     g_hash_table_insert(parked, c, k);
     c->accel_cpu = NULL;
+    c->sleeps_inside = false;
     current = NULL;
     bql_set_hooks(NULL, NULL, NULL);
     tlb_destroy_cpu(c);
@@ -286,6 +289,26 @@ static void drop_stale_blocks(KvmCpu *k)
     }
 }
 
+/*
+ * The interpreter came to an access of a chip that the kernel has: the kernel shall do it.
+ * In a turn that the kernel can't take over (system management mode, A20 held low, its
+ * emulator failed just here) the device does it, on the state it fetches and puts.
+ */
+void kvm_chip_access(CPU *c, AddressSpace *as, hwaddr addr)
+{
+    KvmCpu *k = current;
+    MemSection s;
+
+    if (!k || !k->here || k->stays || kvm_target.must_stay(k) || !address_space_lookup(as, addr, &s) || !s.region
+        || !s.region->chip || (s.region->chip == REGION_CHIP_BOARD && kvm.irqchip != KVM_IRQCHIP_ON)) {
+        return;
+    }
+    k->chip_access = true;
+    k->until = -1;
+    kvm_target.undo(k);
+    siglongjmp(c->jmp, 1);
+}
+
 static ExitReason assist(KvmCpu *k)
 {
     CPU *c = k->cpu;
@@ -298,10 +321,13 @@ static ExitReason assist(KvmCpu *k)
     drop_stale_blocks(k);
     k->assists++;
     k->stored = true;
-    k->until = start + k->slice;
+    k->until = start + (c->sleeps_inside ? MIN(k->slice, PULL_PERIOD) : k->slice);
     ExitReason why = tcg_run_slice(c, &k->until, &k->insns);
     k->left_at = now_ns();
     k->assist_ns += k->left_at - start;
+    if (why == EXIT_HALTED && c->sleeps_inside) {
+        why = EXIT_KICKED;              /* KVM_RUN waits */
+    }
     if (k->timed && why == EXIT_KICKED) {
         start_timer(k);
     }
@@ -408,6 +434,12 @@ static bool handle_exit(KvmCpu *k, ExitReason *why)
         return true;
     case KVM_EXIT_INTR: case KVM_EXIT_IRQ_WINDOW_OPEN:
         return true;
+    case KVM_EXIT_DEBUG:
+        if (k->stepping) {
+            k->stepping = false;
+            return true;
+        }
+        break;
     case KVM_EXIT_HLT:
         *why = do_halt(k);
         return false;
@@ -419,7 +451,9 @@ static bool handle_exit(KvmCpu *k, ExitReason *why)
             *why = give_up(k, "KVM internal error", run->internal.suberror);
             return false;
         }
+        k->stays = true;
         *why = assist(k);
+        k->stays = false;
         return *why == EXIT_KICKED;
     case KVM_EXIT_FAIL_ENTRY:
         *why = give_up(k, "the hardware refused to run the guest, reason",
@@ -451,7 +485,7 @@ static bool enter_kernel(KvmCpu *k, ExitReason *why)
         return false;
     }
     kvm_target.before_run(k);
-    k->unfinished = false;
+    k->unfinished = k->chip_access = false;
     __atomic_fetch_add(&in_kernel, 1, __ATOMIC_SEQ_CST);
     int res = ioctl(k->fd, KVM_RUN, 0), e = errno;
     __atomic_fetch_add(&kernel_runs, 1, __ATOMIC_SEQ_CST);
@@ -467,6 +501,52 @@ static bool enter_kernel(KvmCpu *k, ExitReason *why)
     }
     *why = give_up(k, "KVM_RUN failed, error", e);
     return false;
+}
+
+/*
+ * The interpreter keeps the vCPU though the kernel has its local APIC.  Nobody tells when an
+ * interrupt comes: asked once in a PULL_PERIOD.
+ */
+static ExitReason keep(KvmCpu *k)
+{
+    CPU *c = k->cpu;
+    Error *err = NULL;
+
+    if (!fetch(k)) {
+        return EXIT_ERROR;
+    }
+    if (c->halted && !c->ops->has_work(c)) {
+        struct timespec t = { .tv_nsec = PULL_PERIOD };
+        nanosleep(&t, NULL);
+    }
+    if (!kvm_target.pull_irq(k, &err)) {
+        error_report("kvm: CPU %d: %s", c->index, err->message);
+        g_error_free(err);
+        return EXIT_ERROR;
+    }
+    return assist(k);
+}
+
+/* The instruction that chip_access left undone, and no other, by the kernel. */
+static ExitReason step_in_kernel(KvmCpu *k)
+{
+    ExitReason why = EXIT_KICKED;
+    Error *err = NULL;
+
+    k->chip_access = false;
+    if (!put(k, &err) || !kvm_target.step(k, true)) {
+        error_report("kvm: CPU %d: can't single-step%s%s", k->cpu->index, err ? ": " : "",
+                     err ? err->message : "");
+        g_clear_error(&err);
+        return EXIT_ERROR;
+    }
+    k->stepping = true;
+    while (k->stepping && enter_kernel(k, &why) && !(cpu_pending(k->cpu) & CPU_REQ_EXIT)) {
+        __atomic_store_n(&k->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+    }
+    k->stepping = false;
+    kvm_target.step(k, false);
+    return why;
 }
 
 /* Out of HLT, if there is a reason to. */
@@ -492,11 +572,11 @@ static ExitReason loop(KvmCpu *k)
         cpu_clear_request(c, req & (CPU_REQ_TLB | CPU_REQ_SYNC | CPU_REQ_STEP));
         if (kvm_target.wants_interpreter(k, req)
             || (k->timed && k->left_at && now_ns() - k->left_at >= KERNEL_TURN)) {
-            why = assist(k);
+            why = k->chip_access ? step_in_kernel(k) : c->sleeps_inside ? keep(k) : assist(k);
             if (why != EXIT_KICKED) {
                 return why;
             }
-        } else if (c->halted && !woken(c)) {
+        } else if (c->halted && !c->sleeps_inside && !woken(c)) {
             return EXIT_HALTED;
         } else if (!enter_kernel(k, &why)) {
             return why;

@@ -160,7 +160,7 @@ static ExitReason slice_loop(CPU *c, Slice *s)
         if (unlikely(req) && !requests(c, req)) {
             return EXIT_KICKED;
         }
-        if (slice_over(c, s)) {
+        if (*s->until < 0 || slice_over(c, s)) {
             return EXIT_KICKED;
         }
         TargetBoundary next = tcg_target.boundary(c);

@@ -12,6 +12,15 @@
 #include <string.h>
 #include "accel/tcg/pages.h"
 
+void (*tcg_io_hook)(CPU *c, AddressSpace *as, hwaddr addr);
+
+static inline void announce(CPU *c, AddressSpace *as, hwaddr addr)
+{
+    if (unlikely(tcg_io_hook)) {
+        tcg_io_hook(c, as, addr);
+    }
+}
+
 static inline unsigned in_page(uint64_t va)
 {
     return va & (GUEST_PAGE_SIZE - 1);
@@ -103,6 +112,7 @@ uint64_t tcg_ld(CPU *c, int mode, uint64_t va, unsigned size)
     if (likely(f->ram)) {
         return host_ld(f->host + in_page(va), size);
     }
+    announce(c, f->as, f->pa + in_page(va));
     return address_space_ld(f->as, f->pa + in_page(va), size);
 }
 
@@ -124,6 +134,7 @@ void tcg_st(CPU *c, int mode, uint64_t va, uint64_t val, unsigned size)
         }
         return;
     }
+    announce(c, f->as, f->pa + in_page(va));
     address_space_st(f->as, f->pa + in_page(va), val, size);
 }
 
@@ -157,6 +168,7 @@ static void read_in_page(CPU *c, int mode, uint64_t va, uint8_t *buf, unsigned l
     if (f->ram) {
         memcpy(buf, f->host + in_page(va), len);
     } else {
+        announce(c, f->as, f->pa + in_page(va));
         io_bytes(f, in_page(va), buf, len, false);
     }
 }
@@ -171,6 +183,7 @@ static void write_in_page(CPU *c, int mode, uint64_t va, const uint8_t *buf, uns
             guarded_store(c, mode, va, f, buf, len);
         }
     } else {
+        announce(c, f->as, f->pa + in_page(va));
         io_bytes(f, in_page(va), (uint8_t *)buf, len, true);
     }
 }

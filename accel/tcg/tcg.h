@@ -122,6 +122,10 @@ static inline TcgCPU *tcg_cpu(CPU *c)
     return c->engine;
 }
 
+/* Called before each access of the guest's to a device, memory or port; may unwind to
+ * CPU.jmp, then the instruction has done nothing yet.  NULL: nobody. */
+extern void (*tcg_io_hook)(CPU *c, AddressSpace *as, hwaddr addr);
+
 /* ---- memory slow paths (memory.c) -------------------------------------------------------- */
 
 /*

@@ -18,6 +18,7 @@
 #include "hw/ide/ide.h"
 #include "hw/input/i8042.h"
 #include "hw/intc/apic.h"
+#include "hw/intc/delivered.h"
 #include "hw/intc/i8259.h"
 #include "hw/intc/ioapic.h"
 #include "hw/isa/piix3.h"
@@ -27,6 +28,7 @@
 #include "hw/timer/mc146818rtc.h"
 #include "target-i386/cpu.h"
 #include "target-i386/cpuid.h"
+#include "target-i386/irqchip.h"
 
 #include <string.h>
 
@@ -45,6 +47,12 @@ static void gsi_set(void *opaque, int n, int level)
     if (pc->ioapic) {
         IRQ pin = device_irq_in(pc->ioapic, n ? n : 2);
         irq_set(&pin, level);
+    }
+    if (x86_irqchip_all()) {
+        int taken = x86_irqchip->set_gsi(n, level);
+        if (level && taken >= 0) {
+            irq_delivered_report(taken);
+        }
     }
 }
 

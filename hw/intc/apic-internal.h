@@ -42,12 +42,18 @@ typedef struct Apic {
 /* Interrupt by entry n of the local vector table, unless it is masked. */
 void apic_local(Apic *s, int n);
 
+/* While the accelerator has the local APICs (else no effect): bring its state in; put it there. */
+void apic_fetch(Apic *s);
+void apic_store(Apic *s);
+
 /* The timer's registers; apic_timer_arm after anything else that it depends on changed. */
 void apic_timer_init(Apic *s);
 void apic_timer_arm(Apic *s);
 void apic_timer_clear(Apic *s);
 uint32_t apic_timer_current(const Apic *s);
 unsigned apic_timer_shift(const Apic *s);
+/* It has `left` to count from now on. */
+void apic_timer_resume(Apic *s, uint32_t left);
 void apic_timer_set_initial(Apic *s, uint32_t val);
 void apic_timer_set_divide(Apic *s, uint32_t val);
 void apic_timer_set_lvt(Apic *s, uint32_t val);

@@ -5,6 +5,8 @@
  * Source: Intel SDM volume 3A, section "APIC Timer".  The bus clock is 1 GHz.
  */
 #include "hw/intc/apic-internal.h"
+#include "target-i386/irqchip.h"
+#include "target-i386/msr.h"
 
 /* A guest that asks for ticks closer than this gets no more of them: the clock only fires
  * from the main loop, and a request already pending swallows the next. */
@@ -61,6 +63,10 @@ static void timer_arm(Apic *s, int64_t now)
 {
     int64_t period = (int64_t)s->initial << apic_timer_shift(s), next;
 
+    if (x86_irqchip) {
+        timer_del(&s->timer);           /* the accelerator's strikes */
+        return;
+    }
     if (timer_is_deadline(s)) {
         timer_arm_deadline(s, now);
         return;
@@ -154,7 +160,12 @@ void apic_timer_set_lvt(Apic *s, uint32_t val)
 uint64_t apic_timer_get_deadline(Device *apic)
 {
     Apic *s = (Apic *)apic;
+    uint64_t val = 0;
 
+    if (x86_irqchip) {
+        x86_irqchip->lapic_msr(s->cpu, MSR_TSC_DEADLINE, false, &val);
+        return val;
+    }
     return timer_is_deadline(s) && s->deadline > x86_read_tsc(s->cpu) ? s->deadline : 0;
 }
 
@@ -162,6 +173,10 @@ void apic_timer_set_deadline(Device *apic, uint64_t tsc)
 {
     Apic *s = (Apic *)apic;
 
+    if (x86_irqchip) {
+        x86_irqchip->lapic_msr(s->cpu, MSR_TSC_DEADLINE, true, &tsc);
+        return;
+    }
     if (!timer_is_deadline(s)) {
         return;
     }
@@ -171,6 +186,12 @@ void apic_timer_set_deadline(Device *apic, uint64_t tsc)
         apic_local(s, LVT_TIMER);
     }
     timer_arm(s, vclock_ns());
+}
+
+void apic_timer_resume(Apic *s, uint32_t left)
+{
+    s->expired = s->initial && !left;
+    s->started = vclock_ns() - ((int64_t)(s->initial - left) << apic_timer_shift(s));
 }
 
 void apic_timer_clear(Apic *s)

@@ -11,12 +11,17 @@
  * A write to that region which is not an access of the CPU to its own page is an interrupt
  * message (MSI), as it is for a PCI host bridge.
  *
+ * While the accelerator has the local APICs (target-i386/irqchip.h), messages and register
+ * accesses that still come here go on to it.
+ *
  * Not modelled: arbitration and bus priorities, the thermal, performance and CMCI sources
  * (their LVT entries exist where the SDM numbers them, nothing triggers them), directed EOI.
  */
 #include "hw/intc/apic.h"
 #include "hw/intc/apic-internal.h"
 #include "hw/intc/delivered.h"
+#include "target-i386/irqchip.h"
+#include "target-i386/msr.h"
 #include "util/bits.h"
 #include "util/log.h"
 #include <inttypes.h>
@@ -139,7 +144,9 @@ static int apic_deliverable(const Apic *s)
 
 static void apic_changed(Apic *s)
 {
-    x86_cpu_apic_changed(s->cpu);
+    if (!x86_irqchip) {
+        x86_cpu_apic_changed(s->cpu);
+    }
 }
 
 /* ---- accepting interrupts -------------------------------------------------------------- */
@@ -232,7 +239,7 @@ void apic_set_lint(Device *apic, int pin, int level)
     bool rose = level && !s->lint[pin];
 
     s->lint[pin] = level;
-    if (rose) {
+    if (rose && !x86_irqchip) {
         apic_local(s, LVT_LINT0 + pin);
     }
 }
@@ -304,6 +311,12 @@ void apic_bus_deliver(const ApicMessage *m)
     if (!apics) {
         return;
     }
+    if (x86_irqchip) {
+        x86_irqchip->msi((uint64_t)(m->dest & ~0xffu) << 32 | DEFAULT_ADDR | (m->dest & 0xff) << 12
+                         | (m->delivery == APIC_DM_LOWEST ? 8 : 0) | (m->logical ? 4 : 0),
+                         m->vector | m->delivery << 8 | (m->level ? ICR_LEVEL : 0) | ICR_ASSERT);
+        return;
+    }
     if (m->delivery == APIC_DM_LOWEST) {
         Apic *s = apic_arbitrate(m);
         if (s) {
@@ -330,13 +343,34 @@ void apic_deliver_msi(uint64_t addr, uint32_t data)
     apic_bus_deliver(&m);
 }
 
+static void eoi_from_outside(uint8_t vector)
+{
+    if (eoi_hook) {
+        eoi_hook(eoi_opaque, vector);
+    }
+}
+
 void apic_set_eoi_hook(void (*fn)(void *opaque, uint8_t vector), void *opaque)
 {
     eoi_hook = fn;
     eoi_opaque = opaque;
+    x86_eoi_hook = eoi_from_outside;
 }
 
 /* ---- interrupt command register -------------------------------------------------------- */
+
+/* A shorthand is written out, as messages have none. */
+static void apic_send_inside(const Apic *s, ApicMessage *m, unsigned shorthand)
+{
+    for (guint i = 0; i < apics->len; i++) {
+        Apic *other = g_ptr_array_index(apics, i);
+        if (shorthand == 1 ? other == s : other != s || shorthand == 2) {
+            m->dest = other->cpu->apic_id;
+            m->logical = false;
+            apic_bus_deliver(m);
+        }
+    }
+}
 
 static void apic_send(Apic *s, uint32_t low, uint32_t dest)
 {
@@ -353,9 +387,13 @@ static void apic_send(Apic *s, uint32_t low, uint32_t dest)
     if (m.delivery == APIC_DM_INIT && (low & ICR_LEVEL) && !(low & ICR_ASSERT)) {
         return;                         /* "INIT level de-assert" only set arbitration ids */
     }
-    switch (shorthand) {
+    switch (x86_irqchip ? 4 + shorthand : shorthand) {
     case 0:
+    case 4:
         apic_bus_deliver(&m);
+        break;
+    case 5 ... 7:
+        apic_send_inside(s, &m, shorthand);
         break;
     case 1:
         apic_take(s, m.delivery, m.vector, false);
@@ -599,6 +637,7 @@ static uint64_t page_read(uint64_t at, unsigned size)
     if (!s) {
         return ~0ull;
     }
+    apic_fetch(s);
     return size == 4 && !(at & 15) ? xapic_read(s, at >> 4 & 0xff) : 0;
 }
 
@@ -613,7 +652,9 @@ static void page_write(uint64_t at, uint32_t val, unsigned size)
     } else if (!(at & 0xff0)) {
         apic_deliver_msi(at, val);
     } else if (s && !(at & 15)) {
+        apic_fetch(s);
         xapic_write(s, at >> 4 & 0xff, val);
+        apic_store(s);
     } else {
         LOG_GUEST("apic: no interrupt message at %" PRIx64 "h\n", at);
     }
@@ -671,6 +712,9 @@ static bool apic_msr_read(Device *apic, unsigned reg, uint64_t *val)
     Apic *s = (Apic *)apic;
     uint32_t low = 0;
 
+    if (x86_irqchip) {
+        return x86_irqchip->lapic_msr(s->cpu, MSR_X2APIC_FIRST + reg, false, val);
+    }
     if (!apic_x2(s) || !apic_read_reg(s, reg, &low)) {
         return false;
     }
@@ -705,6 +749,9 @@ static bool apic_msr_write(Device *apic, unsigned reg, uint64_t val)
 {
     Apic *s = (Apic *)apic;
 
+    if (x86_irqchip) {
+        return x86_irqchip->lapic_msr(s->cpu, MSR_X2APIC_FIRST + reg, true, &val);
+    }
     if (!apic_x2(s) || ((uint32_t)val & msr_reserved(reg)) || (reg != REG_ICR && val >> 32)) {
         return false;
     }
@@ -746,25 +793,29 @@ static int apic_ack(Device *apic)
 static bool apic_pending(Device *apic)
 {
     Apic *s = (Apic *)apic;
-    return s->extint || apic_deliverable(s) >= 0;
+    return !x86_irqchip && (s->extint || apic_deliverable(s) >= 0);
 }
 
 static bool apic_accepts_pic(Device *apic)
 {
     Apic *s = (Apic *)apic;
-    uint32_t lvt = s->lvt[LVT_LINT0];
 
+    apic_fetch(s);
+    uint32_t lvt = s->lvt[LVT_LINT0];
     return !apic_enabled(s) || (!(lvt & LVT_MASKED) && (lvt >> 8 & 7) == APIC_DM_EXTINT);
 }
 
 static uint8_t apic_get_tpr(Device *apic)
 {
-    return ((Apic *)apic)->tpr;
+    const Apic *s = (Apic *)apic;
+    return x86_irqchip ? s->cpu->cr8 << 4 : s->tpr;
 }
 
 static void apic_set_tpr(Device *apic, uint8_t tpr)
 {
-    apic_set_tpr_value((Apic *)apic, tpr);
+    if (!x86_irqchip) {
+        apic_set_tpr_value((Apic *)apic, tpr);
+    }                                   /* else X86CPU.cr8, which goes there with the registers */
 }
 
 /* "Local APIC State After Power-Up or Reset"; the base and the ids are not part of it. */
@@ -796,7 +847,9 @@ static void apic_set_base(Device *apic, uint64_t val)
     bool was = apic_enabled(s), was_x2 = apic_x2(s);
 
     s->base = val;
-    if ((was && !apic_enabled(s)) || (was_x2 && !apic_x2(s))) {
+    if (x86_irqchip) {
+        x86_irqchip->lapic_msr(s->cpu, MSR_APIC_BASE, true, &val);
+    } else if ((was && !apic_enabled(s)) || (was_x2 && !apic_x2(s))) {
         s->id = s->cpu->apic_id;
         apic_clear(s);
     }
@@ -809,6 +862,7 @@ static void apic_init_reset(Device *apic)
     Apic *s = (Apic *)apic;
 
     apic_clear(s);
+    apic_store(s);
     apic_changed(s);
 }
 
@@ -850,6 +904,7 @@ void apic_info(Device *apic, GString *out)
     };
     Apic *s = (Apic *)apic;
 
+    apic_fetch(s);
     g_string_append_printf(out, "dumping local APIC state for CPU %d\n\n", s->cpu->cpu.index);
     for (int i = 0; i < LVT_COUNT; i++) {
         info_lvt(out, names[i], s->lvt[i]);
@@ -879,11 +934,13 @@ static bool apic_realize(Device *dev, Error **err)
     if (!apics) {
         apics = g_ptr_array_new();
         region_init_io(&window, "apic-msi", WINDOW_SIZE, &window_ops, NULL);
+        window.chip = REGION_CHIP_LAPIC;
         region_map(dev->mem, DEFAULT_ADDR, &window, 4096);
     }
     g_ptr_array_add(apics, s);
     apic_timer_init(s);
     region_init_io(&s->moved, "apic", 0x1000, &moved_ops, s);
+    s->moved.chip = REGION_CHIP_LAPIC;
     return true;
 }
 
@@ -906,6 +963,7 @@ static void apic_reset(Device *dev)
     s->id = s->cpu->apic_id;
     apic_clear(s);
     apic_place(s);
+    apic_store(s);
     apic_changed(s);
 }
 
@@ -926,8 +984,20 @@ static bool apic_post_load(void *opaque, int version, Error **err)
 
     apic_place(s);
     apic_timer_arm(s);
+    apic_store(s);
     apic_changed(s);
     return true;
+}
+
+static void apic_pre_save(void *opaque)
+{
+    Apic *s = opaque;
+    uint64_t base = s->base;
+
+    apic_fetch(s);
+    if (s->base != base) {
+        apic_place(s);
+    }
 }
 
 static const VMField apic_fields[] = {
@@ -940,7 +1010,7 @@ static const VMField apic_fields[] = {
     VM_DONE
 };
 static const VMState vm_apic = {
-    .name = "apic", .post_load = apic_post_load, .fields = apic_fields,
+    .name = "apic", .pre_save = apic_pre_save, .post_load = apic_post_load, .fields = apic_fields,
 };
 
 static const DeviceType apic = {

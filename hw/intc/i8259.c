@@ -9,9 +9,13 @@
  * would then answer with a spurious IRQ 7): devices here pulse their lines, and no tick may get
  * lost between two instructions.  Not modelled: 8080/85 mode (CALL sequences), buffered mode,
  * the LTIM bit of ICW1, which the PIIX3 ignores in favour of the ELCR.
+ *
+ * While the accelerator has the pair (target-i386/irqchip.h) the state here follows it, and
+ * lines are told to it by the board.
  */
 #include "hw/intc/i8259.h"
 #include "hw/intc/delivered.h"
+#include "target-i386/irqchip.h"
 #include "util/log.h"
 
 #define ICW1_IC4   0x01     /* ICW4 follows */
@@ -35,20 +39,6 @@ enum { OCW2_ROT_AEOI_CLEAR, OCW2_EOI, OCW2_NOP, OCW2_EOI_SPECIFIC,
 
 #define CASCADE    2
 #define NO_IRQ     8        /* as a priority: lower than all */
-
-typedef struct PicChip {
-    uint8_t lines;          /* levels of the inputs */
-    uint8_t irr, isr, imr;
-    uint8_t elcr;           /* 1 = level triggered */
-    uint8_t lowest;         /* input of lowest priority; 7 unless rotated */
-    uint8_t base;           /* ICW2: vector of input 0 */
-    uint8_t icw3;           /* kept for the record: the wiring is fixed */
-    uint8_t init;           /* ICW expected next at the odd port: 0 none, 2, 3 or 4 */
-    bool want_icw4, single;
-    bool auto_eoi, rotate_aeoi, sfnm, special_mask;
-    bool read_isr, poll;
-    bool master;            /* fixed */
-} PicChip;
 
 typedef struct I8259 {
     Device dev;             /* always first */
@@ -103,10 +93,22 @@ static void pic_chip_line(PicChip *c, unsigned n, int level)
     c->lines = level ? c->lines | bit : c->lines & ~bit;
 }
 
+static void pic_fetch(I8259 *s)
+{
+    if (x86_irqchip_all()) {
+        x86_irqchip->get_pic(s->chip);
+    }
+}
+
 /* Bring the cascade and INTR up to date after any change. */
 static void pic_update(I8259 *s)
 {
     PicChip *master = &s->chip[0];
+
+    if (x86_irqchip_all()) {
+        x86_irqchip->put_pic(s->chip);
+        return;
+    }
     bool slave = pic_winner(&s->chip[1]) >= 0;
     uint8_t bit = 1 << CASCADE;
 
@@ -124,6 +126,10 @@ static void pic_irq_in(void *dev, int n, int level)
     uint8_t bit = 1 << (n & 7);
 
     if (n == CASCADE) {
+        return;
+    }
+    if (x86_irqchip_all()) {
+        c->lines = level ? c->lines | bit : c->lines & ~bit;
         return;
     }
     if (level && !(c->lines & bit) && !(c->imr & bit)) {
@@ -318,6 +324,7 @@ static uint8_t pic_chip_read(PicChip *c, hwaddr addr)
 
 static uint64_t pic_read(I8259 *s, unsigned chip, hwaddr addr)
 {
+    pic_fetch(s);
     uint8_t val = pic_chip_read(&s->chip[chip], addr);
     pic_update(s);
     return val;
@@ -325,6 +332,7 @@ static uint64_t pic_read(I8259 *s, unsigned chip, hwaddr addr)
 
 static void pic_write(I8259 *s, unsigned chip, hwaddr addr, uint64_t val)
 {
+    pic_fetch(s);
     pic_chip_write(&s->chip[chip], addr, val);
     pic_update(s);
 }
@@ -356,6 +364,7 @@ static const uint8_t elcr_writable[2] = { 0xf8, 0xde };
 
 static uint64_t elcr_read(void *opaque, hwaddr addr, unsigned size)
 {
+    pic_fetch(opaque);
     return ((I8259 *)opaque)->chip[addr].elcr;
 }
 
@@ -364,6 +373,7 @@ static void elcr_write(void *opaque, hwaddr addr, uint64_t val, unsigned size)
     I8259 *s = opaque;
     PicChip *c = &s->chip[addr];
 
+    pic_fetch(s);
     c->elcr = val & elcr_writable[addr];
     c->irr = (c->irr & ~c->elcr) | (c->lines & c->elcr);
     pic_update(s);
@@ -375,6 +385,9 @@ static const RegionOps elcr_ops = {
 
 void i8259_info(GString *out)
 {
+    if (the_pic) {
+        pic_fetch(the_pic);
+    }
     for (int i = 0; the_pic && i < 2; i++) {
         const PicChip *c = &the_pic->chip[i];
         g_string_append_printf(out, "pic%d: irr=%02x imr=%02x isr=%02x hprio=%d irq_base=%02x "
@@ -396,9 +409,11 @@ static bool pic_realize(Device *dev, Error **err)
 
     for (int i = 0; i < 2; i++) {
         region_init_io(&s->io[i], names[i], 2, &pic_ops[i], s);
+        s->io[i].chip = REGION_CHIP_BOARD;
         region_map(dev->io, io_at[i], &s->io[i], 0);
     }
     region_init_io(&s->elcr, "elcr", 2, &elcr_ops, s);
+    s->elcr.chip = REGION_CHIP_BOARD;
     region_map(dev->io, 0x4d0, &s->elcr, 0);
     s->chip[0].master = true;
     the_pic = s;
@@ -428,6 +443,11 @@ static void pic_reset(Device *dev)
     pic_update(s);
 }
 
+static void pic_pre_save(void *opaque)
+{
+    pic_fetch(opaque);
+}
+
 static bool pic_post_load(void *opaque, int version, Error **err)
 {
     I8259 *s = opaque;
@@ -435,6 +455,7 @@ static bool pic_post_load(void *opaque, int version, Error **err)
     for (int i = 0; i < 2; i++) {
         PicChip *c = &s->chip[i];
         c->lowest &= 7;
+        c->master = i == 0;
         if (c->init == 1 || c->init > 4) {
             return fail(err, "i8259: initialisation step %u does not exist", c->init);
         }
@@ -459,7 +480,7 @@ static const VMField pic_fields[] = {
     VM_DONE
 };
 static const VMState vm_pic = {
-    .name = "i8259", .post_load = pic_post_load, .fields = pic_fields,
+    .name = "i8259", .pre_save = pic_pre_save, .post_load = pic_post_load, .fields = pic_fields,
 };
 
 static const DeviceType i8259 = {

@@ -6,12 +6,16 @@
  *
  * The polarity bit is remembered but has no effect: lines here are up or not, whatever the
  * voltage.
+ *
+ * While the accelerator has this chip (target-i386/irqchip.h) the state here follows it, and
+ * lines are told to it by the board.  While it has the local APICs alone, it is told of every
+ * change, and tells of EOIs.
  */
 #include "hw/intc/ioapic.h"
 #include "hw/intc/apic.h"
-#include "hw/intc/delivered.h"
 #include "util/log.h"
 #include <inttypes.h>
+#include <string.h>
 
 #define IOAPIC_VERSION  0x20
 
@@ -42,6 +46,28 @@ typedef struct IOApic {
 
 static IOApic *the_ioapic;          /* for `info ioapic` */
 
+static void ioapic_fetch(IOApic *s)
+{
+    if (x86_irqchip_all()) {
+        IoApicImage io;
+        x86_irqchip->get_ioapic(&io);
+        s->index = io.index;
+        s->id = io.id;
+        memcpy(s->table, io.table, sizeof(s->table));
+    }
+}
+
+static void ioapic_changed(IOApic *s)
+{
+    if (x86_irqchip_all()) {
+        IoApicImage io = { .base = s->base, .index = s->index, .id = s->id, .lines = s->lines };
+        memcpy(io.table, s->table, sizeof(s->table));
+        x86_irqchip->put_ioapic(&io);
+    } else if (x86_irqchip) {
+        x86_irqchip->ioapic_changed(s->table);
+    }
+}
+
 static void ioapic_send(uint64_t e)
 {
     ApicMessage m = {
@@ -57,7 +83,7 @@ static void ioapic_service_level(IOApic *s, unsigned n)
 {
     uint64_t *e = &s->table[n];
 
-    if ((*e & RTE_LEVEL) && !(*e & (RTE_MASKED | RTE_REMOTE_IRR)) && (s->lines >> n & 1)) {
+    if (!x86_irqchip_all() && (*e & RTE_LEVEL) && !(*e & (RTE_MASKED | RTE_REMOTE_IRR)) && (s->lines >> n & 1)) {
         *e |= RTE_REMOTE_IRR;
         ioapic_send(*e);
     }
@@ -70,7 +96,7 @@ static void ioapic_irq_in(void *dev, int n, int level)
     bool rose = level && !(s->lines & bit);
 
     s->lines = level ? s->lines | bit : s->lines & ~bit;
-    if (!rose) {
+    if (!rose || x86_irqchip_all()) {
         return;
     }
     if (s->table[n] & RTE_LEVEL) {
@@ -84,11 +110,15 @@ static void ioapic_eoi(void *opaque, uint8_t vector)
 {
     IOApic *s = opaque;
 
+    ioapic_fetch(s);
     for (unsigned n = 0; n < IOAPIC_PINS; n++) {
         if ((s->table[n] & RTE_REMOTE_IRR) && (uint8_t)s->table[n] == vector) {
             s->table[n] &= ~RTE_REMOTE_IRR;
             ioapic_service_level(s, n);
         }
+    }
+    if (x86_irqchip_all()) {
+        ioapic_changed(s);
     }
 }
 
@@ -135,6 +165,7 @@ static uint64_t ioapic_read(void *opaque, hwaddr addr, unsigned size)
 {
     IOApic *s = opaque;
 
+    ioapic_fetch(s);
     switch (addr & 0xff) {
     case IOREGSEL:
         return s->index;
@@ -149,6 +180,7 @@ static void ioapic_write(void *opaque, hwaddr addr, uint64_t val, unsigned size)
 {
     IOApic *s = opaque;
 
+    ioapic_fetch(s);
     switch (addr & 0xff) {
     case IOREGSEL:
         s->index = val;
@@ -164,6 +196,7 @@ static void ioapic_write(void *opaque, hwaddr addr, uint64_t val, unsigned size)
         }
         break;
     }
+    ioapic_changed(s);
 }
 
 static const RegionOps ioapic_ops = {
@@ -180,6 +213,7 @@ void ioapic_info(GString *out)
     if (!s) {
         return;
     }
+    ioapic_fetch(the_ioapic);
     g_string_append_printf(out, "ioapic: ver=0x%x id=0x%02x sel=0x%02x\n", IOAPIC_VERSION, s->id,
                            s->index);
     for (int n = 0; n < IOAPIC_PINS; n++) {
@@ -199,6 +233,7 @@ static bool ioapic_realize(Device *dev, Error **err)
     IOApic *s = (IOApic *)dev;
 
     region_init_io(&s->io, "ioapic", 0x1000, &ioapic_ops, s);
+    s->io.chip = REGION_CHIP_BOARD;
     region_map(dev->mem, s->base, &s->io, 0);
     apic_set_eoi_hook(ioapic_eoi, s);
     the_ioapic = s;
@@ -221,13 +256,28 @@ static void ioapic_reset(Device *dev)
     for (int n = 0; n < IOAPIC_PINS; n++) {
         s->table[n] = RTE_MASKED;
     }
+    ioapic_changed(s);
+}
+
+static void ioapic_pre_save(void *opaque)
+{
+    ioapic_fetch(opaque);
+}
+
+static bool ioapic_post_load(void *opaque, int version, Error **err)
+{
+    ioapic_changed(opaque);
+    return true;
 }
 
 static const VMField ioapic_fields[] = {
     VM_UINTS(IOApic, table), VM_UINT(IOApic, lines), VM_UINT(IOApic, index), VM_UINT(IOApic, id),
     VM_DONE
 };
-static const VMState vm_ioapic = { .name = "ioapic", .fields = ioapic_fields };
+static const VMState vm_ioapic = {
+    .name = "ioapic", .pre_save = ioapic_pre_save, .post_load = ioapic_post_load,
+    .fields = ioapic_fields,
+};
 
 static const Prop ioapic_props[] = {
     PROP_UINT("base", IOApic, base, 0xfec00000, "address of its registers"),

@@ -7,8 +7,7 @@
 #define HW_INTC_IOAPIC_H
 
 #include "hw/core/device.h"
-
-#define IOAPIC_PINS 24
+#include "target-i386/irqchip.h"
 
 /* `info ioapic` */
 void ioapic_info(GString *out);

@@ -8,9 +8,13 @@
  * Nothing ticks: a counter is the input clock's tick at which it was loaded, and its count and
  * output are computed when somebody looks.  A timer runs only for counter 0, and only for
  * rising edges of OUT, because the interrupt controllers take edges: a pulse is sent there.
+ *
+ * While the accelerator has this chip (target-i386/irqchip.h) the state here follows it and
+ * no timer runs.  Putting state there makes it begin its periods anew.
  */
 #include "hw/timer/i8254.h"
 #include "hw/intc/delivered.h"
+#include "target-i386/irqchip.h"
 #include "util/log.h"
 #include "util/timer.h"
 
@@ -197,6 +201,58 @@ static int64_t pit_next_edge(PitChannel *c, int64_t after)
     }
 }
 
+/* ---- in the accelerator -------------------------------------------------------------- */
+
+static void pit_fetch(I8254 *s)
+{
+    PitImage pit;
+
+    if (!x86_irqchip_all()) {
+        return;
+    }
+    x86_irqchip->get_pit(&pit);
+    for (int n = 0; n < 3; n++) {
+        const struct PitImageChannel *from = &pit.ch[n];
+        PitChannel *c = &s->ch[n];
+        int64_t now = pit_tick(), gone = muldiv64(from->age, PIT_HZ, NS_PER_SEC);
+        *c = (PitChannel) {
+            .mode = from->mode, .rw = from->rw, .bcd = from->bcd, .gate = from->gate,
+            .counting = from->counting, .null_count = !from->counting,
+            .write_msb = from->write_msb, .read_msb = from->read_msb,
+            .write_lsb = from->write_lsb, .latched = from->latched, .latch = from->latch,
+            .status_latched = from->status_latched, .status = from->status,
+            .count = from->count, .next_count = from->count,
+        };
+        gone = pit_is_periodic(c) ? gone % c->count : MIN(gone, now);
+        c->start = now - gone;
+        c->held = c->gate ? 0 : gone;
+    }
+    s->irq0_off = pit.irq0_off;
+    s->lost = 0;
+}
+
+static void pit_store(I8254 *s)
+{
+    PitImage pit = { .irq0_off = s->irq0_off };
+
+    if (!x86_irqchip_all()) {
+        return;
+    }
+    timer_del(&s->timer);
+    for (int n = 0; n < 3; n++) {
+        const PitChannel *c = &s->ch[n];
+        pit.ch[n] = (struct PitImageChannel) {
+            .mode = c->mode, .rw = c->rw, .bcd = c->bcd, .gate = c->gate,
+            .counting = c->counting, .write_msb = c->write_msb, .read_msb = c->read_msb,
+            .write_lsb = c->write_lsb, .latched = c->latched, .latch = c->latch,
+            .status_latched = c->status_latched, .status = c->status,
+            .count = c->reload ? c->next_count : c->count,
+        };
+    }
+    x86_irqchip->put_pit(&pit);
+    x86_irqchip->pit_reinject(s->policy != LOST_TICK_DISCARD);
+}
+
 /* Anything about counter 0 changed: when is its next edge? */
 static void pit_rearm(I8254 *s, int64_t after)
 {
@@ -213,7 +269,7 @@ static void pit_update(I8254 *s, int n)
 {
     int64_t now = pit_tick();
 
-    if (n == 0) {
+    if (n == 0 && !x86_irqchip_all()) {
         s->lost = 0;
         if (!s->irq0_off) {
             irq_set(&s->out0, pit_out(&s->ch[0], now));
@@ -241,6 +297,9 @@ static void pit_timer(void *opaque)
     PitChannel *c = &s->ch[0];
     int64_t now = pit_tick(), late;
 
+    if (x86_irqchip_all()) {
+        return;
+    }
     if (s->edge >= 0 && now >= s->edge) {
         late = pit_is_periodic(c) && !c->reload ? (now - s->edge) / c->count : 0;
         s->lost += late + !pit_pulse(s);
@@ -413,16 +472,25 @@ static uint8_t pit_read_counter(PitChannel *c)
 static uint64_t pit_read(void *opaque, hwaddr addr, unsigned size)
 {
     I8254 *s = opaque;
-    return addr < 3 ? pit_read_counter(&s->ch[addr]) : 0;   /* the control word can't be read */
+
+    if (addr == 3) {
+        return 0;                           /* the control word can't be read */
+    }
+    pit_fetch(s);
+    uint8_t val = pit_read_counter(&s->ch[addr]);
+    pit_store(s);
+    return val;
 }
 
 static void pit_write(void *opaque, hwaddr addr, uint64_t val, unsigned size)
 {
+    pit_fetch(opaque);
     if (addr == 3) {
         pit_control(opaque, val);
     } else {
         pit_write_counter(opaque, addr, val);
     }
+    pit_store(opaque);
 }
 
 static const RegionOps pit_ops = {
@@ -435,6 +503,7 @@ void i8254_set_gate(Device *pit, int channel, bool level)
     PitChannel *c = &s->ch[channel];
     int64_t now = pit_tick();
 
+    pit_fetch(s);
     if (c->gate == level) {
         return;
     }
@@ -451,15 +520,18 @@ void i8254_set_gate(Device *pit, int channel, bool level)
         pit_load(c, now);               /* trigger */
     }
     pit_update(s, channel);
+    pit_store(s);
 }
 
 bool i8254_get_gate(Device *pit, int channel)
 {
+    pit_fetch((I8254 *)pit);
     return ((I8254 *)pit)->ch[channel].gate;
 }
 
 bool i8254_get_out(Device *pit, int channel)
 {
+    pit_fetch((I8254 *)pit);
     return pit_out(&((I8254 *)pit)->ch[channel], pit_tick());
 }
 
@@ -472,11 +544,13 @@ void i8254_enable_irq0(Device *pit, bool on)
 {
     I8254 *s = (I8254 *)pit;
 
+    pit_fetch(s);
     if (!on) {
         irq_lower(&s->out0);
     }
     s->irq0_off = !on;
     pit_update(s, 0);
+    pit_store(s);
 }
 
 static bool pit_realize(Device *dev, Error **err)
@@ -485,6 +559,7 @@ static bool pit_realize(Device *dev, Error **err)
 
     timer_init(&s->timer, ORRERY_CLOCK_VIRTUAL, pit_timer, s);
     region_init_io(&s->io, "pit", 4, &pit_ops, s);
+    s->io.chip = REGION_CHIP_BOARD;
     region_map(dev->io, s->iobase, &s->io, 0);
     return true;
 }
@@ -511,6 +586,18 @@ static void pit_reset(Device *dev)
     }
     s->irq0_off = false;
     pit_update(s, 0);
+    pit_store(s);
+}
+
+/* A state is saved as if the timer were here. */
+static void pit_pre_save(void *opaque)
+{
+    I8254 *s = opaque;
+
+    if (x86_irqchip_all()) {
+        pit_fetch(s);
+        pit_rearm(s, pit_tick());
+    }
 }
 
 static bool pit_post_load(void *opaque, int version, Error **err)
@@ -526,6 +613,7 @@ static bool pit_post_load(void *opaque, int version, Error **err)
             return fail(err, "i8254: impossible state of counter %d", n);
         }
     }
+    pit_store(s);
     return true;
 }
 
@@ -550,7 +638,7 @@ static const VMField pit_fields[] = {
     VM_DONE
 };
 static const VMState vm_pit = {
-    .name = "i8254", .post_load = pit_post_load, .fields = pit_fields,
+    .name = "i8254", .pre_save = pit_pre_save, .post_load = pit_post_load, .fields = pit_fields,
 };
 
 static const char *const pit_policies[] = { "discard", "delay", "slew", NULL };
