@@ -83,10 +83,23 @@ void x86_update_mode(X86CPU *c)
 
 uint64_t x86_ld(X86CPU *c, uint64_t la, unsigned size, int mmu)
 {
+    const uint8_t *h = tlb_host(&c->tcg.tlb[mmu], TLB_READ, la, size);
+    if (likely(h)) {
+        return size == 8 ? ld64_le(h) : size == 4 ? ld32_le(h) : size == 2 ? ld16_le(h) : *h;
+    }
     return tcg_ld(&c->cpu, mmu, la, size);
 }
 void x86_st(X86CPU *c, uint64_t la, uint64_t val, unsigned size, int mmu)
 {
+    uint8_t *h = tlb_host(&c->tcg.tlb[mmu], TLB_WRITE, la, size);
+    if (likely(h && size == 8)) {
+        st64_le(h, val);
+        return;
+    }
+    if (likely(h && size == 4)) {
+        st32_le(h, val);
+        return;
+    }
     tcg_st(&c->cpu, mmu, la, val, size);
 }
 void x86_probe(X86CPU *c, uint64_t la, unsigned len, bool write, int mmu)

@@ -17,21 +17,29 @@ static __thread struct {
     void (*leave)(void *opaque), (*enter)(void *opaque);
     void *opaque;
 } hooks;
+static __thread bool left;              /* hooks.leave was called, hooks.enter is owed */
 
 void bql_set_hooks(void (*leave)(void *opaque), void (*enter)(void *opaque), void *opaque)
 {
     hooks.leave = leave;
     hooks.enter = enter;
     hooks.opaque = opaque;
+    left = false;
+}
+
+static void leave(void)
+{
+    if (hooks.leave && !left) {
+        hooks.leave(hooks.opaque);
+        left = true;
+    }
 }
 
 void bql_lock(void)
 {
     g_assert(!held);
-    if (hooks.leave) {
-        hooks.leave(hooks.opaque);
-    }
     if (__atomic_load_n(&waiting, __ATOMIC_RELAXED) || !g_mutex_trylock(&mutex)) {
+        leave();
         __atomic_fetch_add(&waiting, 1, __ATOMIC_RELAXED);
         g_mutex_lock(&next);
         g_mutex_lock(&mutex);
@@ -46,7 +54,8 @@ void bql_unlock(void)
     g_assert(held);
     held = false;
     g_mutex_unlock(&mutex);
-    if (hooks.enter) {
+    if (left) {
+        left = false;
         hooks.enter(hooks.opaque);
     }
 }
@@ -59,6 +68,7 @@ bool bql_locked(void)
 void bql_wait(GCond *cond)
 {
     g_assert(held);
+    leave();
     held = false;
     g_cond_wait(cond, &mutex);
     held = true;
@@ -67,6 +77,7 @@ void bql_wait(GCond *cond)
 bool bql_wait_until(GCond *cond, gint64 monotonic_us)
 {
     g_assert(held);
+    leave();
     held = false;
     bool signalled = g_cond_wait_until(cond, &mutex, monotonic_us);
     held = true;

@@ -16,7 +16,7 @@ bool bql_locked(void);                  /* by this thread */
 void bql_wait(GCond *cond);             /* as g_cond_wait with the big lock */
 bool bql_wait_until(GCond *cond, gint64 monotonic_us);
 /* A thread that the holder of the lock may wait for (a vCPU inside guest code) can have itself
- * told: leave before it asks for the lock, enter after it gave it back.  For this thread;
+ * told: leave before it waits, for the lock or with bql_wait, and enter after it gave it back.  For this thread;
  * NULL ends it. */
 void bql_set_hooks(void (*leave)(void *opaque), void (*enter)(void *opaque), void *opaque);
 
