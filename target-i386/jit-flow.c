@@ -480,7 +480,68 @@ static bool op_ret(Jit *j, const Insn *i, unsigned arg)
     return true;
 }
 
+/* ---- the interrupt flag ------------------------------------------------------------------------------- */
+
+/* At CPL 0 both are always allowed. */
+static bool plain_if(const Jit *j)
+{
+    return !j->one && (j->mode & MODE_PE) && !(j->mode & (MODE_V86 | MODE_CPL));
+}
+
+static bool op_cli(Jit *j, const Insn *i, unsigned arg)
+{
+    if (!plain_if(j)) {
+        return false;
+    }
+    jit_flags_clobber(j, j->live_in);
+    asm_alui(&j->a, 4, ALU_AND, jit_field(OFF(rflags)), ~FL_IF);
+    return true;
+}
+
+static void cold_sti(Jit *j, JitCold *k)
+{
+    asm_op(&j->a, 1, 0xc6, 0, jit_field(OFF(irq_waiting)));
+    asm_8(&j->a, 0);
+    asm_8(&j->a, 0xf0);
+    asm_alui(&j->a, 4, ALU_OR, jit_field(OFF(cpu.request)), CPU_REQ_IRQ);
+    asm_patch32(asm_jmp(&j->a), k->back);
+}
+
+/*
+ * The instruction behind it runs before any interrupt: it must be in this block, and requests
+ * are looked for behind that one.  (jit_sti_poll)
+ */
+static bool op_sti(Jit *j, const Insn *i, unsigned arg)
+{
+    if (!plain_if(j) || j->n + 1 >= j->count) {
+        return false;
+    }
+    jit_flags_clobber(j, j->live_in);
+    asm_alui(&j->a, 4, ALU_OR, jit_field(OFF(rflags)), FL_IF);
+    asm_alui(&j->a, 1, ALU_CMP, jit_field(OFF(irq_waiting)), 0);
+    JitCold *k = jit_cold(j, COLD_CODE, asm_jcc(&j->a, CC_NE));
+    k->fn = cold_sti;
+    k->back = j->a.p;
+    j->poll_after = j->n + 1;
+    return true;
+}
+
+static void cold_poll(Jit *j, JitCold *k)
+{
+    jit_cold_begin(j, k);
+    asm_movi(&j->a, J_T1, jit_next(&j->insn[k->n]));
+    jit_jmp_thunk(j, jit_thunks.leave_at);
+}
+
+void jit_poll(Jit *j)
+{
+    jit_flags_clobber(j, j->live_out);
+    asm_alui(&j->a, 4, ALU_CMP, jit_field(OFF(cpu.request)), 0);
+    jit_cold(j, COLD_CODE, asm_jcc(&j->a, CC_NE))->fn = cold_poll;
+}
+
 const JitOp jit_flow_ops[] = {
+    { "cli", op_cli }, { "sti", op_sti },
     { "push", op_push }, { "pop", op_pop }, { "leave", op_leave },
     { "jo", op_jcc }, { "jno", op_jcc }, { "jb", op_jcc }, { "jae", op_jcc },
     { "je", op_jcc }, { "jne", op_jcc }, { "jbe", op_jcc }, { "ja", op_jcc },

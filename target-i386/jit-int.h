@@ -158,6 +158,7 @@ typedef struct Jit {
      * those of them that X86CPU.v does not have yet: see jit-simd.c */
     uint32_t vec_loaded, vec_dirty;
     bool x87_ready;             /* the guest's x87 state is in the host's unit */
+    unsigned poll_after;        /* look for requests behind this instruction; 0: none */
     uint8_t x87_note;           /* instruction + 1 whose address FIP must still get */
     bool ended;                 /* nothing runs on past this instruction */
     JitExit exit[2];
@@ -270,6 +271,8 @@ static inline unsigned jit_next(const Insn *i)      /* of the following instruct
 
 /* Start of a block: leave if somebody wants the vCPU. */
 void jit_entry(Jit *j);
+/* Leave behind the current instruction if somebody wants the vCPU. */
+void jit_poll(Jit *j);
 /* Leave through link n for a target (from the page's start). */
 void jit_exit(Jit *j, unsigned n, int32_t target);
 /* Leave for the loop, going on at offset off. */

@@ -32,6 +32,14 @@ static void call_with_flags(X86CPU *c, const Insn *i)
     c->lazy_flags = LAZY_IMAGE;
 }
 
+/* A jump by its handler.  True: to the loop, false: c->rip may be looked up here. */
+static bool call_jump(X86CPU *c, const Insn *i)
+{
+    call_with_flags(c, i);
+    return x86_boundary_wanted(c) || c->cpu.halted || c->exc_vector >= 0 ||
+           (c->mode & MODE_STEP) || !(c->mode & (MODE_CODE64 | MODE_CSFLAT));
+}
+
 /* The store invalidated some block, maybe the running one: where to go on. */
 static void after_insn(X86CPU *c, const Insn *i)
 {
@@ -277,7 +285,14 @@ static void make_jump(void)
     STORE_ALL();
     cpu_arg();
     asm_mov_r(&a, 8, H_RSI, J_T0);
-    call_c(call_with_flags);
+    call_c(call_jump);
+    asm_op(&a, 1, 0x84, H_RAX, rm_r(H_RAX));
+    uint8_t *leave = asm_jcc(&a, CC_NE);
+    LOAD_ALL();
+    asm_ld(&a, 8, J_T0, jit_field(OFF(rip)));
+    asm_movi(&a, J_T2, (uintptr_t)jit_thunks.leave_set);
+    asm_patch32(asm_jmp(&a), code_rw(jit_thunks.indirect));
+    asm_patch32(leave, a.p);
     asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 16);
     leave_stored();
 }
@@ -394,7 +409,6 @@ void jit_make_thunks(uint8_t *rx)
     make_call_end(call_end);
     jit_thunks.call_end_flags = at();
     make_call_end(call_end_with_flags);
-    make_jump();
     jit_thunks.call_x87 = at();
     make_call_end(call_x87);
     jit_thunks.load = at();
@@ -404,6 +418,7 @@ void jit_make_thunks(uint8_t *rx)
     make_x87_load();
     make_store();
     make_indirect();
+    make_jump();
     g_assert(!asm_full(&a));
 }
 

@@ -108,7 +108,7 @@ static bool flags_matter(const Insn *i)
 bool x86_jit_goes_on(const Insn *i)
 {
     static const char *const names[] = {
-        "in", "out", "popf", "clac", "stac", "clts", "wrmsr", "pop", "lds", "les", "lfs", "lgs", "lss",
+        "in", "out", "popf", "clac", "stac", "clts", "wrmsr", "pop", "sti", "lds", "les", "lfs", "lgs", "lss",
     };
     const InsnRow *r = &insn_rows[i->row];
     for (unsigned k = 0; k < G_N_ELEMENTS(names); k++) {
@@ -333,6 +333,9 @@ static void one_insn(Jit *j)
             }
         }
     }
+    if (j->poll_after == j->n && j->n && !j->ended) {
+        jit_poll(j);
+    }
 }
 
 /* False: it does not fit; fewer instructions will. */
@@ -344,6 +347,7 @@ static bool translate(Jit *j, bool stop)
     j->vec_loaded = j->vec_dirty = 0;
     j->x87_ready = false;
     j->x87_note = 0;
+    j->poll_after = 0;
     j->ended = false;
     j->holes = 0;
     memset(j->exit, 0, sizeof(j->exit));
