@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define POOL_THREADS 64
+#define TRY_MAX (64u << 10)             /* more than that is copied better by a pool thread */
 
 struct BlockBackend {
     char *name;                         /* "" for a slot around a -blockdev node */
@@ -152,6 +153,26 @@ static void collect(void *opaque)
     }
 }
 
+/*
+ * A request that went well is finished by its own thread if the device permits and the big lock
+ * is free: waking the main
+ * loop for it would cost a guest that waits as much as the request itself.  What happens after an
+ * error (the VM may be stopped) is left to the main loop.
+ */
+static bool finish_here(BlkRequest *r)
+{
+    if (r->ret < 0 || !bql_trylock()) {
+        return false;
+    }
+    if (!r->blk->ops || !r->blk->ops->any_thread) {
+        bql_unlock();
+        return false;
+    }
+    finish(r);
+    bql_unlock();
+    return true;
+}
+
 static void complete(BlkRequest *r, int ret)
 {
     r->ret = ret;
@@ -170,7 +191,10 @@ static void complete(BlkRequest *r, int ret)
 static void pool_thread(gpointer data, gpointer unused)
 {
     BlkRequest *r = data;
-    complete(r, g_atomic_int_get(&r->cancelled) ? -ECANCELED : work(r));
+    r->ret = g_atomic_int_get(&r->cancelled) ? -ECANCELED : work(r);
+    if (!finish_here(r)) {
+        complete(r, r->ret);
+    }
 }
 
 /* Bounds and permissions, so that even a request that never gets to a thread completes later. */
@@ -221,6 +245,19 @@ BlkRequest *blk_read(BlockBackend *b, uint64_t offset, const struct iovec *iov, 
                      BlkDone *done, void *opaque)
 {
     return submit(b, REQ_READ, offset, iov_size(iov, niov), iov, niov, 0, done, opaque);
+}
+
+bool blk_try_read(BlockBackend *b, uint64_t offset, const struct iovec *iov, int niov)
+{
+    uint64_t len = iov_size(iov, niov);
+    int64_t start = clock_ns(ORRERY_CLOCK_REAL);
+    if (!b->root || len > TRY_MAX || node_try_read(b->root, offset, iov, niov) < 0) {
+        return false;
+    }
+    b->stats.rd_ops++;
+    b->stats.rd_bytes += len;
+    b->stats.rd_ns += clock_ns(ORRERY_CLOCK_REAL) - start;
+    return true;
 }
 
 static unsigned write_flags(const BlockBackend *b, unsigned flags)

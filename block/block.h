@@ -3,7 +3,8 @@
  * Disks as devices see them.  A device holds a BlockBackend: a named slot with or without a
  * medium.  Requests are asynchronous: the functions return at once, work happens on pool
  * threads, and done(opaque, ret) is called in the main loop under the big lock (or inside
- * blk_drain), never before the submitting call has returned.  ret is 0 or -errno.
+ * blk_drain; see also BlkDevOps.any_thread), never before the submitting call has returned.  ret
+ * is 0 or -errno.
  *
  * All functions need the big lock unless they say otherwise.  Offsets and lengths are bytes,
  * at any alignment; a request that reaches past the end fails with -EIO, one on an empty slot
@@ -43,6 +44,10 @@ BlkRequest *blk_discard(BlockBackend *b, uint64_t offset, uint64_t len, BlkDone 
                         void *opaque);
 BlkRequest *blk_write_zeroes(BlockBackend *b, uint64_t offset, uint64_t len, unsigned flags,
                              BlkDone *done, void *opaque);
+
+/* Read at once, if that takes no waiting (the host has it in memory, and it is not much) and
+ * meets no error.  false: nothing happened that counts, use blk_read. */
+bool blk_try_read(BlockBackend *b, uint64_t offset, const struct iovec *iov, int niov);
 
 /* Give up on a request: when this returns it is finished and its memory is no longer touched.
  * done is called (inside this call) with the result, or -ECANCELED if it had not begun. */
@@ -102,6 +107,9 @@ typedef struct BlkDevOps {
     void (*resized)(void *opaque);
     /* The VM runs again after an error stopped it: submit failed requests again. */
     void (*resume)(void *opaque);
+    /* The device does not mind on which thread done is called (with the big lock): successful
+     * requests then need not wait for the main loop. */
+    bool any_thread;
 } BlkDevOps;
 
 /* A slot serves one device; who names it in errors ("ide-cd 'cd0'"). */

@@ -258,6 +258,17 @@ static int file_read(BlockNode *n, uint64_t off, const struct iovec *iov, int ni
     return 0;
 }
 
+/* From the page cache; with cache.direct there is none. */
+static int file_try_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
+{
+    FileNode *f = n->state;
+    if (n->flags.direct || niov > IOV_MAX) {
+        return -EAGAIN;
+    }
+    ssize_t got = preadv2(f->fd, iov, niov, off, RWF_NOWAIT);
+    return got >= 0 && (size_t)got == iov_size(iov, niov) ? 0 : -EAGAIN;
+}
+
 static void note_growth(FileNode *f, int64_t end)
 {
     int64_t old = __atomic_load_n(&f->length, __ATOMIC_RELAXED);
@@ -466,7 +477,8 @@ static const char *file_name(BlockNode *n)
 
 static const BlockDriver file_driver = {
     .name = "file", .protocol = true, .size = sizeof(FileNode), .open = file_open,
-    .close = file_close, .length = file_length, .read = file_read, .write = file_write,
+    .close = file_close, .length = file_length, .read = file_read,
+    .try_read = file_try_read, .write = file_write,
     .flush = file_flush, .discard = file_discard, .write_zeroes = file_write_zeroes,
     .file_name = file_name, .limits = file_limits, .status = file_status,
     .truncate = file_truncate, .create = file_create, .fd = file_fd,

@@ -42,6 +42,14 @@ int node_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
     return ret < 0 ? ret : n->driver->read(n, off, iov, niov);
 }
 
+int node_try_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
+{
+    if (!n->driver->try_read || check_range(n, off, iov_size(iov, niov)) < 0) {
+        return -EAGAIN;
+    }
+    return n->driver->try_read(n, off, iov, niov);
+}
+
 int node_write(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
 {
     size_t len = iov_size(iov, niov);

@@ -77,6 +77,9 @@ typedef struct BlockDriver {
     int64_t (*length)(BlockNode *n);    /* bytes */
     int (*read)(BlockNode *n, uint64_t off, const struct iovec *iov, int niov);
     int (*write)(BlockNode *n, uint64_t off, const struct iovec *iov, int niov);   /* NULL: read-only */
+    /* Optional: read without waiting for anything; -EAGAIN: not possible now.  The buffers may
+     * have been written to then. */
+    int (*try_read)(BlockNode *n, uint64_t off, const struct iovec *iov, int niov);
     int (*flush)(BlockNode *n);         /* everything written so far is on stable storage */
     int (*discard)(BlockNode *n, uint64_t off, uint64_t len);       /* NULL: nothing happens */
     int (*write_zeroes)(BlockNode *n, uint64_t off, uint64_t len, bool may_unmap);
@@ -166,6 +169,8 @@ bool node_usable_medium(BlockNode *n, Error **err);
 int64_t node_length(BlockNode *n);      /* bytes, rounded up to whole sectors */
 int node_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov);
 int node_write(BlockNode *n, uint64_t off, const struct iovec *iov, int niov);
+/* Only if nobody has to wait for it; else -EAGAIN. */
+int node_try_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov);
 int node_pread(BlockNode *n, uint64_t off, void *buf, size_t len);
 int node_pwrite(BlockNode *n, uint64_t off, const void *buf, size_t len);
 int node_flush(BlockNode *n);

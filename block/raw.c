@@ -71,6 +71,11 @@ static int raw_read(BlockNode *n, uint64_t off, const struct iovec *iov, int nio
     return node_read(n->file, off + ((RawNode *)n->state)->offset, iov, niov);
 }
 
+static int raw_try_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
+{
+    return node_try_read(n->file, off + ((RawNode *)n->state)->offset, iov, niov);
+}
+
 /* What the first sector would hold after this write. */
 static bool disguises(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
 {
@@ -158,7 +163,8 @@ static const BlockCreateOption raw_create_options[] = {
 
 static const BlockDriver raw_driver = {
     .name = "raw", .size = sizeof(RawNode), .open = raw_open, .close = raw_close,
-    .length = raw_length, .read = raw_read, .write = raw_write, .flush = raw_flush,
+    .length = raw_length, .read = raw_read, .try_read = raw_try_read,
+    .write = raw_write, .flush = raw_flush,
     .discard = raw_discard, .write_zeroes = raw_write_zeroes, .status = raw_status,
     .truncate = raw_truncate, .create = raw_create, .create_options = raw_create_options,
 };

@@ -49,6 +49,13 @@ void bql_lock(void)
     held = true;
 }
 
+bool bql_trylock(void)
+{
+    g_assert(!held && !hooks.leave);    /* a vCPU waits its turn */
+    held = !__atomic_load_n(&waiting, __ATOMIC_RELAXED) && g_mutex_trylock(&mutex);
+    return held;
+}
+
 void bql_unlock(void)
 {
     g_assert(held);

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 
 void bql_lock(void);
+/* Only if nobody has it or waits for it. */
+bool bql_trylock(void);
 void bql_unlock(void);
 bool bql_locked(void);                  /* by this thread */
 void bql_wait(GCond *cond);             /* as g_cond_wait with the big lock */

@@ -84,7 +84,11 @@ static void complete(VirtIOBlkReq *r, uint8_t status)
 
     *r->status = status;                /* the last byte, so all count as written */
     virtqueue_push(vq, &r->elem, r->elem.in_len);
-    virtqueue_notify(vq);
+    if (r->s->popping) {
+        r->s->pushed = true;
+    } else {
+        virtqueue_notify(vq);
+    }
     free_request(r);
 }
 
@@ -124,6 +128,10 @@ static void submit(VirtIOBlkReq *r)
 
     switch (r->type) {
     case T_IN:
+        if (blk_try_read(blk, r->offset, r->data, r->ndata)) {
+            complete(r, S_OK);
+            break;
+        }
         blk_read(blk, r->offset, r->data, r->ndata, request_done, r);
         break;
     case T_OUT:
@@ -272,6 +280,7 @@ static void handle_output(VirtQueue *vq)
     VirtIOBlkReq *r;
     uint64_t sector;
 
+    s->popping = true;                  /* one interrupt for all that complete at once */
     do {
         virtqueue_enable_notify(vq, false);
         while ((r = virtqueue_pop(vq, sizeof(*r)))) {
@@ -279,12 +288,17 @@ static void handle_output(VirtQueue *vq)
             if (!parse_frame(r, &sector)) {
                 virtqueue_detach(vq, &r->elem);
                 free_request(r);
-                return;
+                break;
             }
             start_request(r, sector);
         }
         virtqueue_enable_notify(vq, true);
     } while (!virtqueue_empty(vq));
+    s->popping = false;
+    if (s->pushed) {
+        s->pushed = false;
+        virtqueue_notify(vq);
+    }
 }
 
 /* ---- features and configuration ------------------------------------------------------------ */
@@ -397,7 +411,8 @@ static void blk_resized(void *opaque)
     virtio_config_changed(&s->vdev);
 }
 
-static const BlkDevOps block_ops = { .resized = blk_resized, .resume = blk_resume };
+static const BlkDevOps block_ops = { .resized = blk_resized, .resume = blk_resume,
+                                     .any_thread = true };
 
 static const VirtIOType virtio_blk_type = {
     .name = "virtio-blk", .id = VIRTIO_ID_BLOCK, .features = blk_features,

@@ -49,9 +49,11 @@ def setup_pci(q):
                 q.pci_writel(devfn, 0x10 + 4 * n, io)
                 io += max(bar[1], 16)
             elif bar:
+                wide = q.pci_readl(devfn, 0x10 + 4 * n) & 6 == 4
                 mem = (mem + bar[1] - 1) & -bar[1]
                 q.pci_writel(devfn, 0x10 + 4 * n, mem)
                 mem += bar[1]
+                n += wide
             n += 1
         q.pci_writew(devfn, 4, q.pci_readw(devfn, 4) | 7)
 
