@@ -61,7 +61,7 @@ static bool decode_crossing(Builder *b, unsigned have)
     CPU *cpu = &b->c->cpu;
     uint8_t buf[INSN_BYTES];
     uint64_t next = tcg_target.wrap(cpu, b->pc + have);
-    TlbFull *f = tlb_get(cpu, b->c->tcg.code - b->c->tcg.tlb, next, TLB_FETCH, true);
+    TlbFull *f = tlb_get(cpu, b->c->tcg.code_mode, next, TLB_FETCH, true);
 
     if (!f->ram) {
         return false;
@@ -200,7 +200,7 @@ void x86_kill_block(Block *b)
 static uint8_t fetch_byte(CPU *cpu, uint64_t la)
 {
     TcgCPU *t = tcg_cpu(cpu);
-    TlbFull *f = tlb_get(cpu, t->code - t->tlb, la, TLB_FETCH, true);
+    TlbFull *f = tlb_get(cpu, t->code_mode, la, TLB_FETCH, true);
     unsigned at = la & (GUEST_PAGE_SIZE - 1);
     return f->ram ? f->host[at] : address_space_ld(f->as, f->pa + at, 1);
 }

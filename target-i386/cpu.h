@@ -199,9 +199,10 @@ typedef struct X86TableWindow {
 } X86TableWindow;
 
 /* Paging-structure cache: the page table of a linear 2 MiB region, with the rights so far. */
-#define X86_PSC_SIZE 64
+#define X86_PSC_SIZE 256
 typedef struct X86PscEntry {
     uint64_t tag;                       /* (linear >> 21) << 1 | 1 */
+    uint64_t gen;                       /* TcgCPU.walk_gen */
     hwaddr table;
     bool u, w, nx;
 } X86PscEntry;
@@ -315,7 +316,7 @@ typedef struct X86CPU {
     uint32_t mode;                      /* translation mode word, kept by x86_update_mode() */
 
     X86TableWindow table_window;        /* mmu.c */
-    X86PscEntry psc[X86_PSC_SIZE];      /* mmu.c; emptied with the TLB */
+    X86PscEntry psc[X86_PSC_SIZE];      /* mmu.c */
 
     /* The interpreter's */
     bool x87_host;                      /* fpu.st, sw, top, empty are in the host's x87: x87.h */

@@ -44,7 +44,7 @@ void x86_set_cr3(X86CPU *c, uint64_t val)
 {
     c->cr3 = val & ~(1ull << 63);
     if (c->cr0 & CR0_PG) {
-        x86_tlb_flush_nonglobal(c);
+        x86_tlb_switch(c, (c->cr4 & CR4_PCIDE) && val >> 63);
     }
 }
 
@@ -319,10 +319,6 @@ void x86_invlpg(X86CPU *c, uint64_t la)
     x86_tlb_flush_page(c, la);
 }
 
-/*
- * The engine keeps entries of the current PCID and global ones only, so that an address of
- * another PCID has nothing to lose.
- */
 void x86_invpcid(X86CPU *c, uint64_t type, uint64_t desc_lo, uint64_t desc_hi)
 {
     x86_check_cpl0(c);
@@ -333,7 +329,11 @@ void x86_invpcid(X86CPU *c, uint64_t type, uint64_t desc_lo, uint64_t desc_hi)
     }
     switch (type) {
     case 0:
-        x86_tlb_flush_page(c, desc_hi);
+        x86_psc_flush(c);
+        tcg_tlb_flush_space_page(&c->cpu, desc_lo, desc_hi);
+        break;
+    case 1:
+        tcg_tlb_flush_space(&c->cpu, desc_lo);
         break;
     case 2:
         x86_tlb_flush(c);

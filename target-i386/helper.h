@@ -50,6 +50,8 @@ void x86_update_mode(X86CPU *c);
 /* Software TLB, own vCPU: everything; all but global entries; one page (all PCIDs that the
  * engine keeps for the current address space, globals too). */
 void x86_tlb_flush(X86CPU *c);
+/* CR3 (or CR4.PCIDE) was written.  keep: cached translations of its PCID are valid. */
+void x86_tlb_switch(X86CPU *c, bool keep);
 void x86_tlb_flush_nonglobal(X86CPU *c);
 void x86_tlb_flush_page(X86CPU *c, uint64_t la);
 

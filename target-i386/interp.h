@@ -162,7 +162,7 @@ static inline uint64_t insn_lin(X86CPU *c, const Insn *i, unsigned len, bool wri
 /* MMU mode (helper.h MMU_*) of ordinary data accesses now. */
 static inline int data_mode(const X86CPU *c)
 {
-    return (int)(c->tcg.data - c->tcg.tlb);
+    return c->tcg.data_mode;
 }
 
 /*

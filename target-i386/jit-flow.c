@@ -70,7 +70,7 @@ static void guarded(Jit *j, unsigned n)
     asm_mov_r(a, 8, J_T1, J_T0);
     asm_op(a, 8, 0xc1, 5, rm_r(J_T1));
     asm_8(a, GUEST_PAGE_BITS - 4);
-    asm_alui(a, 4, ALU_AND, rm_r(J_T1), (TLB_SIZE - 1) << 4);
+    asm_alui(a, 4, ALU_AND, rm_r(J_T1), tlb_index_mask << 4);
     asm_alu(a, 8, ALU_ADD, J_T1, jit_field(OFF(tcg.code)));
     asm_alu(a, 8, ALU_CMP, J_T0, rm_m(J_T1, fetch));
     miss(j, e, CC_NE);

@@ -4,7 +4,7 @@
  *
  * The probe of [base + disp, + size), T1 and T0 scratch:
  *
- *     T1 = (base + disp) >> 12 & 1023, times 16, + X86CPU.tcg.data
+ *     T1 = (base + disp) >> 12 & tlb_index_mask, times 16, + X86CPU.tcg.data
  *     T0 = page of the last byte
  *     T0 != T1->tag: cold
  *     T1 = T1->addend                      the operand is [base + T1 + disp]
@@ -226,7 +226,7 @@ static uint8_t *probe(Jit *j, unsigned base, int32_t disp, unsigned size, TlbAcc
     }
     asm_op(a, 8, 0xc1, 5, rm_r(J_T1));
     asm_8(a, GUEST_PAGE_BITS - 4);
-    asm_alui(a, 4, ALU_AND, rm_r(J_T1), (TLB_SIZE - 1) << 4);
+    asm_alui(a, 4, ALU_AND, rm_r(J_T1), tlb_index_mask << 4);
     asm_alu(a, 8, ALU_ADD, J_T1, jit_field(OFF(tcg.data)));
     if (disp + (int)size - 1) {
         asm_lea(a, 8, J_T0, rm_m(base, disp + size - 1));

@@ -372,7 +372,7 @@ static void make_indirect(void)
     asm_op(&a, 8, 0xc1, 5, rm_r(J_T2));
     asm_8(&a, GUEST_PAGE_BITS - 4);
     asm_ld(&a, 4, H_RAX, jit_field(OFF(mode)));
-    asm_alui(&a, 4, ALU_AND, rm_r(J_T2), (TLB_SIZE - 1) << 4);
+    asm_alui(&a, 4, ALU_AND, rm_r(J_T2), tlb_index_mask << 4);
     asm_alu(&a, 8, ALU_ADD, J_T2, jit_field(OFF(tcg.code)));
     asm_alu(&a, 4, ALU_CMP, H_RAX, rm_m(J_T1, offsetof(Block, mode)));
     miss[1] = asm_jcc(&a, CC_NE);

@@ -265,7 +265,8 @@ static void walk_down(Walk *k, hwaddr pa, unsigned size, uint64_t entry)
 static void walk_reached_pt(Walk *k)
 {
     k->pt = (X86PscEntry){
-        .tag = (k->la >> 21) << 1 | 1, .table = k->table, .u = k->u, .w = k->w, .nx = k->nx,
+        .tag = (k->la >> 21) << 1 | 1, .gen = k->c->tcg.walk_gen,
+        .table = k->table, .u = k->u, .w = k->w, .nx = k->nx,
     };
 }
 
@@ -273,7 +274,7 @@ static bool psc_lookup(Walk *k)
 {
     const X86PscEntry *e = &k->c->psc[k->la >> 21 & PSC_MASK];
 
-    if (e->tag != ((k->la >> 21) << 1 | 1)) {
+    if (e->tag != ((k->la >> 21) << 1 | 1) || e->gen != k->c->tcg.walk_gen) {
         return false;
     }
     k->table = e->table;
@@ -286,9 +287,7 @@ static bool psc_lookup(Walk *k)
 
 void x86_psc_flush(X86CPU *c)
 {
-    for (unsigned i = 0; i < X86_PSC_SIZE; i++) {
-        c->psc[i].tag = 0;
-    }
+    tcg_walks_forget(&c->tcg);
 }
 
 static WalkResult walk_32(Walk *k)

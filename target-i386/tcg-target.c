@@ -75,8 +75,7 @@ void x86_update_mode(X86CPU *c)
     if (cpl == 3 && (c->cr0 & CR0_AM) && (c->rflags & FL_AC)) {
         data = MMU_USER_ALIGN;
     }
-    c->tcg.data = &c->tcg.tlb[data];
-    c->tcg.code = &c->tcg.tlb[cpl == 3 ? MMU_USER : MMU_KNOSMAP];
+    tcg_set_modes(&c->tcg, data, cpl == 3 ? MMU_USER : MMU_KNOSMAP);
 }
 
 /* ---- memory for helpers -------------------------------------------------------------------------- */
@@ -126,6 +125,13 @@ void x86_tlb_flush(X86CPU *c)
 {
     x86_psc_flush(c);
     tcg_tlb_flush(&c->cpu);
+}
+void x86_tlb_switch(X86CPU *c, bool keep)
+{
+    if (!keep) {
+        x86_psc_flush(c);
+    }
+    tcg_tlb_switch(&c->cpu, keep);
 }
 void x86_tlb_flush_nonglobal(X86CPU *c)
 {
@@ -339,6 +345,12 @@ static bool tlb_fill(CPU *cpu, uint64_t va, TlbAccess acc, int mode, bool raise,
     return x86_tlb_fill(cpu, va, acc, mode == MMU_USER_ALIGN ? MMU_USER : mode, raise, out);
 }
 
+static uint64_t space(CPU *cpu)
+{
+    X86CPU *c = x86_cpu(cpu);
+    return c->cr4 & CR4_PCIDE ? c->cr3 & 0xfff : 0;
+}
+
 /* Outside 64-bit mode linear addresses wrap at 4 GiB. */
 static uint64_t wrap(CPU *cpu, uint64_t va)
 {
@@ -420,7 +432,7 @@ static uint64_t pc(CPU *cpu, uint32_t *mode, int *mmu)
 {
     X86CPU *c = x86_cpu(cpu);
     *mode = c->mode;
-    *mmu = c->tcg.code - c->tcg.tlb;
+    *mmu = c->tcg.code_mode;
     return c->mode & MODE_CODE64 ? c->rip : (uint32_t)(c->seg[R_CS].base + c->rip);
 }
 
@@ -448,6 +460,8 @@ const TcgTarget tcg_target = {
     .end = end,
     .tlb_fill = tlb_fill,
     .as = memory_seen,
+    .space_mode = MMU_USER,
+    .space = space,
     .wrap = wrap,
     .align_modes = 1 << MMU_USER_ALIGN,
     .unaligned = unaligned,

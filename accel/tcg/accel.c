@@ -105,6 +105,12 @@ static bool tcg_put_state(CPU *c, StateLevel what, Error **err)
     return true;
 }
 
+static void tcg_info(GString *out)
+{
+    block_cache_info(out);
+    tlb_info(out);
+}
+
 static const Accel tcg_accel = {
     .name = "tcg",
     .desc = "runs guest code by translation or interpretation, on any host",
@@ -119,6 +125,6 @@ static const Accel tcg_accel = {
     .kick = tcg_kick,
     .get_state = tcg_get_state,
     .put_state = tcg_put_state,
-    .info = block_cache_info,
+    .info = tcg_info,
 };
 ACCEL(tcg_accel);

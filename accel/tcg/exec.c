@@ -42,7 +42,6 @@ static void run_once(CPU *c, bool one, uint64_t *insns)
     uint64_t pc = tcg_target.pc(c, &mode, &mmu);
     TlbFull *f = tlb_get(c, mmu, pc, TLB_FETCH, true);
 
-    t->code = &t->tlb[mmu];
     if (unlikely(!f->ram)) {
         t->from = NULL;
         *insns += 1;
@@ -53,7 +52,10 @@ static void run_once(CPU *c, bool one, uint64_t *insns)
     Block *from = t->from, *b;
     uint64_t epoch = t->epoch;
     t->from = NULL;
-    b = find_or_make(c, pc, one ? mode | BLOCK_ONE : mode, mmu, host);
+    b = t->jump[jump_hash(pc)].block;
+    if (one || t->jump[jump_hash(pc)].pc != pc || b->mode != mode || b->host != host) {
+        b = find_or_make(c, pc, one ? mode | BLOCK_ONE : mode, mmu, host);
+    }
     *insns += b ? b->count : 1;
     if (!b) {
         tcg_target.run_uncached(c, pc, mode);

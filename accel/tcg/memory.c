@@ -44,7 +44,7 @@ static TlbFull *access_page(CPU *c, int mode, uint64_t va, unsigned size, TlbAcc
 static void guard_done(CPU *c, int mode, uint64_t va, const TlbFull *f)
 {
     if (!__atomic_load_n(f->guard, __ATOMIC_SEQ_CST)) {
-        tcg_cpu(c)->tlb[mode].e[TLB_WRITE][tlb_index(va)].tag &= ~(uint64_t)TLB_GUARD;
+        tcg_cpu(c)->tlb[tlb_table(tcg_cpu(c), mode)].e[TLB_WRITE][tlb_index(va)].tag &= ~(uint64_t)TLB_GUARD;
     }
 }
 

@@ -39,6 +39,10 @@ typedef struct TcgTarget {
     bool (*tlb_fill)(CPU *c, uint64_t va, TlbAccess acc, int mode, bool raise, TlbPage *out);
     /* The address space seen now (SMM or not). */
     AddressSpace *(*as)(CPU *c);
+    /* The mode of user programs' accesses, and the present address space's number (a PCID): what
+     * is cached of it may be used again when it comes back. */
+    int space_mode;
+    uint64_t (*space)(CPU *c);
     /* The address after the last one of a page: wraps where addresses do. */
     uint64_t (*wrap)(CPU *c, uint64_t va);
     /* MMU modes whose accesses must be aligned, and what happens if one isn't: raise, or
@@ -97,9 +101,16 @@ typedef struct JumpEntry {
 } JumpEntry;
 
 typedef struct TcgCPU {
-    TlbMode tlb[TLB_MODES];     /* first: generated code addresses it from a fixed base */
+    TlbMode tlb[TLB_TABLES];
     TlbMode *data;              /* for data accesses in the present mode */
     TlbMode *code;              /* for fetches */
+    uint8_t data_mode, code_mode;   /* these modes: tcg_set_modes */
+    uint8_t space;              /* TlbSlow.space[] in use */
+    uint8_t space_table;        /* tlb[] of user accesses in it */
+    uint32_t table_used;        /* bit k: tlb[k] was ever in use */
+    uint64_t walk_gen;          /* what the target remembers of page walks (a paging-structure
+                                 * cache) is valid if it was learnt under the same number */
+    uint64_t walk_last;         /* the highest given out */
     JumpEntry jump[JUMP_SIZE];  /* by pc; survives TLB flushes, checked against the fetch TLB */
     struct TlbSlow *slow;       /* second level and page details, tlb.c */
     struct Block *from;         /* the block left by a direct jump that could be chained ... */
@@ -125,6 +136,12 @@ static inline TcgCPU *tcg_cpu(CPU *c)
 /* Called before each access of the guest's to a device, memory or port; may unwind to
  * CPU.jmp, then the instruction has done nothing yet.  NULL: nobody. */
 extern void (*tcg_io_hook)(CPU *c, AddressSpace *as, hwaddr addr);
+
+/* TcgCPU.tlb[] of a mode. */
+static inline unsigned tlb_table(const TcgCPU *t, int mode)
+{
+    return mode == tcg_target.space_mode ? t->space_table : (unsigned)mode;
+}
 
 /* ---- memory slow paths (memory.c) -------------------------------------------------------- */
 
@@ -153,10 +170,28 @@ void *tcg_host(CPU *c, int mode, uint64_t va, unsigned len, TlbAccess acc);
 void *tcg_atomic_host(CPU *c, int mode, uint64_t va, unsigned size);
 void tcg_atomic_done(CPU *c, int mode, uint64_t va, unsigned size);
 
-/* TLB maintenance, own vCPU. */
+/* Modes for data and for fetches from now on. */
+void tcg_set_modes(TcgCPU *t, int data, int code);
+
+/*
+ * TLB maintenance, own vCPU; all of them change walk_gen (of the spaces concerned).
+ *   flush             everything
+ *   flush_nonglobal   ... but global entries, of all spaces
+ *   flush_page        entries of va, of the present space and global ones
+ *   flush_space       entries of space `key` that are not global; and only those of va
+ *   switch            TcgTarget.space tells of another space now.  keep: what is cached of it
+ *                     is valid still
+ */
 void tcg_tlb_flush(CPU *c);
 void tcg_tlb_flush_nonglobal(CPU *c);
 void tcg_tlb_flush_page(CPU *c, uint64_t va);
+void tcg_tlb_flush_space(CPU *c, uint64_t key);
+void tcg_tlb_flush_space_page(CPU *c, uint64_t key, uint64_t va);
+void tcg_tlb_switch(CPU *c, bool keep);
+static inline void tcg_walks_forget(TcgCPU *t)
+{
+    t->walk_gen = ++t->walk_last;
+}
 /* From any thread: flush all of c's TLB at its next boundary. */
 void tcg_flush_request(CPU *c);
 /* The block of an empty JumpEntry: dead, so that no pc a guest may jump to matches it. */

@@ -5,8 +5,10 @@
  * the access to the slow path (tcg.c), which knows why.  One compare answers "mapped,
  * permitted, plain RAM, no one watches, does not cross the page".
  *
- * The tables live inside the CPU's struct at fixed offsets, one set per MMU mode (as whom the
- * access is made), so that generated code needs no pointer to them.
+ * There is a table for each MMU mode (as whom the access is made); generated code has pointers
+ * to those of the present modes.  Entries are the present address space's, or global.  Going
+ * over to another space (tcg_tlb_switch) exchanges the table of user accesses, which thereby
+ * keeps its entries, and takes entries that are not global out of the others.
  */
 #ifndef ACCEL_TCG_TLB_H
 #define ACCEL_TCG_TLB_H
@@ -19,6 +21,12 @@
 #define TLB_BITS 10
 #define TLB_SIZE (1u << TLB_BITS)
 #define TLB_MODES 4             /* at most; the target says how it uses them */
+#define TLB_SPACES 8            /* address spaces that are remembered */
+/* Mode m has table m; of the mode that accesses are made in by user programs (TcgTarget.
+ * space_mode) each other space has one too. */
+#define TLB_TABLES (TLB_MODES + TLB_SPACES - 1)
+/* TLB_SIZE - 1, or less to make entries scarce (tests).  Set before the first vCPU. */
+extern unsigned tlb_index_mask;
 
 /* Low bits of a tag; any of them means slow. */
 enum {
@@ -42,7 +50,7 @@ typedef struct TlbMode {
 
 static inline unsigned tlb_index(uint64_t va)
 {
-    return (va >> GUEST_PAGE_BITS) & (TLB_SIZE - 1);
+    return (va >> GUEST_PAGE_BITS) & tlb_index_mask;
 }
 
 /* Host address for [va, va+size), all in one page, or NULL: take the slow path. */
