@@ -983,7 +983,9 @@ static bool apic_post_load(void *opaque, int version, Error **err)
     Apic *s = opaque;
 
     apic_place(s);
-    apic_timer_arm(s);
+    if (!timer_pending(&s->timer)) {    /* else it may be late, and strikes all the same */
+        apic_timer_arm(s);
+    }
     apic_store(s);
     apic_changed(s);
     return true;
@@ -997,6 +999,10 @@ static void apic_pre_save(void *opaque)
     apic_fetch(s);
     if (s->base != base) {
         apic_place(s);
+    }
+    if (x86_irqchip && s->expired && !(s->lvt[LVT_TIMER] & (LVT_MASKED | LVT_TIMER_MODE))) {
+        /* Whether the accelerator has sent it is not known: once more, rather than never */
+        timer_mod(&s->timer, vclock_ns());
     }
 }
 
