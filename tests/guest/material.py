@@ -280,19 +280,19 @@ def tool(variable, default):
     return os.environ.get(variable, default).split()
 
 
-def assembled(name):
-    """Image of tests/guest/asm/NAME.S: what a disk begins with."""
+def assembled(name, address=0x7c00):
+    """Image of tests/guest/asm/NAME.S: what a disk begins with, or a ROM."""
     folder = os.path.join(TOP, "tests", "guest", "asm")
     src = os.path.join(folder, name + ".S")
 
     def make(out):
         say("assembling %s" % name)
         run(tool("X86_CC", "cc") + ["-m32", "-c", "-I", folder, "-o", out + ".o", src])
-        # one section which refers to itself only: linked at 7C00h without a linker script
-        run(tool("X86_LD", "ld") + ["-m", "elf_i386", "-Ttext", "0x7c00", "-e", "_start",
+        # one section which refers to itself only: linked at its place without a linker script
+        run(tool("X86_LD", "ld") + ["-m", "elf_i386", "-Ttext", hex(address), "-e", "_start",
                                     "--build-id=none", "-o", out + ".elf", out + ".o"])
         run(tool("X86_OBJCOPY", "objcopy") + ["-O", "binary", "-j", ".text", out + ".elf", out])
-    return cached(name + ".bin", make, read_text(src) + read_text(folder + "/boot.inc"))
+    return cached(name + ".bin", make, read_text(src) + read_text(folder + "/boot.inc") + hex(address))
 
 
 # ---- disk images ----------------------------------------------------------------------------

@@ -21,19 +21,19 @@ def device_types():
     return dict(re.findall(r'^name "([^"]+)", bus ([^,\n]+)', help_text("-device", "help"), re.M))
 
 
-def device_args(name):
-    """What -device needs beside the name, from the properties it has."""
+def device_args(name, tag="9"):
+    """What -device needs beside the name, from the properties it has; tag makes ids of it."""
     options = help_text("-device", name + ",help")
     args, extra = [], ""
     if re.search(r"^  drive=", options, re.M):
-        args += ["-drive", "if=none,id=d9,driver=null-co,size=1474560,read-zeroes=on"]
-        extra += ",drive=d9"
+        args += ["-drive", "if=none,driver=null-co,size=1474560,read-zeroes=on,id=d" + tag]
+        extra += ",drive=d" + tag
     if re.search(r"^  chardev=", options, re.M):
-        args += ["-chardev", "null,id=c9"]
-        extra += ",chardev=c9"
+        args += ["-chardev", "null,id=c" + tag]
+        extra += ",chardev=c" + tag
     if re.search(r"^  netdev=", options, re.M):
-        args += ["-netdev", "user,id=n9"]
-        extra += ",netdev=n9"
+        args += ["-netdev", "user,id=n" + tag]
+        extra += ",netdev=n" + tag
     return args + ["-device", name + extra]
 
 
