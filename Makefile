@@ -30,6 +30,7 @@ lib :=
 img :=
 lib-tests :=
 unit-tests :=
+sanitized-tests :=
 check-targets :=
 DIRS := util fpu memory migration block chardev net ui accel accel/tcg accel/kvm accel/qtest \
         target-i386 hw/core hw/i386 hw/pci hw/isa hw/acpi hw/intc hw/timer hw/dma hw/nvram hw/char \
@@ -79,8 +80,24 @@ $(unit-bins): $(BUILD)/%: $(BUILD)/obj/%.o $$(addprefix $(BUILD)/obj/,$$($$(*F)-
 	$(Q)$(CC) $(LDFLAGS) $(OPT) -o $@ $^ $(LIBS)
 tests-bins: $(lib-bins) $(unit-bins)
 
-check: test-packages all tests-bins
-	$(Q)python3 tests/check.py --build $(BUILD) $(CHECK_ARGS)
+# A second build, for what must survive hostile guests and images: address and undefined-behaviour
+# sanitizers, the same libraries and compiler.  Its tests are listed in tests/check.py.
+ifneq ($(SANITIZERS),yes)
+SANITIZED := $(BUILD)/sanitized
+$(SANITIZED)/config.mk: configure $(BUILD)/config.mk
+	$(Q)eval "set -- $$(cat $(BUILD)/config.args)"; \
+	./configure "$$@" --build-dir=$(SANITIZED) --enable-sanitizers >/dev/null
+sanitized: $(SANITIZED)/config.mk
+	$(Q)$(MAKE) BUILD=$(SANITIZED) all sanitized-tests
+else
+sanitized:
+endif
+sanitized-tests: $(addprefix $(BUILD)/,$(sanitized-tests:%.c=%))
+
+# Without -j: all processors build.
+check: test-packages
+	$(Q)$(MAKE) $(if $(findstring -j,$(MAKEFLAGS)),,-j$$(nproc)) all tests-bins sanitized
+	$(Q)python3 tests/check.py --build $(BUILD) $(if $(SANITIZED),--sanitized $(SANITIZED)) $(CHECK_ARGS)
 
 # What the tests use beside the compiler: installed as root, else named.
 test-packages:
@@ -104,6 +121,6 @@ help:
 	@echo "make clean      remove what make made; distclean: the build folder"
 	@printf '%s\n' $(help-lines)
 
-.PHONY: all objs test-packages check tests-bins install clean distclean help demo bench
+.PHONY: all objs test-packages check tests-bins sanitized sanitized-tests install clean distclean help demo bench
 .DELETE_ON_ERROR:
 -include $(emu-objs:.o=.d) $(lib-objs:.o=.d) $(img-objs:.o=.d) $(patsubst %.c,$(BUILD)/obj/%.d,$(lib-tests) $(unit-tests))

@@ -210,6 +210,15 @@ static bool op_alu(Jit *j, const Insn *i, unsigned op)
 
 /* ---- one operand: INC DEC NOT NEG, shifts --------------------------------------------------- */
 
+/* A rotate by more than one leaves OF undefined, and hosts do leave it so; where it is looked at
+ * the last bit goes alone, which gives what the interpreter computes. */
+static bool rotate_in_two(const Jit *j, unsigned size, unsigned digit, int imm)
+{
+    unsigned n = imm & (size == 8 ? 63 : 31), round = 8 * size + 1;
+
+    return digit < 4 && n > 1 && j->live_out & FLB_O && !(digit > 1 && n % round == 0);
+}
+
 /* FE/FF and F6/F7 groups, D0-D3 and C0/C1: opcode for bytes, +1 for the others; /digit; an
  * immediate byte or none (-1). */
 static bool unary(Jit *j, const Insn *i, unsigned n, uint32_t opc, unsigned digit, int imm, bool flags)
@@ -230,9 +239,13 @@ static bool unary(Jit *j, const Insn *i, unsigned n, uint32_t opc, unsigned digi
         at = rm_r(J_T0);
     }
     lock(j, i);
+    bool again = opc == 0xc0 && rotate_in_two(j, size, digit, imm);
     asm_op(&j->a, size, opc + (size > 1), digit, at);
     if (imm >= 0) {
-        asm_8(&j->a, imm);
+        asm_8(&j->a, imm - again);
+    }
+    if (again) {
+        asm_op(&j->a, size, 0xd0 + (size > 1), digit, at);
     }
     if (flags) {
         jit_flags_made(j);

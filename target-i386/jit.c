@@ -425,10 +425,12 @@ static void not_insns(X86CPU *c, const Insn *i)
 Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, uint32_t mode, bool one,
                      const Insn *insn, unsigned count, unsigned size, bool stop)
 {
-    static __thread Jit *j;
+    static GPrivate scratch = G_PRIVATE_INIT(g_free);   /* goes with its thread */
+    Jit *j = g_private_get(&scratch);
 
     if (!j) {
         j = g_new(Jit, 1);
+        g_private_set(&scratch, j);
     }
     j->c = c;
     j->mode = mode;

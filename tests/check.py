@@ -10,6 +10,7 @@ What is a test, and where it comes from:
     unit/test-X:/path       a case of build/tests/unit/test-X (GLib tests in C)
     FOLDER/test_X.py:C.m    a method of a unittest.TestCase in tests/FOLDER/test_X.py
     guest/NAME              a test of tests/guest/run.py
+    sanitized/...           some of them once more, in the build with sanitizers (--sanitized)
 Longer ones, for `make check-NAME`, have other names.
 
 Environment: ORRERY (the emulator), ORRERY_PATIENCE (factor on all time limits).
@@ -32,7 +33,6 @@ import unittest
 
 sys.dont_write_bytecode = True
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-PATIENCE = float(os.environ.get("ORRERY_PATIENCE", "1"))
 OK, FAILED, SKIPPED = "ok", "FAILED", "skipped"
 
 
@@ -48,15 +48,17 @@ def relative(path):
     return path if short.startswith("..") else short
 
 
-def execute(command, limit, **kw):
+def execute(command, limit, env=()):
     """(exit status or a sentence, output); ends whatever the command left running."""
+    env = dict(os.environ, **dict(env))
+    limit *= float(env.get("ORRERY_PATIENCE", "1"))
     with tempfile.TemporaryFile() as out:
         p = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=TOP,
-                             start_new_session=True, **kw)
+                             start_new_session=True, env=env)
         try:
-            status = p.wait(limit * PATIENCE)
+            status = p.wait(limit)
         except subprocess.TimeoutExpired:
-            status = "no end within %d s" % (limit * PATIENCE)
+            status = "no end within %d s" % limit
         try:
             os.killpg(p.pid, 9)         # the test's own session: it and what it started
         except ProcessLookupError:
@@ -68,7 +70,15 @@ def execute(command, limit, **kw):
 
 # ---- unit tests in C ------------------------------------------------------------------------
 
-class GTest:
+class Job:
+    """Tests that run together; env is what they need in their environment."""
+    env = {}
+
+    def execute(self, command, limit):
+        return execute(command, limit, self.env)
+
+
+class GTest(Job):
     """A GLib test program.  A case that crashes takes the program along: the others are run
     again without it."""
 
@@ -78,7 +88,7 @@ class GTest:
         self.path, self.name = path, "unit/" + os.path.basename(path)
 
     def run(self, limit):
-        status, text = execute([self.path, "-l"], limit)
+        status, text = self.execute([self.path, "-l"], limit)
         names = [line for line in text.splitlines() if line.startswith("/")]
         if status != 0 or not names:
             return [Case(self.name, FAILED, "can't list its cases: status %s\n%s" % (status, text),
@@ -87,7 +97,7 @@ class GTest:
         while len(done) < len(names):
             left = [n for n in names if n not in done]
             options = [o for n in left for o in ("-p", n)] if done else []
-            status, text = execute([self.path, "--tap", "-k"] + options, limit)
+            status, text = self.execute([self.path, "--tap", "-k"] + options, limit)
             reported = self.take_results(text, left, done)
             left = [n for n in left if n not in done]
             if left and (status == 0 or not reported):
@@ -118,7 +128,7 @@ class GTest:
 
 # ---- tests in Python ------------------------------------------------------------------------
 
-class PyTest:
+class PyTest(Job):
     """A file of unittest.TestCases, run by this program in another process (run_file)."""
 
     def __init__(self, path):
@@ -126,7 +136,7 @@ class PyTest:
 
     def run(self, limit):
         with tempfile.NamedTemporaryFile("r") as results:
-            status, text = execute([sys.executable, os.path.abspath(__file__), "--run-file",
+            status, text = self.execute([sys.executable, os.path.abspath(__file__), "--run-file",
                                     self.path, "--results", results.name], limit)
             found = [json.loads(line) for line in results.read().splitlines()]
         cases = [self.case(*f) for f in found]
@@ -203,13 +213,13 @@ def run_file(path, results):
 
 # ---- guests ---------------------------------------------------------------------------------
 
-class Guest:
+class Guest(Job):
     def __init__(self, name):
         self.guest, self.name = name, "guest/" + name
 
     def run(self, limit):
         command = [sys.executable, os.path.join(TOP, "tests/guest/run.py"), self.guest]
-        status, text = execute(command, limit * 4)
+        status, text = self.execute(command, limit * 4)
         skipped = status == 0 and re.search(r"^skipped ", text, re.M)
         result = SKIPPED if skipped else OK if status == 0 else FAILED
         return [Case(self.name, result, "" if result == OK else "status %s\n%s" % (status, text),
@@ -227,12 +237,39 @@ def guests():
 
 # ---- all of it ------------------------------------------------------------------------------
 
-def find(build, words):
+def find(build):
     jobs = [GTest(p) for p in sorted(glob.glob(os.path.join(build, "tests", "unit", "test-*")))
             if os.access(p, os.X_OK) and "." not in os.path.basename(p)]
     jobs += [PyTest(p) for p in sorted(glob.glob(os.path.join(TOP, "tests", "*", "test_*.py")))]
-    jobs += guests()
-    return [j for j in jobs if not words or any(w in j.name for w in words)]
+    return jobs + guests()
+
+
+# What hostile input reaches: devices under a guest that makes no sense, disk images, saved
+# states, the protocols and the command line.
+SANITIZED = ("qtest/", "qmp/", "disk/", "guest/fuzz", "guest/bad_options")
+# The quarantine of freed memory would hide how little a process grows.
+SANITIZED_ENV = {"ORRERY_PATIENCE": "4", "ASAN_OPTIONS": "quarantine_size_mb=16",
+                 "UBSAN_OPTIONS": "print_stacktrace=1"}
+
+
+# A wrong command line ends the process in the middle of what it was doing.
+ENDS_EARLY = ("guest/bad_options", "qtest/test_kernel.py")
+
+
+def programs(build):
+    """What names them to the tests."""
+    return {"ORRERY": os.path.join(build, "orrery-system-x86_64"),
+            "ORRERY_IMG": os.path.join(build, "orrery-img")}
+
+
+def find_sanitized(build):
+    jobs = [j for j in find(build) if isinstance(j, GTest) or j.name.startswith(SANITIZED)]
+    for j in jobs:
+        j.name = "sanitized/" + j.name
+        j.env = dict(SANITIZED_ENV, **programs(build))
+        if j.name.endswith(ENDS_EARLY):
+            j.env["ASAN_OPTIONS"] += ":detect_leaks=0"
+    return jobs
 
 
 def timed_run(job, limit):
@@ -244,7 +281,7 @@ def timed_run(job, limit):
     return job, cases, time.monotonic() - begin
 
 
-def report(job, cases, seconds, number, total, env, verbose):
+def report(job, cases, seconds, number, total, verbose):
     bad = [c for c in cases if c.result == FAILED]
     skipped = [c for c in cases if c.result == SKIPPED]
     word = FAILED if bad else SKIPPED if len(skipped) == len(cases) else OK
@@ -257,6 +294,7 @@ def report(job, cases, seconds, number, total, env, verbose):
     for c in bad:
         print("    FAILED %s" % c.name)
         print("\n".join("        " + line for line in c.text.rstrip()[-6000:].splitlines()))
+        env = "".join("%s=%s " % (k, shlex.quote(v)) for k, v in job.env.items())
         print("    again: %s%s" % (env, c.again), flush=True)
     if verbose:
         for c in cases:
@@ -266,6 +304,7 @@ def report(job, cases, seconds, number, total, env, verbose):
 def parse_arguments():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     ap.add_argument("--build", default=os.path.join(TOP, "build"), help="build folder")
+    ap.add_argument("--sanitized", help="build folder with sanitizers")
     ap.add_argument("-j", "--jobs", type=int, default=2, help="programs at a time [2]")
     ap.add_argument("-v", "--verbose", action="store_true", help="name each case")
     ap.add_argument("-l", "--list", action="store_true", help="only list the tests")
@@ -281,11 +320,12 @@ def main():
     if args.run_file:
         return run_file(args.run_file, args.results)
     build = os.path.abspath(args.build)
-    emulator = os.path.join(build, "orrery-system-x86_64")
-    env = "" if build == os.path.join(TOP, "build") and "ORRERY" not in os.environ else \
-        "ORRERY=%s " % shlex.quote(os.environ.get("ORRERY", emulator))
-    os.environ.setdefault("ORRERY", emulator)
-    jobs = find(build, args.words)
+    if build != os.path.join(TOP, "build") or "ORRERY" in os.environ:
+        Job.env = {k: os.environ.get(k, v) for k, v in programs(build).items()}
+    jobs = find(build)
+    if args.sanitized:
+        jobs += find_sanitized(os.path.abspath(args.sanitized))
+    jobs = [j for j in jobs if not args.words or any(w in j.name for w in args.words)]
     if args.list:
         print("\n".join(j.name for j in jobs))
         return 0
@@ -298,7 +338,7 @@ def main():
         for done in concurrent.futures.as_completed(running):
             job, cases, seconds = done.result()
             number += 1
-            report(job, cases, seconds, number, len(jobs), env, args.verbose)
+            report(job, cases, seconds, number, len(jobs), args.verbose)
             passed += sum(c.result == OK for c in cases)
             failed += sum(c.result == FAILED for c in cases)
             skipped += sum(c.result == SKIPPED for c in cases)

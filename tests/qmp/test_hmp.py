@@ -44,7 +44,7 @@ class Commands(TestCase):
             for n in name.split("|"):
                 if n in ("quit", "q"):
                     continue
-                for args in ("", " x", " -1", " 1 2", " \"", " (", " " + "9" * 300, " /x", "/", "/99999999999x 0",
+                for args in ("", " x", " -1", " 1 2", " \"", " (", " " + "9" * 300, " ./x", "/", "/99999999999x 0",
                              " /dev/null/x 1 1", " \xff\xfe", " " + "(" * 5000):
                     with self.subTest(command=n + args[:40]):
                         self.c.hmp(n + args)

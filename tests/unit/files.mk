@@ -37,3 +37,7 @@ check-insn: $(BUILD)/tests/unit/test-insn-diff
 .PHONY: check-insn
 unit-tests += $(if $(filter x86_64,$(HOST_ARCH)),tests/unit/test-x86-kvm.c)  # x86: registers to KVM's formats and back
 test-x86-kvm-objs := tests/unit/x86-test.o
+
+# Those that check.py runs in the build with sanitizers too
+sanitized-tests += tests/unit/test-block.c tests/unit/test-qcow2.c tests/unit/test-vmstate.c
+sanitized-tests += tests/unit/test-options.c tests/unit/test-json.c tests/unit/test-chardev.c
