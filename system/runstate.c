@@ -191,7 +191,7 @@ static void stop(RunState why, bool tell)
         runstate_set(why);
         vclock_stop();
         cpus_pause_all();
-        timers_run(ORRERY_CLOCK_VIRTUAL);   /* what was due: a saved state has no late timers */
+        vclock_settle();
         if (tell) {
             event_emit("STOP", NULL);
         }

@@ -257,16 +257,26 @@ static void run_due(TimerList *l)
     l->due_head = 0;
 }
 
-void timers_run(ClockId clock)
+static void run_list(ClockId clock)
 {
     TimerList *l = list_of(clock);
-    if (clock == ORRERY_CLOCK_VIRTUAL && !vclock.running && !vclock.manual) {
-        return;
-    }
+
     if (l->heap->len || l->due->len) {
         collect_due(l, clock_ns(clock));
         run_due(l);
     }
+}
+
+void timers_run(ClockId clock)
+{
+    if (clock != ORRERY_CLOCK_VIRTUAL || vclock.running || vclock.manual) {
+        run_list(clock);
+    }
+}
+
+void vclock_settle(void)
+{
+    run_list(ORRERY_CLOCK_VIRTUAL);
 }
 
 void vclock_step_to(int64_t ns)

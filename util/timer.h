@@ -39,6 +39,8 @@ static inline int64_t vclock_ns(void)
 /* The virtual clock runs or stands (VM run state).  qtest steps it by hand. */
 void vclock_start(void);
 void vclock_stop(void);
+/* Run the timers that were due when it stopped, so that a saved state has none that are late. */
+void vclock_settle(void);
 bool vclock_running(void);              /* moves by itself: started and not manual */
 void vclock_set_manual(bool on);        /* time moves by vclock_step_to only (qtest) */
 void vclock_step_to(int64_t ns);        /* runs the timers on the way, in order */
