@@ -7,7 +7,8 @@
  *   jit-alu.c     integer arithmetic      jit-mov.c   moves
  *   jit-flow.c    stack, branches, calls, ends of blocks, links between blocks
  *   jit-thunk.c   code made once: entry, exit, calls of handlers and slow paths, look-up
- *   jit-simd.c    SSE and AVX         jit-x87.c   x87
+ *   jit-simd.c    SSE                 jit-vec.c   AVX, and SSE's rarer instructions
+ *   jit-x87.c     x87, MMX
  *
  * Generated code runs with guest registers in host registers:
  *
@@ -48,6 +49,7 @@
 #include "accel/tcg/host/x86_64/asm.h"
 #include "target-i386/cpu.h"
 #include "target-i386/insn.h"
+#include "target-i386/sse-env.h"
 
 #define JIT_MAX_INSNS 64
 #define JIT_BUF_SIZE (64u << 10)
@@ -100,6 +102,14 @@ typedef enum {
 } ColdKind;
 
 struct Jit;
+/* Vector registers (bit n) held in host registers of the same number since some earlier
+ * instruction, and those of them that X86CPU.v does not have yet. */
+typedef struct JitVec {
+    uint32_t loaded, dirty;     /* XMM part */
+    uint32_t yloaded, ydirty;   /* the upper half of YMM as well; subsets of the above */
+    bool upper;                 /* the host's upper halves may not be zero */
+} JitVec;
+
 typedef struct JitCold {
     ColdKind kind;
     uint8_t *from;              /* displacement of the jump that leads here */
@@ -112,7 +122,7 @@ typedef struct JitCold {
     uint64_t value;
     uint8_t fl, live;           /* at the branch */
     uint8_t x87_note;
-    uint32_t vec_loaded, vec_dirty;
+    JitVec vec, vec_end;        /* at the branch, and at the end of the instruction */
     void (*fn)(struct Jit *j, struct JitCold *c);
 } JitCold;
 
@@ -127,7 +137,7 @@ typedef struct JitExit {
 } JitExit;
 
 #define JIT_MAX_COLD 320
-#define JIT_MAX_FIX 800
+#define JIT_MAX_FIX 1600
 enum { FIX_THUNK, FIX_BLOCK, FIX_CALL };
 typedef struct JitFix {
     uint8_t *at;                /* 32-bit displacement, or 64-bit constant */
@@ -154,9 +164,9 @@ typedef struct Jit {
     uint8_t fl;                 /* where the flags are now */
     uint8_t live[JIT_MAX_INSNS + 1];
     uint8_t *insn_end[JIT_MAX_INSNS];
-    /* XMM/YMM registers (bit n) held in host registers since some earlier instruction, and
-     * those of them that X86CPU.v does not have yet: see jit-simd.c */
-    uint32_t vec_loaded, vec_dirty;
+    JitVec vec;
+    bool vex;                   /* has VEX-coded vector instructions up to here */
+    bool sse_ready;             /* the host's MXCSR is the guest's */
     bool x87_ready;             /* the guest's x87 state is in the host's unit */
     unsigned poll_after;        /* look for requests behind this instruction; 0: none */
     uint8_t x87_note;           /* instruction + 1 whose address FIP must still get */
@@ -292,11 +302,19 @@ void jit_x87_note(Jit *j, unsigned n);
 bool jit_mmx(Jit *j, const Insn *i);
 bool jit_mmx_gpr(Jit *j, const Insn *i);
 
-/* ---- jit-simd.c ------------------------------------------------------------------------------------ */
+/* ---- jit-vec.c ------------------------------------------------------------------------------------ */
 
-/* X86CPU.v := registers of the mask; registers := X86CPU.v.  Emit code only: j is not changed. */
-void jit_vec_store(Jit *j, uint32_t mask);
-void jit_vec_load(Jit *j, uint32_t mask);
+/* X86CPU.v := what is dirty; host registers := what was held.  Emit code only. */
+void jit_vec_store(Jit *j, const JitVec *v);
+void jit_vec_load(Jit *j, const JitVec *v);
+/* XMM register n is in the host's from here on; n was written, the upper half was not. */
+void jit_hold(Jit *j, unsigned n);
+void jit_vec_written(Jit *j, unsigned n);
+/* The host computes with the guest's MXCSR from here on. */
+void jit_fp_ready(Jit *j);
+/* Does this host have the instruction?  And the native form of a row without one, or NULL. */
+bool jit_host_row(const InsnRow *r);
+const struct JitOp *jit_vec_row(const InsnRow *r);
 /* Before C code that may look at or change X86CPU.v runs in the main path (a handler), and
  * at each exit: store what is dirty; then nothing is held any more.  Changes T1. */
 static inline void jit_vec_flush(Jit *j)
@@ -305,15 +323,13 @@ static inline void jit_vec_flush(Jit *j)
         jit_x87_note(j, j->x87_note - 1);
         j->x87_note = 0;
     }
-    if (j->vec_dirty) {
-        jit_vec_store(j, j->vec_dirty);
-    }
-    j->vec_loaded = j->vec_dirty = 0;
+    jit_vec_store(j, &j->vec);
+    j->vec = (JitVec) { 0 };
 }
 
 /* ---- jit-thunk.c ---------------------------------------------------------------------------------- */
 
-#define JIT_THUNK_SIZE 4096
+#define JIT_THUNK_SIZE 8192
 
 typedef struct JitThunks {
     void (*enter)(void *cpu, const uint8_t *code);
@@ -324,6 +340,9 @@ typedef struct JitThunks {
     const uint8_t *call;            /* T0 = JitCall; call it: flags are none of the handler's business */
     const uint8_t *call_flags;      /* the same for handlers that read or write flags */
     const uint8_t *call_x87;        /* the same for jit_x87_row: may leave */
+    const uint8_t *sse_ready;       /* T0 = JitCall, an instruction that computes by MXCSR: let the
+                                       host compute, or do it and leave */
+    const uint8_t *zero_upper[2];   /* upper halves of 8 or 16 YMM registers in X86CPU.v := 0 */
     const uint8_t *x87_load;        /* x86_x87_load */
     const uint8_t *probe;           /* T0 = address; call it, then JIT_INFO: T1 = addend, or 0 */
     const uint8_t *call_end, *call_end_flags;   /* the same two for rows with A_END: may leave */

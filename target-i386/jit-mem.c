@@ -202,7 +202,7 @@ JitCold *jit_cold(Jit *j, ColdKind kind, uint8_t *from)
     JitCold *k = &j->cold[j->ncold++];
     *k = (JitCold) {
         .kind = kind, .from = from, .n = j->n, .fl = j->fl,
-        .live = j->live_out, .x87_note = j->x87_note, .vec_loaded = j->vec_loaded, .vec_dirty = j->vec_dirty,
+        .live = j->live_out, .x87_note = j->x87_note, .vec = j->vec,
     };
     return k;
 }

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Native SSE and AVX.
- *
- * Registers held: j->vec_loaded says which XMM registers are in the host register of the same
- * number since some earlier instruction of the block, j->vec_dirty which of them X86CPU.v does
- * not have yet.  jit_vec_flush stores them at ends of blocks and before handlers; cold parts
- * store and reload what was held at their branch.
+ * Native SSE.  (AVX, registers held, and instructions with no form here: jit-vec.c.)
  */
 #include "target-i386/jit.h"
 
@@ -13,24 +8,6 @@
 
 #include "target-i386/jit-int.h"
 #include "target-i386/sse-env.h"
-
-static void move(Jit *j, uint32_t mask, unsigned opc)
-{
-    for (; mask; mask &= mask - 1) {
-        unsigned n = __builtin_ctz(mask);
-        asm_op(&j->a, 0, opc, n, jit_field(OFF(v[0]) + (int32_t)sizeof(Vec) * (int32_t)n));
-    }
-}
-
-void jit_vec_store(Jit *j, uint32_t mask)
-{
-    move(j, mask, 0x0f29);
-}
-
-void jit_vec_load(Jit *j, uint32_t mask)
-{
-    move(j, mask, 0x0f28);
-}
 
 /* What an instruction is beside its encoding. */
 enum {
@@ -49,27 +26,6 @@ static uint32_t opcode(const InsnDesc *d)
 static unsigned memory_size(const InsnOpnd *o)
 {
     return o->size && o->size < 16 ? o->size : 16;
-}
-
-static void hold(Jit *j, unsigned n)
-{
-    if (!(j->vec_loaded >> n & 1)) {
-        jit_vec_load(j, 1u << n);
-        j->vec_loaded |= 1u << n;
-    }
-}
-static void written(Jit *j, unsigned n)
-{
-    j->vec_loaded |= 1u << n;
-    j->vec_dirty |= 1u << n;
-}
-
-/* The host's MXCSR must be the guest's with all exceptions masked; else the handler does it. */
-static void fp_ready(Jit *j)
-{
-    jit_flags_clobber(j, j->live_in);
-    asm_alui(&j->a, 1, ALU_CMP, jit_field(OFF(sse_mode)), SSE_HOST);
-    jit_cold_insn(j, CC_NE, false);
 }
 
 /* 16 bytes of memory that must be aligned or not; the addend keeps alignment. */
@@ -96,7 +52,7 @@ static Rm vec_source(Jit *j, const Insn *i, const InsnOpnd *o)
     if (i->flags & IF_MEM) {
         return size == 16 ? memory16(j, i, TLB_READ) : jit_mem_ld(j, i, size);
     }
-    hold(j, i->rm);
+    jit_hold(j, i->rm);
     return rm_r(i->rm);
 }
 
@@ -115,11 +71,11 @@ static bool op_vec(Jit *j, const Insn *i, unsigned arg)
     }
     bool flags = d->fl_write & FLB_ARITH;
     if (arg & FP) {
-        fp_ready(j);
+        jit_fp_ready(j);
     }
     Rm m = vec_source(j, i, &d->opnd[1]);
     if (!(arg & WHOLE)) {
-        hold(j, i->reg);
+        jit_hold(j, i->reg);
     }
     if (flags) {
         jit_flags_use(j);
@@ -131,7 +87,7 @@ static bool op_vec(Jit *j, const Insn *i, unsigned arg)
     if (flags) {
         jit_flags_made(j);              /* a comparison: its first operand stays */
     } else {
-        written(j, i->reg);
+        jit_vec_written(j, i->reg);
     }
     return true;
 }
@@ -151,24 +107,24 @@ static bool op_vmove(Jit *j, const Insn *i, unsigned arg)
         Rm m = vec_source(j, i, rm);
         /* scalar moves between registers leave the upper part, those from memory clear it */
         if (!(arg & WHOLE) && !(i->flags & IF_MEM)) {
-            hold(j, i->reg);
+            jit_hold(j, i->reg);
         }
         asm_op(&j->a, 0, opcode(d), i->reg, m);
-        written(j, i->reg);
+        jit_vec_written(j, i->reg);
         return true;
     }
     if (i->flags & IF_MEM) {
         Rm m = size == 16 ? memory16(j, i, TLB_WRITE) : jit_mem_insn(j, i, size, TLB_WRITE);
-        hold(j, i->reg);
+        jit_hold(j, i->reg);
         asm_op(&j->a, 0, opcode(d), i->reg, m);
         return true;
     }
-    hold(j, i->reg);
+    jit_hold(j, i->reg);
     if (!(arg & WHOLE)) {
-        hold(j, i->rm);
+        jit_hold(j, i->rm);
     }
     asm_op(&j->a, 0, opcode(d), i->reg, rm_r(i->rm));
-    written(j, i->rm);
+    jit_vec_written(j, i->rm);
     return true;
 }
 
@@ -181,10 +137,10 @@ static bool op_vhalf(Jit *j, const Insn *i, unsigned arg)
         return false;
     }
     Rm m = store ? jit_mem_insn(j, i, 8, TLB_WRITE) : jit_mem_ld(j, i, 8);
-    hold(j, i->reg);
+    jit_hold(j, i->reg);
     asm_op(&j->a, 0, opcode(d), i->reg, m);
     if (!store) {
-        written(j, i->reg);
+        jit_vec_written(j, i->reg);
     }
     return true;
 }
@@ -198,14 +154,14 @@ static bool op_vec_gpr(Jit *j, const Insn *i, unsigned arg)
         return false;
     }
     if (arg & FP) {
-        fp_ready(j);
+        jit_fp_ready(j);
     }
     Rm m = i->flags & IF_MEM ? jit_mem_ld(j, i, size) : jit_gpr(i->rm);
     if (!(arg & WHOLE)) {
-        hold(j, i->reg);
+        jit_hold(j, i->reg);
     }
     asm_op(&j->a, size == 8 ? 8 : 0, opcode(d), i->reg, m);
-    written(j, i->reg);
+    jit_vec_written(j, i->reg);
     return true;
 }
 
@@ -225,7 +181,7 @@ static bool op_gpr_vec(Jit *j, const Insn *i, unsigned arg)
         return false;
     }
     Rm m = i->flags & IF_MEM ? jit_mem_insn(j, i, size, TLB_WRITE) : jit_gpr(i->rm);
-    hold(j, i->reg);
+    jit_hold(j, i->reg);
     if (i->flags & IF_MEM) {
         asm_op(&j->a, size == 8 ? 8 : 0, opcode(d), i->reg, m);
         return true;
@@ -253,7 +209,7 @@ static bool op_gpr_from(Jit *j, const Insn *i, unsigned arg)
         return false;
     }
     if (arg & FP) {
-        fp_ready(j);
+        jit_fp_ready(j);
     }
     Rm m = vec_source(j, i, &d->opnd[1]), dst = jit_gpr(i->reg);
     unsigned host = dst.mem ? J_T0 : dst.reg;
@@ -276,10 +232,10 @@ static bool op_vec_imm(Jit *j, const Insn *i, unsigned arg)
         (d->opnd[0].kind != OPND_U && d->opnd[0].kind != OPND_W)) {
         return false;
     }
-    hold(j, i->rm);
+    jit_hold(j, i->rm);
     asm_op(&j->a, 0, opcode(d), d->reg, rm_r(i->rm));
     asm_8(&j->a, i->imm);
-    written(j, i->rm);
+    jit_vec_written(j, i->rm);
     return true;
 }
 

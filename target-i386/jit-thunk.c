@@ -12,6 +12,7 @@
 #include "accel/tcg/code.h"
 #include "target-i386/flow.h"
 #include "target-i386/jit-int.h"
+#include "target-i386/simd-fp.h"
 #include "target-i386/x87.h"
 
 JitThunks jit_thunks;
@@ -92,6 +93,17 @@ static bool call_x87(X86CPU *c, const Insn *i)
     if (likely(c->mode == mode && kills == __atomic_load_n(&block_kills, __ATOMIC_RELAXED))) {
         return false;
     }
+    c->rip = insn_next(c, i);
+    return true;
+}
+
+/* True: softfloat has done the instruction, rip is set. */
+static bool sse_ready(X86CPU *c, const Insn *i)
+{
+    if (simd_host_ready(c)) {
+        return false;
+    }
+    call_with_flags(c, i);
     c->rip = insn_next(c, i);
     return true;
 }
@@ -313,6 +325,16 @@ static void make_load(const void *c_function)
     asm_8(&a, 0xc3);
 }
 
+static void make_zero_upper(unsigned which, unsigned count)
+{
+    jit_thunks.zero_upper[which] = at();
+    asm_op(&a, 0, 0x0f57, 0, rm_r(H_RAX));                          /* XORPS */
+    for (unsigned n = 0; n < count; n++) {
+        asm_op(&a, 0, 0x0f29, 0, jit_field(OFF(v[0]) + (int)(sizeof(Vec) * n) + 16));
+    }
+    asm_8(&a, 0xc3);
+}
+
 static void make_x87_load(void)
 {
     jit_thunks.x87_load = at();
@@ -411,6 +433,10 @@ void jit_make_thunks(uint8_t *rx)
     make_call_end(call_end_with_flags);
     jit_thunks.call_x87 = at();
     make_call_end(call_x87);
+    jit_thunks.sse_ready = at();
+    make_call_end(sse_ready);
+    make_zero_upper(0, 8);
+    make_zero_upper(1, 16);
     jit_thunks.load = at();
     make_load(slow_load);
     jit_thunks.probe = at();

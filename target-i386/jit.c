@@ -153,6 +153,9 @@ void jit_fallback(Jit *j, const Insn *i)
         jit_call_thunk(j, flags ? jit_thunks.call_flags : jit_thunks.call);
     }
     j->fl = FL_MEM;
+    if ((insn_rows[i->row].attr & (A_SSE | A_AVX)) || jit_x87_row(i)) {
+        j->sse_ready = false;
+    }
     if (i->flags & (IF_REP | IF_REPNE)) {
         asm_alui(&j->a, 1, ALU_CMP, jit_field(OFF(rep_open)), 0);
         jit_cold(j, COLD_CODE, asm_jcc(&j->a, CC_NE))->fn = cold_repeat;
@@ -199,16 +202,12 @@ void jit_cold_begin(Jit *j, const JitCold *k)
     if (k->x87_note) {
         jit_x87_note(j, k->x87_note - 1);
     }
-    if (k->vec_dirty) {
-        jit_vec_store(j, k->vec_dirty);
-    }
+    jit_vec_store(j, &k->vec);
 }
 
 void jit_cold_end(Jit *j, const JitCold *k)
 {
-    if (k->vec_loaded) {
-        jit_vec_load(j, k->vec_loaded);
-    }
+    jit_vec_load(j, &k->vec);
 }
 
 /* The whole instruction. */
@@ -222,7 +221,7 @@ static void cold_call(Jit *j, const JitCold *k)
     } else {
         jit_call_thunk(j, flags_matter(i) ? jit_thunks.call_flags : jit_thunks.call);
     }
-    jit_cold_end(j, k);
+    jit_vec_load(j, &k->vec_end);
     cold_flags(j, k);
     asm_patch32(asm_jmp(&j->a), j->insn_end[k->n]);
 }
@@ -326,11 +325,10 @@ static void one_insn(Jit *j)
     }
     j->insn_end[j->n] = j->a.p;
     for (unsigned k = first_cold; k < j->ncold; k++) {
-        if (j->cold[k].kind == COLD_INSN || j->cold[k].kind == COLD_PROBE) {             /* they come back here */
+        if (j->cold[k].kind == COLD_INSN || j->cold[k].kind == COLD_PROBE) {
+            /* they come back here */
             j->cold[k].fl = j->fl;
-            if (j->cold[k].kind == COLD_INSN) {
-                j->cold[k].vec_loaded = j->vec_loaded;
-            }
+            j->cold[k].vec_end = j->vec;
         }
     }
     if (j->poll_after == j->n && j->n && !j->ended) {
@@ -344,7 +342,8 @@ static bool translate(Jit *j, bool stop)
     j->a = (Asm) { j->buf, j->buf + JIT_BUF_SIZE };
     j->ncold = j->nfix = j->ncall = 0;
     j->fl = FL_MEM;
-    j->vec_loaded = j->vec_dirty = 0;
+    j->vec = (JitVec) { 0 };
+    j->vex = j->sse_ready = false;
     j->x87_ready = false;
     j->x87_note = 0;
     j->poll_after = 0;
@@ -357,7 +356,7 @@ static bool translate(Jit *j, bool stop)
     for (; j->n < j->count && !j->ended; j->n++) {
         one_insn(j);
         if (j->a.p > j->buf + JIT_BUF_SIZE / 2 || j->ncold > JIT_MAX_COLD - 16 ||
-            j->nfix > JIT_MAX_FIX - 16 - 2 * j->ncold) {
+            j->nfix + 4 * j->ncold > JIT_MAX_FIX - 16) {
             return false;
         }
     }
@@ -371,6 +370,9 @@ static bool translate(Jit *j, bool stop)
         }
     }
     for (unsigned k = 0; k < j->ncold; k++) {
+        if (asm_full(&j->a)) {
+            return false;
+        }
         emit_cold(j, &j->cold[k]);
     }
     jit_exit_stubs(j);
@@ -503,7 +505,8 @@ static void list(const JitOp *ops)
 {
     for (; ops->name; ops++) {
         for (unsigned r = 0; r < insn_row_count; r++) {
-            if (!strcmp(insn_rows[r].name, ops->name)) {
+            bool vec = insn_rows[r].attr & (A_SSE | A_MMX);
+            if (!strcmp(insn_rows[r].name, ops->name) && (!vec || jit_host_row(&insn_rows[r]))) {
                 native[r] = ops;
             }
         }
@@ -523,6 +526,11 @@ bool x86_jit_init(Error **err)
         list(jit_flow_ops);
         list(jit_simd_ops);
         list(jit_x87_ops);
+        for (unsigned r = 0; r < insn_row_count; r++) {
+            if (!native[r]) {
+                native[r] = jit_vec_row(&insn_rows[r]);
+            }
+        }
     }
     x86_jit = true;
     return true;
