@@ -8,6 +8,7 @@
 #include "target-i386/x87.h"
 #include "target-i386/tcg-target.h"
 
+#include <string.h>
 #include "accel/tcg/exclusive.h"
 #include "accel/tcg/host/atomic16.h"
 #include "target-i386/flow.h"
@@ -82,7 +83,7 @@ void x86_update_mode(X86CPU *c)
 
 uint64_t x86_ld(X86CPU *c, uint64_t la, unsigned size, int mmu)
 {
-    const uint8_t *h = tlb_host(&c->tcg.tlb[mmu], TLB_READ, la, size);
+    const uint8_t *h = tlb_host(&c->tcg.tlb[tlb_table(&c->tcg, mmu)], TLB_READ, la, size);
     if (likely(h)) {
         return size == 8 ? ld64_le(h) : size == 4 ? ld32_le(h) : size == 2 ? ld16_le(h) : *h;
     }
@@ -90,7 +91,7 @@ uint64_t x86_ld(X86CPU *c, uint64_t la, unsigned size, int mmu)
 }
 void x86_st(X86CPU *c, uint64_t la, uint64_t val, unsigned size, int mmu)
 {
-    uint8_t *h = tlb_host(&c->tcg.tlb[mmu], TLB_WRITE, la, size);
+    uint8_t *h = tlb_host(&c->tcg.tlb[tlb_table(&c->tcg, mmu)], TLB_WRITE, la, size);
     if (likely(h && size == 8)) {
         st64_le(h, val);
         return;
@@ -327,6 +328,9 @@ int x86_noncanonical_vector(X86CPU *c, uint64_t va)
     bool bits = insn_desc[i.row].map == 1 && (insn_desc[i.row].opcode & 0xe7) == 0xa3;
     if ((i.flags & IF_MEM) && (bits || va - insn_ea(c, &i) < 64)) {
         return i.seg == R_SS ? EXC_SS : EXC_GP;
+    }
+    if (!strcmp(insn_rows[i.row].name, "leave")) {      /* pops at RBP */
+        return EXC_SS;
     }
     /* ENTER reaches furthest from the stack pointer. */
     return va - c->r[R_ESP] + 0x20000 < 0x40000 ? EXC_SS : EXC_GP;
