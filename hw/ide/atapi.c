@@ -19,12 +19,8 @@
 typedef struct PacketCommand {
     void (*fn)(IDEDrive *d);
     uint8_t flags;
+    MMCCommand *mmc;            /* in place of fn */
 } PacketCommand;
-
-uint32_t atapi_total(const IDEDrive *d)
-{
-    return d->sectors >> 2;
-}
 
 /* ---- endings --------------------------------------------------------------------------- */
 
@@ -82,7 +78,7 @@ void atapi_pio_drained(IDEDrive *d)
     }
 }
 
-void atapi_reply(IDEDrive *d, uint32_t len, uint32_t max)
+static void atapi_reply(IDEDrive *d, uint32_t len, uint32_t max)
 {
     d->op = OP_BUFFER;
     d->pos = 0;
@@ -145,7 +141,7 @@ void atapi_dma_go(IDEDrive *d)
 
 static bool atapi_range_ok(IDEDrive *d, uint32_t lba, uint32_t n)
 {
-    uint32_t total = atapi_total(d);
+    uint32_t total = mmc_total(&d->cd);
 
     if (lba < total && n <= total - lba) {
         return true;
@@ -206,13 +202,6 @@ static void cmd_read_cd(IDEDrive *d)
     }
 }
 
-static void cmd_read_capacity(IDEDrive *d)
-{
-    st32_be(d->buffer, atapi_total(d) - 1);
-    st32_be(d->buffer + 4, CD_SECTOR);
-    atapi_reply(d, 8, 8);
-}
-
 static void cmd_seek(IDEDrive *d)
 {
     if (atapi_range_ok(d, ld32_be(d->packet + 2), 1)) {
@@ -240,69 +229,30 @@ static void cmd_request_sense(IDEDrive *d)
     atapi_reply(d, 18, d->packet[4]);
 }
 
-static void cmd_start_stop(IDEDrive *d)
-{
-    bool load_eject = d->packet[4] & 2, start = d->packet[4] & 1;
-
-    if (d->packet[4] & 0xf0) {              /* power conditions: nothing to do */
-        atapi_done(d);
-        return;
-    }
-    if (load_eject && d->tray_open == start) {
-        if (!start && d->tray_locked) {
-            atapi_error(d, blk_has_medium(d->blk) ? SENSE_NOT_READY : SENSE_ILLEGAL_REQUEST,
-                        ASC_REMOVAL_PREVENTED);
-            return;
-        }
-        d->tray_open = !start;
-        blk_eject(d->blk, d->tray_open);
-    }
-    atapi_done(d);
-}
-
-static void cmd_prevent_removal(IDEDrive *d)
-{
-    d->tray_locked = d->packet[4] & 1;
-    blk_lock_medium(d->blk, d->tray_locked);
-    atapi_done(d);
-}
-
-/* A medium went in or is about to go. */
 static void atapi_media_changed(void *opaque, bool load)
 {
-    IDEDrive *d = opaque;
-
-    d->tray_open = !load;
-    d->sectors = load ? blk_length(d->blk) / 512 : 0;
-    d->event_new = load;
-    d->event_eject = false;
-    d->changed = load ? 2 : 0;
+    mmc_media_changed(&((IDEDrive *)opaque)->cd, load);
 }
 
 static void atapi_eject_request(void *opaque, bool force)
 {
-    IDEDrive *d = opaque;
-
-    d->event_eject = true;
-    if (force) {
-        d->tray_locked = false;
-    }
+    mmc_eject_request(&((IDEDrive *)opaque)->cd, force);
 }
 
 static bool atapi_tray_open(void *opaque)
 {
-    return ((IDEDrive *)opaque)->tray_open;
+    return ((IDEDrive *)opaque)->cd.tray_open;
 }
 
 static bool atapi_medium_locked(void *opaque)
 {
-    return ((IDEDrive *)opaque)->tray_locked;
+    return ((IDEDrive *)opaque)->cd.tray_locked;
 }
 
 static void atapi_resized(void *opaque)
 {
     IDEDrive *d = opaque;
-    d->sectors = blk_length(d->blk) / 512;
+    d->cd.sectors = blk_length(d->blk) / 512;
 }
 
 static void atapi_resume(void *opaque)
@@ -321,21 +271,21 @@ const BlkDevOps atapi_block_ops = {
 static const PacketCommand commands[256] = {
     [0x00] = { cmd_ok, NEEDS_DISC | NO_DATA },                  /* TEST UNIT READY */
     [0x03] = { cmd_request_sense, ALLOW_UA },                   /* REQUEST SENSE */
-    [0x12] = { mmc_inquiry, ALLOW_UA },                         /* INQUIRY */
-    [0x1b] = { cmd_start_stop, NO_DATA },                       /* START STOP UNIT */
-    [0x1e] = { cmd_prevent_removal, NO_DATA },                  /* PREVENT ALLOW MEDIUM REMOVAL */
-    [0x25] = { cmd_read_capacity, NEEDS_DISC },                 /* READ CAPACITY */
+    [0x12] = { .mmc = mmc_inquiry, .flags = ALLOW_UA },                         /* INQUIRY */
+    [0x1b] = { .mmc = mmc_start_stop, .flags = NO_DATA },                       /* START STOP UNIT */
+    [0x1e] = { .mmc = mmc_prevent_removal, .flags = NO_DATA },                  /* PREVENT ALLOW MEDIUM REMOVAL */
+    [0x25] = { .mmc = mmc_read_capacity, .flags = NEEDS_DISC },                 /* READ CAPACITY */
     [0x28] = { cmd_read10, NEEDS_DISC },                        /* READ (10) */
     [0x2b] = { cmd_seek, NEEDS_DISC | NO_DATA },                /* SEEK */
-    [0x43] = { mmc_read_toc, NEEDS_DISC },                      /* READ TOC/PMA/ATIP */
-    [0x46] = { mmc_get_configuration, ALLOW_UA },               /* GET CONFIGURATION */
-    [0x4a] = { mmc_get_event_status, ALLOW_UA },                /* GET EVENT STATUS NOTIFICATION */
-    [0x51] = { mmc_read_disc_info, NEEDS_DISC },                /* READ DISC INFORMATION */
-    [0x5a] = { mmc_mode_sense, 0 },                             /* MODE SENSE (10) */
+    [0x43] = { .mmc = mmc_read_toc, .flags = NEEDS_DISC },                      /* READ TOC/PMA/ATIP */
+    [0x46] = { .mmc = mmc_get_configuration, .flags = ALLOW_UA },               /* GET CONFIGURATION */
+    [0x4a] = { .mmc = mmc_get_event_status, .flags = ALLOW_UA },                /* GET EVENT STATUS NOTIFICATION */
+    [0x51] = { .mmc = mmc_read_disc_info, .flags = NEEDS_DISC },                /* READ DISC INFORMATION */
+    [0x5a] = { .mmc = mmc_mode_sense, .flags = 0 },                             /* MODE SENSE (10) */
     [0xa8] = { cmd_read12, NEEDS_DISC },                        /* READ (12) */
-    [0xad] = { mmc_read_dvd_structure, NEEDS_DISC },            /* READ DVD STRUCTURE */
+    [0xad] = { .mmc = mmc_read_dvd_structure, .flags = NEEDS_DISC },            /* READ DVD STRUCTURE */
     [0xbb] = { cmd_ok, NO_DATA },                               /* SET CD SPEED */
-    [0xbd] = { mmc_mechanism_status, 0 },                       /* MECHANISM STATUS */
+    [0xbd] = { .mmc = mmc_mechanism_status, .flags = 0 },                       /* MECHANISM STATUS */
     [0xbe] = { cmd_read_cd, NEEDS_DISC | NO_DATA },             /* READ CD */
 };
 
@@ -354,21 +304,26 @@ void atapi_begin(IDEDrive *d)
     d->status = ST_DRDY | ST_DSC | ST_DRQ;  /* "accelerated DRQ": no interrupt */
 }
 
-/*
- * After a change of disc hosts that don't ask for events must see the disc go and come: the
- * first command finds no medium, the second hears that it may have changed.
- */
+/* true: the command ends with what there was to tell. */
 static bool atapi_tell_change(IDEDrive *d)
 {
-    if (!d->changed || !blk_inserted(d->blk)) {
-        return false;
+    MMCResult r = mmc_tell_change(&d->cd);
+
+    if (r.key) {
+        atapi_error(d, r.key, r.asc >> 8);
     }
-    if (d->changed-- == 2) {
-        atapi_error(d, SENSE_NOT_READY, ASC_NO_MEDIUM);
+    return r.key;
+}
+
+static void atapi_mmc(IDEDrive *d, MMCCommand *command)
+{
+    MMCResult r = command(&d->cd, d->packet, d->buffer);
+
+    if (r.key) {
+        atapi_error(d, r.key, r.asc >> 8);
     } else {
-        atapi_error(d, SENSE_UNIT_ATTENTION, ASC_MEDIUM_CHANGED);
+        atapi_reply(d, r.len, r.max);
     }
-    return true;
 }
 
 void atapi_packet(IDEDrive *d)
@@ -376,7 +331,7 @@ void atapi_packet(IDEDrive *d)
     const PacketCommand *c = &commands[d->packet[0]];
 
     d->op = OP_NONE;
-    if (!c->fn) {
+    if (!c->fn && !c->mmc) {
         LOG_GUEST("ide: packet command %02xh does not exist\n", d->packet[0]);
         atapi_error(d, SENSE_ILLEGAL_REQUEST, ASC_ILLEGAL_OPCODE);
         return;
@@ -395,5 +350,9 @@ void atapi_packet(IDEDrive *d)
     if (d->packet[0] != 0x03) {
         d->sense_key = d->asc = 0;
     }
-    c->fn(d);
+    if (c->mmc) {
+        atapi_mmc(d, c->mmc);
+    } else {
+        c->fn(d);
+    }
 }

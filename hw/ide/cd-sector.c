@@ -6,7 +6,8 @@
  * Source: ECMA-130 (the "Yellow Book"), section 14 and annexes A (scrambling is not seen by
  * the host), EDC and ECC.
  */
-#include "hw/ide/internal.h"
+#include "hw/ide/mmc.h"
+#include <string.h>
 #include "util/bits.h"
 
 #define EDC_AT     2064

@@ -80,9 +80,14 @@ static bool ide_realize(IDEDrive *d, Error **err)
     }
     blk_set_on_error(d->blk, d->rerror, d->werror);
     d->sectors = blk_length(d->blk) / 512;
+    d->cd.blk = d->blk;
+    d->cd.sectors = d->sectors;
     d->buffer = g_malloc0(IDE_BUFFER);
     d->default_cache = blk_write_cache(d->blk);
     default_texts(d);
+    d->cd.serial = d->serial_text;
+    d->cd.ver = d->ver;
+    d->cd.wwn = d->wwn;
     return true;
 }
 
@@ -153,10 +158,10 @@ static void ide_device_reset(Device *dev)
     d->limit = d->cd_sector = 0;
     d->failed = false;
     memset(d->packet, 0, sizeof(d->packet));
-    d->event_new = d->event_eject = false;
-    d->changed = 0;
-    if (d->tray_locked) {
-        d->tray_locked = false;
+    d->cd.event_new = d->cd.event_eject = false;
+    d->cd.changed = 0;
+    if (d->cd.tray_locked) {
+        d->cd.tray_locked = false;
         blk_lock_medium(d->blk, false);
     }
 }
@@ -234,7 +239,7 @@ static bool ide_post_load(void *opaque, int version, Error **err)
     if (!d->is_cd) {
         blk_set_write_cache(d->blk, d->write_cache);
     } else {
-        blk_lock_medium(d->blk, d->tray_locked);
+        blk_lock_medium(d->blk, d->cd.tray_locked);
     }
     return true;
 }
@@ -256,8 +261,8 @@ static const VMField ide_fields[] = {
     VM_UINT(IDEDrive, dma_off), VM_BOOL(IDEDrive, failed), VM_UINT(IDEDrive, pos),
     VM_UINT(IDEDrive, end), VM_VBUFFER(IDEDrive, buffer, buffer_len, IDE_BUFFER),
     VM_BUFFER(IDEDrive, packet), VM_UINT(IDEDrive, sense_key), VM_UINT(IDEDrive, asc),
-    VM_UINT(IDEDrive, changed), VM_BOOL(IDEDrive, tray_open), VM_BOOL(IDEDrive, tray_locked),
-    VM_BOOL(IDEDrive, event_new), VM_BOOL(IDEDrive, event_eject), VM_UINT(IDEDrive, limit),
+    VM_UINT(IDEDrive, cd.changed), VM_BOOL(IDEDrive, cd.tray_open), VM_BOOL(IDEDrive, cd.tray_locked),
+    VM_BOOL(IDEDrive, cd.event_new), VM_BOOL(IDEDrive, cd.event_eject), VM_UINT(IDEDrive, limit),
     VM_UINT(IDEDrive, cd_sector),
     VM_DONE
 };

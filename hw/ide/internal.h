@@ -8,7 +8,7 @@
  *   identify.c IDENTIFY and IDENTIFY PACKET data, geometry
  *   smart.c    SMART
  *   atapi.c    packet commands of the CD-ROM drive: protocol, reading, media
- *   mmc.c      ... and those that only describe the drive or the disc
+ *   mmc.c      ... and those SCSI drives have too: describing drive and disc, the tray
  *   cd-sector.c raw CD sectors
  *   drive.c    the devices "ide-hd" and "ide-cd"
  *   bmdma.c    bus master DMA engine of the PIIX
@@ -25,6 +25,7 @@
 #include "block/block.h"
 #include "hw/core/device.h"
 #include "hw/ide/ide.h"
+#include "hw/ide/mmc.h"
 
 /* Status */
 #define ST_BSY      0x80
@@ -53,8 +54,6 @@
 #define IDE_MAX_MULT    16
 #define IDE_CHUNK       (1u << 20)      /* DMA bytes in one block request */
 #define IDE_VEC_MAX     128
-#define CD_SECTOR       2048u
-#define CD_RAW_SECTOR   2352u
 
 struct IDEBus;
 struct IDEDrive;
@@ -125,7 +124,7 @@ typedef struct IDEDrive {
     bool is_cd;
     bool own_blk;                   /* an empty slot made for a drive without one */
     struct IDEBus *bus;
-    uint64_t sectors;               /* of 512 bytes; CD: of the medium, 0 = none */
+    uint64_t sectors;               /* of 512 bytes; for a CD see cd.sectors */
     IDEGeometry native;             /* as IDENTIFY reports it */
     char serial_text[21];
 
@@ -160,9 +159,7 @@ typedef struct IDEDrive {
     /* packet commands */
     uint8_t packet[12];
     uint8_t sense_key, asc;         /* of the last command */
-    uint8_t changed;                /* 2: say "no medium" once; 1: then "changed" */
-    bool tray_open, tray_locked;
-    bool event_new, event_eject;    /* for GET EVENT STATUS NOTIFICATION */
+    MMCDrive cd;
     uint16_t limit;                 /* byte count limit of this command */
     uint16_t cd_sector;             /* 2048 or 2352: bytes per sector as read */
 
@@ -246,10 +243,6 @@ void atapi_pio_drained(IDEDrive *d);        /* the host took a DRQ block */
 void atapi_dma_go(IDEDrive *d);
 void atapi_io_error(IDEDrive *d, int errnum);
 void atapi_done(IDEDrive *d);
-/* Sector lba in full: sync, header, the 2048 bytes at data, error detection and correction.
- * data may lie in out. */
-void cd_make_raw_sector(uint8_t *out /* 2352 */, const uint8_t *data, uint32_t lba);
-void cd_lba_to_msf(uint8_t *msf, uint32_t lba);
 extern const BlkDevOps atapi_block_ops, ide_block_ops;
 
 static inline bool ide_busy(const IDEDrive *d)

@@ -5,17 +5,39 @@
  * Sources: MMC-3 (T10/1363-D), SPC-2 for INQUIRY, SFF-8020i for the old place of fields.
  * Every disc is one session with one data track.
  */
-#include "hw/ide/atapi.h"
+#include "hw/ide/mmc.h"
 #include "util/bits.h"
 
-static void invalid_field(IDEDrive *d)
+#include <glib.h>
+#include <string.h>
+
+enum { NOT_READY = 2, ILLEGAL_REQUEST = 5, UNIT_ATTENTION = 6 };
+enum { INVALID_FIELD = 0x2400, MEDIUM_CHANGED = 0x2800, INCOMPATIBLE_FORMAT = 0x3000,
+       SAVING_NOT_SUPPORTED = 0x3900, NO_MEDIUM = 0x3a00, REMOVAL_PREVENTED = 0x5302 };
+
+static MMCResult refuse(uint8_t key, uint16_t asc)
 {
-    atapi_error(d, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD);
+    return (MMCResult) { .key = key, .asc = asc };
 }
 
-static bool is_dvd(const IDEDrive *d)
+static MMCResult invalid_field(void)
 {
-    return atapi_total(d) > CD_MAX_LBA;
+    return refuse(ILLEGAL_REQUEST, INVALID_FIELD);
+}
+
+static MMCResult reply(uint32_t len, uint32_t max)
+{
+    return (MMCResult) { .len = len, .max = max };
+}
+
+uint32_t mmc_total(const MMCDrive *m)
+{
+    return m->sectors >> 2;
+}
+
+static bool is_dvd(const MMCDrive *d)
+{
+    return mmc_total(d) > CD_MAX_LBA;
 }
 
 /* ---- INQUIRY --------------------------------------------------------------------------- */
@@ -28,15 +50,14 @@ static void put_padded(uint8_t *out, unsigned size, const char *text)
     memcpy(out, text, MIN(len, size));
 }
 
-static void inquiry_vital_data(IDEDrive *d)
+MMCResult mmc_vital_data(MMCDrive *d, const uint8_t *packet, uint8_t *out)
 {
-    uint8_t *out = d->buffer;
     unsigned len;
 
     memset(out, 0, 256);
     out[0] = 0x05;
-    out[1] = d->packet[2];
-    switch (d->packet[2]) {
+    out[1] = packet[2];
+    switch (packet[2]) {
     case 0x00:                              /* pages there are */
         out[4] = 0x00;
         out[5] = 0x80;
@@ -44,14 +65,14 @@ static void inquiry_vital_data(IDEDrive *d)
         len = 3;
         break;
     case 0x80:                              /* serial number */
-        len = strlen(d->serial_text);
-        memcpy(out + 4, d->serial_text, len);
+        len = strlen(d->serial);
+        memcpy(out + 4, d->serial, len);
         break;
     case 0x83:                              /* identification: vendor specific text, wwn */
         out[4] = 0x02;
-        len = strlen(d->serial_text);
+        len = strlen(d->serial);
         out[7] = len;
-        memcpy(out + 8, d->serial_text, len);
+        memcpy(out + 8, d->serial, len);
         len += 4;
         if (d->wwn) {
             uint8_t *p = out + 4 + len;
@@ -63,24 +84,19 @@ static void inquiry_vital_data(IDEDrive *d)
         }
         break;
     default:
-        invalid_field(d);
-        return;
+        return invalid_field();
     }
     out[3] = len;
-    atapi_reply(d, 4 + len, d->packet[4]);
+    return reply(4 + len, packet[4]);
 }
 
-void mmc_inquiry(IDEDrive *d)
+MMCResult mmc_inquiry(MMCDrive *d, const uint8_t *packet, uint8_t *out)
 {
-    uint8_t *out = d->buffer;
-
-    if (d->packet[1] & 1) {
-        inquiry_vital_data(d);
-        return;
+    if (packet[1] & 1) {
+        return mmc_vital_data(d, packet, out);
     }
-    if (d->packet[2]) {
-        invalid_field(d);
-        return;
+    if (packet[2]) {
+        return invalid_field();
     }
     memset(out, 0, 36);
     out[0] = 0x05;                          /* CD/DVD */
@@ -90,14 +106,14 @@ void mmc_inquiry(IDEDrive *d)
     put_padded(out + 8, 8, "QEMU");
     put_padded(out + 16, 16, "QEMU DVD-ROM");
     put_padded(out + 32, 4, d->ver);
-    atapi_reply(d, 36, d->packet[4]);
+    return reply(36, packet[4]);
 }
 
 /* ---- GET CONFIGURATION ----------------------------------------------------------------- */
 
 enum { PROFILE_NONE = 0x0000, PROFILE_CD_ROM = 0x0008, PROFILE_DVD_ROM = 0x0010 };
 
-static uint16_t current_profile(const IDEDrive *d)
+static uint16_t current_profile(const MMCDrive *d)
 {
     if (!blk_inserted(d->blk)) {
         return PROFILE_NONE;
@@ -121,7 +137,7 @@ static void put_profile(uint8_t *p, uint16_t profile, uint16_t current)
     p[2] = profile == current;
 }
 
-static uint8_t *put_features(const IDEDrive *d, uint8_t *p, uint16_t code)
+static uint8_t *put_features(const MMCDrive *d, uint8_t *p, uint16_t code)
 {
     uint16_t now = current_profile(d);
     bool disc = now != PROFILE_NONE;
@@ -155,15 +171,14 @@ static uint8_t *put_features(const IDEDrive *d, uint8_t *p, uint16_t code)
     return p;
 }
 
-void mmc_get_configuration(IDEDrive *d)
+MMCResult mmc_get_configuration(MMCDrive *d, const uint8_t *packet, uint8_t *out)
 {
     static const uint16_t codes[] = { 0x0000, 0x0001, 0x0003, 0x0010, 0x001e, 0x001f };
-    unsigned kind = d->packet[1] & 3, first = ld16_be(d->packet + 2);
-    uint8_t *out = d->buffer, *p = out + 8;
+    unsigned kind = packet[1] & 3, first = ld16_be(packet + 2);
+    uint8_t *p = out + 8;
 
     if (kind == 3) {
-        invalid_field(d);
-        return;
+        return invalid_field();
     }
     memset(out, 0, 8);
     st16_be(out + 6, current_profile(d));
@@ -178,28 +193,26 @@ void mmc_get_configuration(IDEDrive *d)
         }
     }
     st32_be(out, p - out - 4);
-    atapi_reply(d, p - out, ld16_be(d->packet + 7));
+    return reply(p - out, ld16_be(packet + 7));
 }
 
 /* ---- GET EVENT STATUS NOTIFICATION ----------------------------------------------------- */
 
 enum { EVENT_NONE, EVENT_EJECT_REQUEST, EVENT_NEW_MEDIUM };
 
-void mmc_get_event_status(IDEDrive *d)
+MMCResult mmc_get_event_status(MMCDrive *d, const uint8_t *packet, uint8_t *out)
 {
-    uint8_t *out = d->buffer, event = EVENT_NONE;
+    uint8_t event = EVENT_NONE;
 
-    if (!(d->packet[1] & 1)) {              /* only polling */
-        invalid_field(d);
-        return;
+    if (!(packet[1] & 1)) {              /* only polling */
+        return invalid_field();
     }
     memset(out, 0, 8);
     out[3] = 0x10;                          /* classes there are: media */
-    if (!(d->packet[4] & 0x10)) {
+    if (!(packet[4] & 0x10)) {
         st16_be(out, 2);
         out[2] = 0x80;                      /* none of those asked for */
-        atapi_reply(d, 4, ld16_be(d->packet + 7));
-        return;
+        return reply(4, ld16_be(packet + 7));
     }
     if (d->event_new) {
         event = EVENT_NEW_MEDIUM;
@@ -212,7 +225,7 @@ void mmc_get_event_status(IDEDrive *d)
     out[2] = 4;                             /* media class */
     out[4] = event;
     out[5] = (d->tray_open ? 0x01 : 0) | (blk_inserted(d->blk) ? 0x02 : 0);
-    atapi_reply(d, 8, ld16_be(d->packet + 7));
+    return reply(8, ld16_be(packet + 7));
 }
 
 /* ---- MODE SENSE ------------------------------------------------------------------------ */
@@ -225,7 +238,7 @@ static uint8_t *put_page(uint8_t *p, uint8_t code, uint8_t len)
     return p + 2;
 }
 
-static uint8_t *mode_page(const IDEDrive *d, uint8_t *p, unsigned code)
+static uint8_t *mode_page(const MMCDrive *d, uint8_t *p, unsigned code)
 {
     uint8_t *b;
 
@@ -257,15 +270,14 @@ static uint8_t *mode_page(const IDEDrive *d, uint8_t *p, unsigned code)
     return NULL;
 }
 
-void mmc_mode_sense(IDEDrive *d)
+MMCResult mmc_mode_sense(MMCDrive *d, const uint8_t *packet, uint8_t *out)
 {
     static const uint8_t codes[] = { 0x01, 0x0e, 0x2a };
-    unsigned control = d->packet[2] >> 6, code = d->packet[2] & 0x3f;
-    uint8_t *out = d->buffer, *p = out + 8;
+    unsigned control = packet[2] >> 6, code = packet[2] & 0x3f;
+    uint8_t *p = out + 8;
 
     if (control == 3) {
-        atapi_error(d, SENSE_ILLEGAL_REQUEST, ASC_SAVING_NOT_SUPPORTED);
-        return;
+        return refuse(ILLEGAL_REQUEST, SAVING_NOT_SUPPORTED);
     }
     memset(out, 0, 8);
     for (unsigned i = 0; i < G_N_ELEMENTS(codes); i++) {
@@ -278,12 +290,11 @@ void mmc_mode_sense(IDEDrive *d)
         }
     }
     if (p == out + 8) {
-        invalid_field(d);
-        return;
+        return invalid_field();
     }
     st16_be(out, p - out - 2);
     out[2] = 0x70;                          /* medium type: see GET CONFIGURATION */
-    atapi_reply(d, p - out, ld16_be(d->packet + 7));
+    return reply(p - out, ld16_be(packet + 7));
 }
 
 /* ---- READ TOC -------------------------------------------------------------------------- */
@@ -324,38 +335,37 @@ static uint8_t *put_raw_entry(uint8_t *p, uint8_t point, uint8_t m, uint8_t s, u
     return p + 11;
 }
 
-static uint8_t *put_raw_toc(IDEDrive *d, uint8_t *p)
+static uint8_t *put_raw_toc(MMCDrive *d, uint8_t *p)
 {
     uint8_t msf[3];
 
     p = put_raw_entry(p, 0xa0, 1, 0, 0);            /* first track, kind of disc */
     p = put_raw_entry(p, 0xa1, 1, 0, 0);            /* last track */
-    cd_lba_to_msf(msf, atapi_total(d));
+    cd_lba_to_msf(msf, mmc_total(d));
     p = put_raw_entry(p, 0xa2, msf[0], msf[1], msf[2]);
     cd_lba_to_msf(msf, 0);
     return put_raw_entry(p, 1, msf[0], msf[1], msf[2]);
 }
 
-void mmc_read_toc(IDEDrive *d)
+MMCResult mmc_read_toc(MMCDrive *d, const uint8_t *packet, uint8_t *out)
 {
-    bool msf = d->packet[1] & 2;
-    unsigned format = d->packet[2] & 0x0f, start = d->packet[6];
-    uint8_t *out = d->buffer, *p = out + 4;
+    bool msf = packet[1] & 2;
+    unsigned format = packet[2] & 0x0f, start = packet[6];
+    uint8_t *p = out + 4;
 
     if (!format) {
-        format = d->packet[9] >> 6;         /* where SFF-8020i had it */
+        format = packet[9] >> 6;         /* where SFF-8020i had it */
     }
     out[2] = out[3] = 1;                    /* first and last track (session) */
     switch (format) {
     case 0:
         if (start > 1 && start != LEAD_OUT) {
-            invalid_field(d);
-            return;
+            return invalid_field();
         }
         if (start <= 1) {
             p = put_track(p, 1, msf, 0);
         }
-        p = put_track(p, LEAD_OUT, msf, atapi_total(d));
+        p = put_track(p, LEAD_OUT, msf, mmc_total(d));
         break;
     case 1:                                 /* sessions */
         p = put_track(p, 1, msf, 0);
@@ -364,44 +374,40 @@ void mmc_read_toc(IDEDrive *d)
         p = put_raw_toc(d, p);
         break;
     default:
-        invalid_field(d);
-        return;
+        return invalid_field();
     }
     st16_be(out, p - out - 2);
-    atapi_reply(d, p - out, ld16_be(d->packet + 7));
+    return reply(p - out, ld16_be(packet + 7));
 }
 
 /* ---- discs ----------------------------------------------------------------------------- */
 
-void mmc_read_disc_info(IDEDrive *d)
+MMCResult mmc_read_disc_info(MMCDrive *d, const uint8_t *packet, uint8_t *out)
 {
-    uint8_t *out = d->buffer;
-
-    if (d->packet[1] & 7) {                 /* standard information only */
-        invalid_field(d);
-        return;
+    if (packet[1] & 7) {                 /* standard information only */
+        return invalid_field();
     }
     memset(out, 0, 34);
     st16_be(out, 32);
     out[2] = 0x0e;                          /* last session complete, disc finalized */
     out[3] = out[4] = out[5] = out[6] = 1;  /* first track, sessions, their tracks */
     out[7] = 0x20;                          /* unrestricted use */
-    atapi_reply(d, 34, ld16_be(d->packet + 7));
+    return reply(34, ld16_be(packet + 7));
 }
 
 /* Formats by number; NULL text: not here.  Data begin at out + 4. */
-static int dvd_structure(IDEDrive *d, uint8_t *out)
+static int dvd_structure(MMCDrive *d, const uint8_t *packet, uint8_t *out)
 {
     uint32_t first = 0x30000;
 
-    switch (d->packet[7]) {
+    switch (packet[7]) {
     case 0x00:                              /* physical format */
         memset(out, 0, 2052);
         out[4] = 0x01;                      /* DVD-ROM, version 1 */
         out[5] = 0x0f;                      /* 120 mm, any rate */
         out[6] = 0x01;                      /* one layer, embossed */
         st32_be(out + 8, first);
-        st32_be(out + 12, first + atapi_total(d) - 1);
+        st32_be(out + 12, first + mmc_total(d) - 1);
         return 2052;
     case 0x01:                              /* copyright: none */
         memset(out, 0, 8);
@@ -425,26 +431,82 @@ static int dvd_structure(IDEDrive *d, uint8_t *out)
     return -1;
 }
 
-void mmc_read_dvd_structure(IDEDrive *d)
+MMCResult mmc_read_dvd_structure(MMCDrive *d, const uint8_t *packet, uint8_t *out)
 {
     int len;
 
     if (!is_dvd(d)) {
-        atapi_error(d, SENSE_ILLEGAL_REQUEST, ASC_INCOMPATIBLE_FORMAT);
-        return;
+        return refuse(ILLEGAL_REQUEST, INCOMPATIBLE_FORMAT);
     }
-    len = d->packet[6] ? -1 : dvd_structure(d, d->buffer);     /* layer 0 is all there is */
+    len = packet[6] ? -1 : dvd_structure(d, packet, out);     /* layer 0 is all there is */
     if (len < 0) {
-        invalid_field(d);
-        return;
+        return invalid_field();
     }
-    st16_be(d->buffer, len - 2);
-    atapi_reply(d, len, ld16_be(d->packet + 8));
+    st16_be(out, len - 2);
+    return reply(len, ld16_be(packet + 8));
 }
 
-void mmc_mechanism_status(IDEDrive *d)
+MMCResult mmc_mechanism_status(MMCDrive *d, const uint8_t *packet, uint8_t *out)
 {
-    memset(d->buffer, 0, 8);
-    d->buffer[5] = 1;
-    atapi_reply(d, 8, ld16_be(d->packet + 8));
+    memset(out, 0, 8);
+    out[5] = 1;
+    return reply(8, ld16_be(packet + 8));
+}
+
+MMCResult mmc_read_capacity(MMCDrive *d, const uint8_t *packet, uint8_t *out)
+{
+    st32_be(out, mmc_total(d) - 1);
+    st32_be(out + 4, CD_SECTOR);
+    return reply(8, 8);
+}
+
+/* ---- the tray -------------------------------------------------------------------------- */
+
+MMCResult mmc_start_stop(MMCDrive *d, const uint8_t *packet, uint8_t *out)
+{
+    bool load_eject = packet[4] & 2, start = packet[4] & 1;
+
+    if (packet[4] & 0xf0) {                 /* power conditions: nothing to do */
+        return reply(0, 0);
+    }
+    if (load_eject && d->tray_open == start) {
+        if (!start && d->tray_locked) {
+            return refuse(blk_has_medium(d->blk) ? NOT_READY : ILLEGAL_REQUEST, REMOVAL_PREVENTED);
+        }
+        d->tray_open = !start;
+        blk_eject(d->blk, d->tray_open);
+    }
+    return reply(0, 0);
+}
+
+MMCResult mmc_prevent_removal(MMCDrive *d, const uint8_t *packet, uint8_t *out)
+{
+    d->tray_locked = packet[4] & 1;
+    blk_lock_medium(d->blk, d->tray_locked);
+    return reply(0, 0);
+}
+
+void mmc_media_changed(MMCDrive *d, bool load)
+{
+    d->tray_open = !load;
+    d->sectors = load ? blk_length(d->blk) / 512 : 0;
+    d->event_new = load;
+    d->event_eject = false;
+    d->changed = load ? 2 : 0;
+}
+
+void mmc_eject_request(MMCDrive *d, bool force)
+{
+    d->event_eject = true;
+    if (force) {
+        d->tray_locked = false;
+    }
+}
+
+MMCResult mmc_tell_change(MMCDrive *d)
+{
+    if (!d->changed || !blk_inserted(d->blk)) {
+        return reply(0, 0);
+    }
+    return d->changed-- == 2 ? refuse(NOT_READY, NO_MEDIUM) : refuse(UNIT_ATTENTION, MEDIUM_CHANGED);
 }
