@@ -188,6 +188,28 @@ def test_linux_smp():
             raise Failed("exit status %d" % vm.proc.returncode)
 
 
+def litmus(accel):
+    with tempfile.TemporaryDirectory() as d:
+        with VM(["-accel", accel, "-smp", "2", "-kernel", material.freestanding("litmus"),
+                 "-chardev", "file,id=d,path=%s/told" % d,
+                 "-device", "isa-debugcon,iobase=0xe9,chardev=d"]) as vm:
+            told = vm.wait_file(d + "/told", lambda t: t.endswith(b".") or b"BAD" in t, "the end", 120)
+    if told.count(b": ok\n") != 12 or b"BAD" in told:
+        raise Failed("the guest told:\n" + told.decode())
+
+
+@weight(1)
+def test_litmus():
+    """What two vCPUs see of each other: order, locked instructions, patched code, shoot-downs."""
+    litmus("tcg")
+
+
+@weight(1)
+def test_litmus_interpreted():
+    """The same by the portable interpreter."""
+    litmus("tcg,engine=interp")
+
+
 @weight(2)
 def test_nographic_terminal():
     """-nographic: a shell with job control on this terminal; Ctrl-a x leaves with status 0."""

@@ -4,7 +4,11 @@ help-lines += "make check-guest  boot firmware, boot loaders, memory tests and L
 check-guest: all
 	$(Q)python3 tests/guest/run.py
 
+help-lines += "make check-smp N=50  boot Linux with four vCPUs N times"
+check-smp: all
+	$(Q)python3 tests/guest/smp.py -n $(or $(N),50) $(SMP_ARGS)
+
 demo:
 	$(Q)sh scripts/demo.sh
 
-.PHONY: check-guest
+.PHONY: check-guest check-smp

@@ -295,6 +295,23 @@ def assembled(name, address=0x7c00):
     return cached(name + ".bin", make, read_text(src) + read_text(folder + "/boot.inc") + hex(address))
 
 
+def freestanding(name):
+    """tests/guest/asm/NAME.c as a Multiboot kernel."""
+    src = os.path.join(TOP, "tests", "guest", "asm", name + ".c")
+
+    def make(out):
+        say("compiling %s" % name)
+        run(tool("X86_CC", "cc") + ["-m32", "-O2", "-ffreestanding", "-fno-pic", "-fno-pie",
+                                    "-fno-stack-protector", "-fno-asynchronous-unwind-tables",
+                                    "-mno-sse", "-c", "-o", out + ".o", src])
+        # the Multiboot header must be in the first 8 KiB
+        run(tool("X86_LD", "ld") + ["-m", "elf_i386", "-n", "-z", "noexecstack",
+                                    "--no-warn-rwx-segments", "--section-start=.multiboot=0x100000",
+                                    "-Ttext", "0x101000", "-e", "_start", "--build-id=none",
+                                    "-o", out, out + ".o"])
+    return cached(name + ".elf", make, read_text(src))
+
+
 # ---- disk images ----------------------------------------------------------------------------
 
 def make_isolinux_cd(out, config, files):
