@@ -188,7 +188,8 @@ void x86_kill_block(Block *b)
 {
     Insn *i = (Insn *)b->payload;
     if (x86_jit) {
-        return;             /* no link leads there any more, and no look-up finds it */
+        x86_jit_kill(b);    /* no link leads there any more, but the look-up table may */
+        return;
     }
     for (unsigned n = 0; n <= b->count; n++) {
         __atomic_store_n(&i[n].fn, op_exit, __ATOMIC_RELAXED);

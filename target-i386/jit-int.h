@@ -183,6 +183,7 @@ typedef struct Jit {
 typedef struct JitBlock {
     InsnFn *fn;                 /* first, like an Insn's: interpreter code that would run into
                                    the block goes back to the loop instead */
+    const uint8_t *entry;       /* [atomic] where the look-up table enters it */
     const uint8_t *no_poll;     /* entry for forward jumps */
     bool needs_flags;           /* reads flags of its predecessor, or lets them pass */
     struct {
@@ -349,6 +350,7 @@ typedef struct JitThunks {
     const uint8_t *jump;            /* T0 = JitCall of a jump; jump to it */
     const uint8_t *load;            /* T0 = address; call it, then JIT_INFO: T1 = addend */
     const uint8_t *store;           /* T0 = address, T1 = value; call it, then JIT_INFO */
+    const uint8_t *dead;            /* JitBlock.entry of a block that was invalidated */
     const uint8_t *indirect;        /* T0 = target, T2 = where to go if it is not known */
 } JitThunks;
 extern JitThunks jit_thunks;

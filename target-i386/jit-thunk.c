@@ -369,13 +369,21 @@ static void make_store(void)
 }
 
 /*
- * T0 = target, flat code: the block the look-up table knows for this address, if the page is
- * still mapped where the block is.  A block that was invalidated has no mode that fits.
+ * T0 = target, flat code: the block the look-up table knows for this address.  If mode and
+ * mappings are as they were when that was last checked (the stamp), there it goes; else if
+ * the page is still mapped where the block is.  A block that was invalidated has no mode that
+ * fits, and an entry that leads back to the loop.
  */
 static void make_indirect(void)
 {
     int32_t fetch = TLB_FETCH * sizeof(TlbEntry) * TLB_SIZE;
+    int32_t entry = offsetof(Block, payload) + offsetof(JitBlock, entry);
+    G_STATIC_ASSERT(sizeof(JumpEntry) == 24);
     uint8_t *miss[4];
+
+    jit_thunks.dead = at();
+    asm_st(&a, 8, jit_field(OFF(rip)), J_T0);
+    asm_patch32(asm_jmp(&a), code_rw(jit_thunks.leave_set));
 
     jit_thunks.indirect = at();
     asm_st(&a, 8, jit_field(OFF(jit_tmp[0])), J_T2);
@@ -384,34 +392,49 @@ static void make_indirect(void)
     asm_8(&a, JUMP_BITS);
     asm_alu(&a, 8, ALU_XOR, J_T1, rm_r(J_T0));
     asm_alui(&a, 4, ALU_AND, rm_r(J_T1), JUMP_SIZE - 1);
-    asm_op(&a, 4, 0xc1, 4, rm_r(J_T1));
-    asm_8(&a, 4);
-    asm_alu(&a, 8, ALU_CMP, J_T0, rm_mx(J_CPU, J_T1, 0, OFF(tcg.jump[0].pc)));
+    asm_lea(&a, 4, J_T1, rm_mx(J_T1, J_T1, 1, 0));
+    asm_alu(&a, 8, ALU_CMP, J_T0, rm_mx(J_CPU, J_T1, 3, OFF(tcg.jump[0].pc)));
     miss[0] = asm_jcc(&a, CC_NE);
-    asm_ld(&a, 8, J_T1, rm_mx(J_CPU, J_T1, 0, OFF(tcg.jump[0].block)));
+    asm_ld(&a, 8, J_T2, jit_field(OFF(tcg.stamp)));
+    asm_alu(&a, 8, ALU_CMP, J_T2, rm_mx(J_CPU, J_T1, 3, OFF(tcg.jump[0].stamp)));
+    uint8_t *stale = asm_jcc(&a, CC_NE);
+    asm_mov_r(&a, 8, J_T2, J_T0);
+    asm_ld(&a, 8, J_T1, rm_mx(J_CPU, J_T1, 3, OFF(tcg.jump[0].block)));
+    asm_alui(&a, 8, ALU_AND, rm_r(J_T2), -(int32_t)GUEST_PAGE_SIZE);
+    asm_st(&a, 8, jit_field(OFF(r[17])), J_T2);
+    asm_op(&a, 4, 0xff, 4, rm_m(J_T1, entry));
+
+    asm_patch32(stale, a.p);
     push_pop(0x50, H_RAX);
+    push_pop(0x50, H_RCX);
+    asm_mov_r(&a, 8, H_RAX, J_T1);
+    asm_ld(&a, 8, J_T1, rm_mx(J_CPU, H_RAX, 3, OFF(tcg.jump[0].block)));
+    asm_ld(&a, 4, H_RCX, jit_field(OFF(mode)));
+    asm_alu(&a, 4, ALU_CMP, H_RCX, rm_m(J_T1, offsetof(Block, mode)));
+    miss[1] = asm_jcc(&a, CC_NE);
     asm_mov_r(&a, 8, J_T2, J_T0);
     asm_op(&a, 8, 0xc1, 5, rm_r(J_T2));
     asm_8(&a, GUEST_PAGE_BITS - 4);
-    asm_ld(&a, 4, H_RAX, jit_field(OFF(mode)));
     asm_alui(&a, 4, ALU_AND, rm_r(J_T2), tlb_index_mask << 4);
     asm_alu(&a, 8, ALU_ADD, J_T2, jit_field(OFF(tcg.code)));
-    asm_alu(&a, 4, ALU_CMP, H_RAX, rm_m(J_T1, offsetof(Block, mode)));
-    miss[1] = asm_jcc(&a, CC_NE);
-    asm_mov_r(&a, 8, H_RAX, J_T0);
-    asm_alui(&a, 8, ALU_AND, rm_r(H_RAX), -(int32_t)GUEST_PAGE_SIZE);
-    asm_alu(&a, 8, ALU_CMP, H_RAX, rm_m(J_T2, fetch));
+    asm_mov_r(&a, 8, H_RCX, J_T0);
+    asm_alui(&a, 8, ALU_AND, rm_r(H_RCX), -(int32_t)GUEST_PAGE_SIZE);
+    asm_alu(&a, 8, ALU_CMP, H_RCX, rm_m(J_T2, fetch));
     miss[2] = asm_jcc(&a, CC_NE);
     asm_ld(&a, 8, J_T2, rm_m(J_T2, fetch + 8));
     asm_alu(&a, 8, ALU_ADD, J_T2, rm_r(J_T0));
     asm_alu(&a, 8, ALU_CMP, J_T2, rm_m(J_T1, offsetof(Block, host)));
     miss[3] = asm_jcc(&a, CC_NE);
-    asm_st(&a, 8, jit_field(OFF(r[17])), H_RAX);
+    asm_st(&a, 8, jit_field(OFF(r[17])), H_RCX);
+    asm_ld(&a, 8, H_RCX, jit_field(OFF(tcg.stamp)));
+    asm_st(&a, 8, rm_mx(J_CPU, H_RAX, 3, OFF(tcg.jump[0].stamp)), H_RCX);
+    push_pop(0x58, H_RCX);
     push_pop(0x58, H_RAX);
-    asm_op(&a, 4, 0xff, 4, rm_m(J_T1, offsetof(Block, code)));
+    asm_op(&a, 4, 0xff, 4, rm_m(J_T1, entry));
     for (unsigned k = 1; k < 4; k++) {
         asm_patch32(miss[k], a.p);
     }
+    push_pop(0x58, H_RCX);
     push_pop(0x58, H_RAX);
     asm_patch32(miss[0], a.p);
     asm_op(&a, 4, 0xff, 4, jit_field(OFF(jit_tmp[0])));

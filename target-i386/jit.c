@@ -459,7 +459,7 @@ Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, uint32_t mode,
     memcpy(code_rw(rx), j->buf, code);
     fix_all(j, b, rx);
     fill_calls(j, jb);
-    b->code = rx;
+    b->code = jb->entry = rx;
     b->count = j->count;
     b->size = j->end - j->start;
     b->holes = j->holes;
@@ -492,6 +492,11 @@ void x86_jit_enter(X86CPU *c, Block *b)
         c->tcg.from_pc = c->rip;
         c->tcg.from_same_page = (c->rip & GUEST_PAGE_MASK) == c->r[17];
     }
+}
+
+void x86_jit_kill(Block *b)
+{
+    __atomic_store_n(&jit_block(b)->entry, jit_thunks.dead, __ATOMIC_RELEASE);
 }
 
 void x86_jit_link(Block *from, unsigned n, Block *to)
@@ -551,6 +556,9 @@ Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, uint32_t mode,
     return NULL;
 }
 void x86_jit_enter(X86CPU *c, Block *b)
+{
+}
+void x86_jit_kill(Block *b)
 {
 }
 void x86_jit_link(Block *from, unsigned n, Block *to)

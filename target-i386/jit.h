@@ -26,6 +26,8 @@ Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, uint32_t mode,
 /* An instruction with A_END in its row: may others follow it in a block all the same? */
 bool x86_jit_goes_on(const Insn *i);
 void x86_jit_enter(X86CPU *c, Block *b);
+/* Who enters it by the look-up table comes to the loop from now on. */
+void x86_jit_kill(Block *b);
 void x86_jit_link(Block *from, unsigned n, Block *to);
 
 #endif

@@ -20,10 +20,6 @@ static bool second_page_fits(CPU *c, int mmu, uint64_t pc, const Block *b)
 
 static Block *find_or_make(CPU *c, uint64_t pc, uint32_t mode, int mmu, const uint8_t *host)
 {
-    const JumpEntry *e = &tcg_cpu(c)->jump[jump_hash(pc)];
-    if (e->pc == pc && e->block->mode == mode && e->block->host == host) {
-        return e->block;
-    }
     Block *b = block_find(host, mode);
     if (b && unlikely(b->mode & BLOCK_CROSS) && !second_page_fits(c, mmu, pc, b)) {
         /* Another mapping: blocks of both would differ only in host2; keep the newer. */
@@ -70,7 +66,7 @@ static void run_once(CPU *c, bool one, uint64_t *insns)
             __atomic_load_n(&from->link[t->from_link].to, __ATOMIC_RELAXED) != b) {
             block_chain(from, t->from_link, b, t->from_same_page);
         }
-        t->jump[jump_hash(pc)] = (JumpEntry) { pc, b };
+        t->jump[jump_hash(pc)] = (JumpEntry) { pc, t->stamp, b };
     }
     if (one) {
         /* Whatever the instruction is, it must not go on into a chained block. */

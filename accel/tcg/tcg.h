@@ -97,6 +97,7 @@ extern const TcgTarget tcg_target;      /* there is one: defined by the target *
 
 typedef struct JumpEntry {
     uint64_t pc;                /* linear */
+    uint64_t stamp;             /* TcgCPU.stamp when pc was last seen to lead to block */
     struct Block *block;
 } JumpEntry;
 
@@ -112,6 +113,8 @@ typedef struct TcgCPU {
                                  * cache) is valid if it was learnt under the same number */
     uint64_t walk_last;         /* the highest given out */
     JumpEntry jump[JUMP_SIZE];  /* by pc; survives TLB flushes, checked against the fetch TLB */
+    uint64_t stamp;             /* low half: the mode word, kept by the target; high half: counts
+                                   changes of what is mapped where (tcg_code_moved) */
     struct TlbSlow *slow;       /* second level and page details, tlb.c */
     struct Block *from;         /* the block left by a direct jump that could be chained ... */
     unsigned from_link;         /* ... and through which of its links; from NULL: none */
@@ -196,11 +199,16 @@ static inline void tcg_walks_forget(TcgCPU *t)
 void tcg_flush_request(CPU *c);
 /* The block of an empty JumpEntry: dead, so that no pc a guest may jump to matches it. */
 extern struct Block block_none;
+/* Some translation that fetches were made by may be another one now. */
+static inline void tcg_code_moved(TcgCPU *t)
+{
+    t->stamp += 1ull << 32;
+}
 /* Forget all virtual-pc look-ups. */
 static inline void tcg_jumps_clear(TcgCPU *t)
 {
     for (unsigned k = 0; k < JUMP_SIZE; k++) {
-        t->jump[k] = (JumpEntry) { 0, &block_none };
+        t->jump[k] = (JumpEntry) { 0, ~0ull, &block_none };
     }
 }
 

@@ -245,6 +245,7 @@ void tcg_tlb_flush(CPU *c)
     if (!t) {
         return;
     }
+    tcg_code_moved(t);
     empty_spaces(t, false);
     for (unsigned n = 0; n < TLB_SPACES; n++) {
         t->slow->space[n].used = false;
@@ -257,6 +258,7 @@ void tcg_tlb_flush_nonglobal(CPU *c)
 {
     TcgCPU *t = tcg_cpu(c);
     if (t) {
+        tcg_code_moved(t);
         empty_spaces(t, true);
     }
 }
@@ -267,6 +269,7 @@ void tcg_tlb_flush_page(CPU *c, uint64_t va)
     if (!t) {
         return;
     }
+    tcg_code_moved(t);
     for (unsigned k = 0; k < TLB_TABLES; k++) {
         if (!(t->table_used >> k & 1)) {
             continue;
@@ -370,6 +373,7 @@ void tcg_tlb_switch(CPU *c, bool keep)
     if (!t) {
         return;
     }
+    tcg_code_moved(t);
     TlbSlow *slow = t->slow;
     TlbSpace *old = &slow->space[t->space];
     uint64_t key = tcg_target.space(c);
@@ -413,6 +417,7 @@ void tcg_tlb_flush_space(CPU *c, uint64_t key)
         return;
     }
     if (n == t->space) {
+        tcg_code_moved(t);
         put_aside(t, NULL);
         tcg_walks_forget(t);
     }
