@@ -104,8 +104,9 @@ test-packages:
 	$(Q)sh scripts/install-packages.sh tests
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/orrery
 	install -m 755 $(EMULATOR) $(IMG) $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 README.md LICENSE $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/orrery/
 
 clean:
 	rm -rf $(BUILD)/obj $(BUILD)/tests $(EMULATOR) $(IMG)

@@ -47,7 +47,6 @@ typedef struct I8237 {
     uint8_t request;                        /* software requests */
     uint8_t dreq;                           /* lines, as the devices hold them */
     bool flip_flop;                         /* the next byte is a high one */
-    uint8_t page_extra[8];                  /* page registers without a channel: scratch */
     bool wide;                              /* property: 16-bit controller */
     ISADMAHandler handler[4];
     void *opaque[4];
@@ -384,14 +383,15 @@ static const RegionOps dma_ops = {
     .read = dma_read, .write = dma_write, .min = 1, .max = 1,
 };
 
-/* Which channel's page is at 80h + n (88h + n): the wiring of the AT. */
+/* Which channel's page is at 80h + n (88h + n): the wiring of the AT.  The PIIX3 keeps what is
+ * written to the others; here, as on QEMU, port 80h and they read FFh, as with nothing there. */
 static const int8_t page_channel[8] = { -1, 2, 3, 1, -1, -1, -1, 0 };
 
 static uint64_t page_read(void *opaque, hwaddr addr, unsigned size)
 {
     I8237 *s = opaque;
     int n = page_channel[addr & 7];
-    return n >= 0 ? s->ch[n].page : s->page_extra[addr & 7];
+    return n >= 0 ? s->ch[n].page : 0xff;
 }
 
 static void page_write(void *opaque, hwaddr addr, uint64_t val, unsigned size)
@@ -402,8 +402,6 @@ static void page_write(void *opaque, hwaddr addr, uint64_t val, unsigned size)
     if (n >= 0) {
         s->ch[n].page = val;
         s->ch[n].page_high = 0;             /* EISA: the low page clears the high one */
-    } else {
-        s->page_extra[addr & 7] = val;
     }
 }
 
@@ -462,7 +460,6 @@ static void dma_reset(Device *dev)
 
     dma_master_clear(s);
     memset(s->ch, 0, sizeof(s->ch));
-    memset(s->page_extra, 0, sizeof(s->page_extra));
 }
 
 void i8237_create(ISABus *b)
@@ -500,7 +497,7 @@ static const VMState vm_dma_channel = { .name = "i8237-channel", .fields = dma_c
 static const VMField dma_fields[] = {
     VM_STRUCTS(I8237, ch, vm_dma_channel), VM_UINT(I8237, command), VM_UINT(I8237, mask),
     VM_UINT(I8237, terminal), VM_UINT(I8237, request), VM_UINT(I8237, dreq),
-    VM_BOOL(I8237, flip_flop), VM_BUFFER(I8237, page_extra),
+    VM_BOOL(I8237, flip_flop),
     VM_DONE
 };
 static const VMState vm_dma = {

@@ -271,20 +271,20 @@ def test_linux_vga_console():
 
 @weight(3)
 def test_powerdown_button():
-    """system_powerdown presses the ACPI power button, which the guest sees."""
-    def presses(vm):
-        return int(vm.shell("cat /sys/firmware/acpi/interrupts/ff_pwr_btn").split()[0])
-
+    """system_powerdown presses the ACPI power button: the guest's driver reports the key."""
     with linux([]) as vm:
         vm.wait_serial("BusyBox shell", 300)
-        before = presses(vm)
+        event = vm.shell("cd /sys/class/input; for e in event*; do "
+                         "grep -q 'Power Button' $e/device/name && echo $e; done; cd /").strip()
+        expect(event, r"^event\d+$")
+        # an event is 24 bytes: time, type, code, value
+        vm.shell("(dd if=/dev/input/%s of=/tmp/pressed bs=24 count=1 2>/dev/null &); sleep 1" % event)
         vm.cmd("system_powerdown")
         vm.wait_event("POWERDOWN")
-        for _ in range(20):
-            vm.shell("sleep 0.2")
-            if presses(vm) == before + 1:
-                return
-        raise Failed("the kernel counted no press of the power button")
+        told = vm.shell("n=0; while [ ! -s /tmp/pressed ] && [ $n -lt 50 ]; do sleep 0.2; "
+                        "n=$((n+1)); done; hexdump -C /tmp/pressed")
+        expect(told, r"(?m)^00000010 +01 00 74 00 01 00 00 00 ")      # EV_KEY, KEY_POWER, down
+        expect(vm.shell("cat /sys/firmware/acpi/interrupts/ff_pwr_btn"), r"^ +1 ")
 
 
 @weight(1)
@@ -429,7 +429,12 @@ def test_screendump_png():
     with VM([]) as vm:
         vm.wait_text("SeaBIOS", 60)
         path = vm.dir + "/s.png"
-        vm.cmd("screendump", filename=path, format="png")
+        try:
+            vm.cmd("screendump", filename=path, format="png")
+        except Failed as e:
+            if "no PNG support" in str(e):
+                raise Skipped("this build has no PNG support")
+            raise
         with open(path, "rb") as f:
             head = f.read(24)
         p = vm.picture()

@@ -55,6 +55,11 @@ class I8237Test(TestCase):
             self.q.outb(base + 14 * step, 0)
             self.assertEqual(self.q.inb(base + 15 * step) & 0x0f, 0)
 
+    def test_ports_without_a_page(self):
+        for port in (0x80, 0x84, 0x85, 0x86, 0x88, 0x8c, 0x8d, 0x8e):
+            self.q.outb(port, 0x55)
+            self.assertEqual(self.q.inb(port), 0xff, hex(port))
+
     def test_pages(self):
         for _, _, pages in self.chips():
             for n, port in enumerate(pages):
