@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "accel/tcg/perf.h"
 #include "system/cmdline.h"
 #include "system/options.h"
 #include "system/runstate.h"
@@ -131,6 +132,9 @@ static const Option table[] = {
     { "runas", "USER", "become USER before the guest runs", option_string, &config.run_as },
     { "d", "ITEM[,...]", "log items (-d help)", opt_log_items, &config.log_items },
     { "D", "FILE", "write the log to FILE ('%d': process id)", option_string, &config.log_file },
+    { "perfmap", NULL, "tell Linux' perf of translated code in /tmp/perf-PID.map", option_flag,
+      &perf_map },
+    { "jitdump", NULL, "the same in jit-PID.dump, for perf inject", option_flag, &perf_dump },
     { "msg", "[timestamp=on|off][,guest-name=on|off]", "how messages begin", opt_msg },
     { "sandbox", "off", "system call filter", opt_sandbox, .off_only = true },
     { "readconfig", "FILE", "read options from FILE", opt_readconfig },

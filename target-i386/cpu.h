@@ -319,6 +319,8 @@ typedef struct X86CPU {
     X86PscEntry psc[X86_PSC_SIZE];      /* mmu.c */
 
     /* The interpreter's */
+    uint64_t *jit_calls;                /* times handlers were called from native code, by row */
+    uint64_t jit_enters, jit_loads, jit_stores;     /* ... and it was entered, and slow paths */
     bool x87_host;                      /* fpu.st, sw, top, empty are in the host's x87: x87.h */
     uint8_t lazy_flags;                 /* LAZY_*: who holds the arithmetic flags */
     bool run_one, running_one;          /* next / this pass of the loop runs one instruction */

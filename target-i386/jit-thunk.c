@@ -121,6 +121,7 @@ static uint64_t slow_load(X86CPU *c, uint64_t va, uint32_t info)
     unsigned size;
     int mode = data_mode(c);
     info_sync(c, info, &size);
+    c->jit_loads++;
     if (size <= 8) {
         st64_le(c->vtmp, tcg_ld(&c->cpu, mode, va, size));
     } else {
@@ -145,6 +146,7 @@ static bool slow_store(X86CPU *c, uint64_t va, uint64_t val, uint32_t info)
     unsigned size;
     uint32_t kills = __atomic_load_n(&block_kills, __ATOMIC_RELAXED);
     uint64_t next = info_sync(c, info, &size);
+    c->jit_stores++;
     tcg_st(&c->cpu, data_mode(c), va, val, size);
     if (likely(kills == __atomic_load_n(&block_kills, __ATOMIC_RELAXED))) {
         return false;
@@ -247,9 +249,18 @@ static void leave_stored(void)
     asm_patch32(asm_jmp(&a), code_rw(jit_thunks.leave_stored));
 }
 
+/* T0 = JitCall: counts its row.  The registers are stored. */
+static void count_call(void)
+{
+    asm_ldz(&a, 2, H_RCX, rm_m(J_T0, offsetof(Insn, row)));
+    asm_ld(&a, 8, H_RAX, jit_field(OFF(jit_calls)));
+    asm_op(&a, 8, 0xff, 0, rm_mx(H_RAX, H_RCX, 3, 0));
+}
+
 static void make_call(const void *c_function)
 {
     STORE_ALL();
+    count_call();
     asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 8);
     cpu_arg();
     asm_mov_r(&a, 8, H_RSI, J_T0);
@@ -277,6 +288,7 @@ static void make_call(const void *c_function)
 static void make_call_end(const void *c_function)
 {
     STORE_ALL();
+    count_call();
     asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 8);
     cpu_arg();
     asm_mov_r(&a, 8, H_RSI, J_T0);
@@ -295,6 +307,7 @@ static void make_jump(void)
 {
     jit_thunks.jump = at();
     STORE_ALL();
+    count_call();
     cpu_arg();
     asm_mov_r(&a, 8, H_RSI, J_T0);
     call_c(call_jump);

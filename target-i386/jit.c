@@ -14,11 +14,16 @@
 
 #if HAVE_JIT
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include "accel/tcg/code.h"
+#include "accel/tcg/perf.h"
+#include "target-i386/disas.h"
 #include "target-i386/flow.h"
 #include "target-i386/jit-int.h"
 #include "target-i386/tcg-target.h"
+#include "util/log.h"
 
 bool x86_jit;
 
@@ -418,6 +423,23 @@ static void fix_all(Jit *j, Block *b, uint8_t *rx)
     }
 }
 
+/* For -d out_asm, -perfmap, -jitdump. */
+static void tell(uint64_t pc, const uint8_t *rx, size_t size)
+{
+    if (perf_wanted()) {
+        char name[40];
+        snprintf(name, sizeof(name), "guest_%" PRIx64, pc);
+        perf_note(rx, size, name);
+    }
+    if (log_on(LOG_OUT_ASM)) {
+        GString *out = g_string_new(NULL);
+        g_string_printf(out, "OUT: [size=%zu] guest %" PRIx64 "\n", size, pc);
+        x86_disas(out, (uintptr_t)rx, rx, size, 64);
+        log_write("%s\n", out->str);
+        g_string_free(out, true);
+    }
+}
+
 /* Interpreter code that would chain to a block's instructions. */
 static void not_insns(X86CPU *c, const Insn *i)
 {
@@ -465,6 +487,9 @@ Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, uint32_t mode,
     b->holes = j->holes;
     memcpy(b->hole, j->hole, sizeof(b->hole));
     jit_finish_links(j, b);
+    if (unlikely(log_on(LOG_OUT_ASM) || perf_wanted())) {
+        tell(pc, rx, code);
+    }
     return b;
 }
 
@@ -479,6 +504,10 @@ void x86_jit_enter(X86CPU *c, Block *b)
         c->lazy_flags = LAZY_IMAGE;
     }
     c->tcg.from = NULL;
+    c->jit_enters++;
+    if (unlikely(!c->jit_calls)) {
+        c->jit_calls = g_new0(uint64_t, NO_ROW + 1);
+    }
     /* The loop has just looked at requests; who runs slices of guest code leaves one up. */
     jit_thunks.enter((uint8_t *)c + JIT_BIAS, jit_block(b)->no_poll);
     if (c->lazy_flags == LAZY_IMAGE) {
@@ -504,6 +533,48 @@ void x86_jit_link(Block *from, unsigned n, Block *to)
     jit_link(from, n, to);
 }
 
+/* ---- info jit -------------------------------------------------------------------------------------- */
+
+#define INFO_ROWS 24
+
+static int by_count(const void *a, const void *b, void *counts)
+{
+    uint64_t x = ((uint64_t *)counts)[*(const uint16_t *)a], y = ((uint64_t *)counts)[*(const uint16_t *)b];
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+void x86_jit_info(GString *out)
+{
+    g_autofree uint64_t *sum = g_new0(uint64_t, NO_ROW + 1);
+    g_autofree uint16_t *rows = g_new(uint16_t, insn_row_count);
+    uint64_t total = 0, enters = 0, loads = 0, stores = 0;
+
+    if (!x86_jit) {
+        return;
+    }
+    for (unsigned n = 0; cpus && n < cpus->len; n++) {
+        const X86CPU *c = x86_cpu(cpu_by_index(n));
+        enters += c->jit_enters;
+        loads += c->jit_loads;
+        stores += c->jit_stores;
+        for (unsigned r = 0; c->jit_calls && r <= NO_ROW; r++) {
+            sum[r] += c->jit_calls[r];
+            total += c->jit_calls[r];
+        }
+    }
+    for (unsigned r = 0; r < insn_row_count; r++) {
+        rows[r] = r;
+    }
+    g_qsort_with_data(rows, insn_row_count, sizeof(rows[0]), by_count, sum);
+    g_string_append_printf(out, "entries from loop   %" PRIu64 "\n"
+                           "slow loads, stores  %" PRIu64 ", %" PRIu64 "\n"
+                           "handlers called     %" PRIu64 "\n", enters, loads, stores, total);
+    for (unsigned r = 0; r < INFO_ROWS && r < insn_row_count && sum[rows[r]]; r++) {
+        g_string_append_printf(out, "  %-10s %-12s %12" PRIu64 "  %4.1f %%\n", insn_rows[rows[r]].name,
+                               insn_rows[rows[r]].operands, sum[rows[r]], 100.0 * sum[rows[r]] / total);
+    }
+}
+
 /* ---- start -------------------------------------------------------------------------------------------- */
 
 static void list(const JitOp *ops)
@@ -524,6 +595,9 @@ bool x86_jit_init(Error **err)
         return false;
     }
     jit_make_thunks(code_area());
+    if (perf_wanted()) {
+        perf_note(code_area(), JIT_THUNK_SIZE, "thunks");
+    }
     if (!native) {
         native = g_new0(const JitOp *, insn_row_count);
         list(jit_alu_ops);
@@ -544,6 +618,10 @@ bool x86_jit_init(Error **err)
 #else
 
 bool x86_jit;
+
+void x86_jit_info(GString *out)
+{
+}
 
 bool x86_jit_init(Error **err)
 {

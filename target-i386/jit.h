@@ -25,6 +25,8 @@ Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, uint32_t mode,
                      const Insn *insn, unsigned count, unsigned size, bool stop);
 /* An instruction with A_END in its row: may others follow it in a block all the same? */
 bool x86_jit_goes_on(const Insn *i);
+/* Its part of `info jit`. */
+void x86_jit_info(GString *out);
 void x86_jit_enter(X86CPU *c, Block *b);
 /* Who enters it by the look-up table comes to the loop from now on. */
 void x86_jit_kill(Block *b);

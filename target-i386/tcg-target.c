@@ -480,5 +480,6 @@ const TcgTarget tcg_target = {
     .enter = enter,
     .kill = x86_kill_block,
     .link = x86_link_block,
+    .info = x86_jit_info,
     .log_enter = x86_log_enter,
 };

@@ -109,6 +109,9 @@ static void tcg_info(GString *out)
 {
     block_cache_info(out);
     tlb_info(out);
+    if (tcg_target.info) {
+        tcg_target.info(out);
+    }
 }
 
 static const Accel tcg_accel = {

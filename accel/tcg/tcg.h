@@ -81,6 +81,8 @@ typedef struct TcgTarget {
     /* Link n of `from` now leads to `to`, in the same page; or nowhere if NULL.  (A link into
      * another page is in from->link[n].to alone: check that page before following it.) */
     void (*link)(struct Block *from, unsigned n, struct Block *to);
+    /* The target's part of `info jit`; optional. */
+    void (*info)(GString *out);
     /* Log a block about to be entered (-d exec, cpu). */
     void (*log_enter)(CPU *c, const struct Block *b);
 } TcgTarget;
