@@ -463,14 +463,60 @@ static bool op_xchg(Jit *j, const Insn *i, unsigned arg)
 
 /* ---- bits -------------------------------------------------------------------------------------------------- */
 
+/*
+ * The bit a register names, counted from the memory operand on: the word it lies in is
+ * addressed first.  ZF must stay as it was.
+ */
+static bool bt_far(Jit *j, const Insn *i, unsigned digit)
+{
+    unsigned size = 1u << i->osz;
+    Asm *a = &j->a;
+    Rm reg = jit_gpr(i->reg), m;
+    int32_t disp;
+
+    if (size < 4 || !jit_ea_ok(j, i) || (i->asz == 2 && (i->flags & IF_SEG))) {
+        return false;
+    }
+    jit_flags_clobber(j, j->live_in);
+    unsigned base = jit_ea(j, i, &disp);
+    asm_op(a, 8, size == 8 ? 0x8b : 0x63, J_T1, reg);               /* MOV, MOVSXD */
+    asm_op(a, 8, 0xc1, 7, rm_r(J_T1));
+    asm_8(a, size == 8 ? 6 : 5);
+    asm_lea(a, i->asz == 3 ? 8 : 4, J_T2, rm_mx(base, J_T1, i->osz, disp));
+    if (digit == 4) {
+        m = jit_probe_ld(j, J_T2, 0, size);
+        asm_ld(a, size, J_T1, m);
+        jit_flags_use(j);
+        unsigned bit = dst_begin(j, reg, size, true);
+        asm_op(a, size, 0x0fa3, bit, rm_r(J_T1));
+    } else {
+        m = jit_probe_insn(j, J_T2, 0, size, TLB_WRITE);
+        if (i->flags & IF_LOCK) {
+            lock_aligned(j, m, size);
+        }
+        asm_ld(a, size, J_T0, reg);
+        asm_alui(a, 4, ALU_AND, rm_r(J_T0), size * 8 - 1);
+        asm_st(a, 8, jit_field(OFF(jit_tmp[0])), J_T0);
+        jit_flags_use(j);
+        asm_ld(a, 8, J_T0, jit_field(OFF(jit_tmp[0])));
+        lock(j, i);
+        asm_op(a, size, 0x0f83 | digit << 3, J_T0, m);
+    }
+    jit_flags_made(j);
+    return true;
+}
+
 /* digit 4-7: BT BTS BTR BTC */
 static bool op_bt(Jit *j, const Insn *i, unsigned digit)
 {
     unsigned size = 1u << i->osz;
     bool imm = j->desc->opnd[1].kind == OPND_I, mem = i->flags & IF_MEM;
     Rm reg = imm ? rm_r(0) : jit_gpr(i->reg), m = mem ? rm_r(0) : jit_gpr(i->rm);
-    if (mem ? !imm || !jit_ea_ok(j, i) : m.mem) {
-        return false;                       /* a register counts bits from the operand on */
+    if (mem && !imm) {
+        return bt_far(j, i, digit);
+    }
+    if (mem ? !jit_ea_ok(j, i) : m.mem) {
+        return false;
     }
     if (mem) {
         m = digit == 4 ? jit_mem_ld(j, i, size) : rmw(j, i, size);

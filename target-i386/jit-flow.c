@@ -288,12 +288,93 @@ static void last_is_jump(Jit *j)
     j->cold[j->ncold - 1].kind = COLD_JUMP;
 }
 
+/* ---- several of them ---- */
+
+#define MAX_RUN 12
+
+static bool simple(Jit *j, const Insn *i, bool pop)
+{
+    const InsnOpnd *o;
+    if (i->row == NO_ROW || !(jit_row[i->row] & (pop ? JR_POP : JR_PUSH))) {
+        return false;
+    }
+    o = &insn_desc[i->row].opnd[0];
+    return (o->kind == OPND_Z && i->reg != R_ESP) || (!pop && o->kind == OPND_I);
+}
+
+/* How many instructions from the current one on push (or pop) registers of the same size? */
+static unsigned run_length(Jit *j, bool pop)
+{
+    const Insn *i = &j->insn[j->n];
+    unsigned n = 0;
+    while (n < MAX_RUN && j->n + n < j->count && simple(j, &i[n], pop) && i[n].osz == i->osz) {
+        n++;
+    }
+    return j->poll_after && j->poll_after >= j->n ? MIN(n, 1) : n;
+}
+
+/* One by one, by their handlers. */
+static void cold_run(Jit *j, JitCold *k)
+{
+    jit_cold_begin(j, k);
+    for (unsigned n = 0; n < k->value; n++) {
+        jit_call_operand(j, k->n + n);
+        jit_call_thunk(j, jit_thunks.call);
+    }
+    jit_cold_end(j, k);
+    asm_patch32(asm_jmp(&j->a), k->back);
+}
+
+/* One check for all of them: their places must lie in one page. */
+static void stack_run(Jit *j, const Insn *i, unsigned n, bool pop)
+{
+    Asm *a = &j->a;
+    int32_t size = 1 << i->osz, all = n * size, disp = pop ? 0 : -all;
+    unsigned base = stack_at(j, i, &disp);
+    Rm m = jit_probe_insn(j, base, disp, all, pop ? TLB_READ : TLB_WRITE);
+    JitCold *k = &j->cold[j->ncold - 1];
+
+    k->kind = COLD_CODE;
+    k->fn = cold_run;
+    k->value = n;
+    for (unsigned e = 0; e < n; e++) {
+        Rm at = m, reg = jit_gpr(i[e].reg);
+        at.disp += pop ? (int)e * size : all - (int)(e + 1) * size;
+        if (insn_desc[i[e].row].opnd[0].kind == OPND_I) {
+            asm_op(a, size, 0xc7, 0, at);
+            if (size == 2) {
+                asm_16(a, i[e].imm);
+            } else {
+                asm_32(a, i[e].imm);
+            }
+        } else if (pop) {
+            asm_ld(a, size, reg.mem ? J_T0 : reg.reg, at);
+            if (reg.mem) {
+                asm_st(a, size, reg, J_T0);
+            }
+        } else {
+            if (reg.mem) {
+                asm_ld(a, 8, J_T0, reg);
+            }
+            asm_st(a, size, at, reg.mem ? J_T0 : reg.reg);
+        }
+    }
+    stack_move(j, i, pop ? all : -all);
+    k->back = a->p;
+    j->done_ahead = n - 1;
+}
+
 static bool op_push(Jit *j, const Insn *i, unsigned arg)
 {
     unsigned size = 1u << i->osz;
     const InsnOpnd *o = &j->desc->opnd[0];
     if (!stack_ok(i)) {
         return false;
+    }
+    unsigned run = run_length(j, false);
+    if (run > 1) {
+        stack_run(j, i, run, false);
+        return true;
     }
     if (o->kind == OPND_I) {
         Rm m = push_probe(j, i, size);
@@ -331,6 +412,11 @@ static bool op_pop(Jit *j, const Insn *i, unsigned arg)
     if (!stack_ok(i) || j->desc->opnd[0].kind != OPND_Z || (i->reg == R_ESP && size == 2)) {
         return false;
     }
+    unsigned run = run_length(j, true);
+    if (run > 1) {
+        stack_run(j, i, run, true);
+        return true;
+    }
     Rm m = pop_probe(j, i, size), dst = jit_gpr(i->reg);
     if (i->reg == R_ESP) {
         asm_ld(&j->a, size, J_SP, m);
@@ -360,6 +446,46 @@ static bool op_leave(Jit *j, const Insn *i, unsigned arg)
     asm_ld(&j->a, size, J_T0, m);
     asm_lea(&j->a, size, J_SP, rm_m(H_RBP, size));
     asm_mov_r(&j->a, size, H_RBP, J_T0);
+    return true;
+}
+
+/* The arithmetic flags from the image, the others as they are. */
+static bool op_pushf(Jit *j, const Insn *i, unsigned arg)
+{
+    unsigned size = 1u << i->osz;
+    Asm *a = &j->a;
+    if (!stack_ok(i) || (j->mode & MODE_V86)) {
+        return false;
+    }
+    jit_flags_clobber(j, FLB_ARITH);
+    asm_ldz(a, 2, J_T0, jit_field(OFF(fl_image)));
+    asm_mov_r(a, 4, J_T1, J_T0);
+    asm_op(a, 4, 0xc1, 5, rm_r(J_T1));
+    asm_8(a, 8);
+    asm_alui(a, 4, ALU_AND, rm_r(J_T1), FL_SF | FL_ZF | FL_AF | FL_PF | FL_CF);
+    asm_alui(a, 4, ALU_AND, rm_r(J_T0), 1);
+    asm_op(a, 4, 0xc1, 4, rm_r(J_T0));
+    asm_8(a, 11);
+    asm_alu(a, 4, ALU_OR, J_T0, rm_r(J_T1));
+    asm_ld(a, 8, J_T1, jit_field(OFF(rflags)));
+    asm_alui(a, 8, ALU_AND, rm_r(J_T1), ~(int32_t)(FL_ARITH | FL_VM | FL_RF));
+    asm_alu(a, 8, ALU_OR, J_T0, rm_r(J_T1));
+    asm_st(a, 8, jit_field(OFF(jit_tmp[0])), J_T0);
+    Rm m = push_probe(j, i, size);
+    asm_ld(a, 8, J_T0, jit_field(OFF(jit_tmp[0])));
+    asm_st(a, size, m, J_T0);
+    stack_move(j, i, -(int32_t)size);
+    return true;
+}
+
+/* The decoder has looked at the privilege. */
+static bool op_swapgs(Jit *j, const Insn *i, unsigned arg)
+{
+    Rm base = jit_field(OFF(seg[R_GS].base)), other = jit_field(OFF(kernel_gs_base));
+    asm_ld(&j->a, 8, J_T0, base);
+    asm_ld(&j->a, 8, J_T1, other);
+    asm_st(&j->a, 8, base, J_T1);
+    asm_st(&j->a, 8, other, J_T0);
     return true;
 }
 
@@ -541,6 +667,7 @@ void jit_poll(Jit *j)
 }
 
 const JitOp jit_flow_ops[] = {
+    { "pushf", op_pushf }, { "swapgs", op_swapgs },
     { "cli", op_cli }, { "sti", op_sti },
     { "push", op_push }, { "pop", op_pop }, { "leave", op_leave },
     { "jo", op_jcc }, { "jno", op_jcc }, { "jb", op_jcc }, { "jae", op_jcc },

@@ -168,6 +168,7 @@ typedef struct Jit {
     bool vex;                   /* has VEX-coded vector instructions up to here */
     bool sse_ready;             /* the host's MXCSR is the guest's */
     bool x87_ready;             /* the guest's x87 state is in the host's unit */
+    unsigned done_ahead;        /* instructions behind this one that it has dealt with */
     unsigned poll_after;        /* look for requests behind this instruction; 0: none */
     uint8_t x87_note;           /* instruction + 1 whose address FIP must still get */
     bool ended;                 /* nothing runs on past this instruction */
@@ -265,6 +266,9 @@ bool jit_flags_maybe(const Insn *i, const InsnDesc *d);
 /* The instruction ends with a constant of `size` bytes.  If that is one which changes all the
  * time: where to load it from instead. */
 const uint8_t *jit_constant(Jit *j, const Insn *i, unsigned size);
+/* What names of rows tell, looked up once. */
+enum { JR_X87 = 1, JR_GOES_ON = 2, JR_PUSH = 4, JR_POP = 8 };
+extern uint8_t *jit_row;                            /* [insn_row_count] */
 /* Call the current instruction's handler. */
 void jit_fallback(Jit *j, const Insn *i);
 /* T0 := address of the JitCall of instruction n. */
@@ -296,7 +300,12 @@ void jit_finish_links(Jit *j, Block *b);
 /* ---- jit-x87.c -------------------------------------------------------------------------------------- */
 
 /* Does the handler of this instruction look at X86CPU.fpu? */
-bool jit_x87_row(const Insn *i);
+static inline bool jit_x87_row(const Insn *i)
+{
+    return i->row != NO_ROW && (jit_row[i->row] & JR_X87);
+}
+/* ... by its row: the slow way to ask. */
+bool jit_is_x87(const InsnRow *r);
 /* FIP and FCS := instruction n.  Changes T1; not EFLAGS. */
 void jit_x87_note(Jit *j, unsigned n);
 /* Forms with MMX registers of mnemonics that jit-simd.c lists. */

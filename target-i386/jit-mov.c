@@ -101,8 +101,27 @@ static void load_imm(Jit *j, const Insn *i, unsigned size, Rm dst)
     }
 }
 
+/* MOV Ev,Sw to a register */
+static bool mov_selector(Jit *j, const Insn *i)
+{
+    Rm dst = jit_gpr(i->rm);
+    if (i->reg > R_GS || (i->flags & IF_MEM)) {
+        return false;
+    }
+    asm_ldz(&j->a, 2, J_T0, jit_field(OFF(seg[0].sel) + (int)sizeof(Segment) * i->reg));
+    if (dst.mem) {
+        asm_st(&j->a, i->osz == 1 ? 2 : 8, dst, J_T0);
+    } else {
+        asm_mov_r(&j->a, i->osz == 1 ? 2 : 4, dst.reg, J_T0);
+    }
+    return true;
+}
+
 static bool op_mov(Jit *j, const Insn *i, unsigned arg)
 {
+    if (j->desc->opnd[1].kind == OPND_S) {
+        return mov_selector(j, i);
+    }
     unsigned size = 1u << i->osz, k0 = j->desc->opnd[0].kind, k1 = j->desc->opnd[1].kind;
     bool mem = i->flags & IF_MEM;
 

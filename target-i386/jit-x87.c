@@ -71,9 +71,8 @@ void x86_x87_store(X86CPU *c)
 
 /* ---- the parts of an instruction -------------------------------------------------------------- */
 
-bool jit_x87_row(const Insn *i)
+bool jit_is_x87(const InsnRow *r)
 {
-    const InsnRow *r = &insn_rows[i->row];
     return (r->attr & (A_X87 | A_MMX | A_WAIT)) || g_str_has_prefix(r->name, "fxsave") ||
            g_str_has_prefix(r->name, "fxrstor") || g_str_has_prefix(r->name, "xsave") ||
            g_str_has_prefix(r->name, "xrstor");

@@ -35,6 +35,7 @@ const uint8_t jit_host_reg[16] = {
     [12] = H_R10, [13] = J_HOME, [14] = J_HOME, [15] = J_HOME,
 };
 
+uint8_t *jit_row;
 /* By row: the native form, or none. */
 static const JitOp **native;
 
@@ -110,18 +111,32 @@ static bool flags_matter(const Insn *i)
  * Does a block go on behind an instruction whose row says A_END?  These rarely change what the
  * code that follows depends on; jit_thunks.call_end leaves the block when one did.
  */
-bool x86_jit_goes_on(const Insn *i)
+static bool goes_on(const InsnRow *r, const InsnDesc *d)
 {
     static const char *const names[] = {
         "in", "out", "popf", "clac", "stac", "clts", "wrmsr", "pop", "sti", "lds", "les", "lfs", "lgs", "lss",
     };
-    const InsnRow *r = &insn_rows[i->row];
     for (unsigned k = 0; k < G_N_ELEMENTS(names); k++) {
         if (!strcmp(r->name, names[k])) {
             return true;
         }
     }
-    return !strcmp(r->name, "mov") && insn_desc[i->row].opnd[0].kind == OPND_S;
+    return !strcmp(r->name, "mov") && d->opnd[0].kind == OPND_S;
+}
+
+bool x86_jit_goes_on(const Insn *i)
+{
+    return jit_row[i->row] & JR_GOES_ON;
+}
+
+static void look_up_rows(void)
+{
+    jit_row = g_new0(uint8_t, insn_row_count);
+    for (unsigned r = 0; r < insn_row_count; r++) {
+        const InsnRow *row = &insn_rows[r];
+        jit_row[r] = (jit_is_x87(row) ? JR_X87 : 0) | (goes_on(row, &insn_desc[r]) ? JR_GOES_ON : 0) |
+                     (strcmp(row->name, "push") ? 0 : JR_PUSH) | (strcmp(row->name, "pop") ? 0 : JR_POP);
+    }
 }
 
 static bool is_jump(const Insn *i)
@@ -328,6 +343,9 @@ static void one_insn(Jit *j)
     if (!op || !op->fn(j, i, op->arg)) {
         jit_fallback(j, i);
     }
+    for (; j->done_ahead; j->done_ahead--) {
+        j->n++;
+    }
     j->insn_end[j->n] = j->a.p;
     for (unsigned k = first_cold; k < j->ncold; k++) {
         if (j->cold[k].kind == COLD_INSN || j->cold[k].kind == COLD_PROBE) {
@@ -351,7 +369,7 @@ static bool translate(Jit *j, bool stop)
     j->vex = j->sse_ready = false;
     j->x87_ready = false;
     j->x87_note = 0;
-    j->poll_after = 0;
+    j->poll_after = j->done_ahead = 0;
     j->ended = false;
     j->holes = 0;
     memset(j->exit, 0, sizeof(j->exit));
@@ -599,6 +617,7 @@ bool x86_jit_init(Error **err)
         perf_note(code_area(), JIT_THUNK_SIZE, "thunks");
     }
     if (!native) {
+        look_up_rows();
         native = g_new0(const JitOp *, insn_row_count);
         list(jit_alu_ops);
         list(jit_mov_ops);
