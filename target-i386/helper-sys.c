@@ -560,7 +560,12 @@ void x86_pause(X86CPU *c, uint64_t next)
 
 uint64_t x86_read_tsc(X86CPU *c)
 {
-    return muldiv64(vclock_ns(), c->tsc_hz, NS_PER_SEC) + c->tsc_offset;
+    /* as muldiv64 computes it, without its long division: seconds and the rest apart */
+    uint64_t ns = vclock_ns(), rest = ns % NS_PER_SEC;
+    if (unlikely(c->tsc_hz > UINT64_MAX / NS_PER_SEC)) {
+        return muldiv64(ns, c->tsc_hz, NS_PER_SEC) + c->tsc_offset;
+    }
+    return ns / NS_PER_SEC * c->tsc_hz + rest * c->tsc_hz / NS_PER_SEC + c->tsc_offset;
 }
 
 int64_t x86_tsc_to_vclock(X86CPU *c, uint64_t tsc)

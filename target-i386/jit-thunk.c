@@ -36,7 +36,11 @@ static void call_with_flags(X86CPU *c, const Insn *i)
 /* A jump by its handler.  True: to the loop, false: c->rip may be looked up here. */
 static bool call_jump(X86CPU *c, const Insn *i)
 {
-    call_with_flags(c, i);
+    if (i->row != NO_ROW && (insn_rows[i->row].attr & A_SYS) && !insn_desc[i->row].fl_read) {
+        i->fn(c, i);                    /* these use x86_get_flags and x86_set_flags */
+    } else {
+        call_with_flags(c, i);
+    }
     return x86_boundary_wanted(c) || c->cpu.halted || c->exc_vector >= 0 ||
            (c->mode & MODE_STEP) || !(c->mode & (MODE_CODE64 | MODE_CSFLAT));
 }
