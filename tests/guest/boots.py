@@ -264,7 +264,7 @@ def test_linux_vga_console():
     """The kernel's console on VGA shows the shell; keys typed at it arrive."""
     with linux([], append="console=tty0 mitigations=off", serial=False) as vm:
         vm.wait_text("BusyBox shell", 300)
-        vm.wait_text(r"# *$", 30)
+        vm.wait_text(r"/ # ", 30)
         vm.type("echo $((1234 * 2)) A-b_c\n")
         vm.wait_text(r"\n2468 A-b_c", 60)
 

@@ -97,8 +97,8 @@ class Board(TestCase):
     args = ["-M", "pc", "-vga", "none"]
 
     def test_post_port(self):
-        self.q.outb(0x80, 0x55)         # a spare page register of the DMA controller
-        self.assertEqual(self.q.inb(0x80), 0x55)
+        self.q.outb(0x80, 0x55)         # a page register without a channel
+        self.assertEqual(self.q.inb(0x80), 0xff)
 
     def test_unassigned(self):
         self.assertEqual(self.q.inl(0x1234), 0xffffffff)
