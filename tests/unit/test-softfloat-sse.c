@@ -257,7 +257,9 @@ static bool check(const SseOp *op, const Operands *o, uint32_t csr)
         after = trapped;
     }
     uint64_t soft = op->soft(o->a, o->b, o->c, &e) & mask;
-    if ((after & 0x3f) == e.flags && !(e.flags & ~e.masks) == !trapped &&
+    /* of a conversion to half precision that ends with #XM for underflow, some report PE too */
+    uint32_t flags = g_str_has_prefix(op->name, "cvtps2ph") && trapped && (after & FP_UE) ? 0x3f & ~FP_PE : 0x3f;
+    if (!((after ^ e.flags) & flags) && !(e.flags & ~e.masks) == !trapped &&
         (trapped || host == soft)) {
         return true;
     }

@@ -451,6 +451,11 @@ static void random_operands(Soft *s, const X87Op *op)
     if (!(op->check & MASKED) && pick(4) == 0) {
         s->e.masks = pick(64);
     }
+    /* the remainder of a denormal number and an infinity is that number: whether it underflows
+     * is the processor's business */
+    if (g_str_has_prefix(op->name, "fprem") && !(s->a.se & 0x7fff) && (s->b.se & 0x7fff) == 0x7fff) {
+        s->e.masks |= FP_UE;
+    }
 }
 
 static void describe(const X87Op *op, const Soft *s, const HostSave *h, uint16_t cw)

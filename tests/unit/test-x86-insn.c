@@ -174,6 +174,9 @@ static void test_alu(void)
         if (cases[k].code[0] == 0x0f) {                     /* IMUL defines two */
             fl &= FL_CF | FL_OF;
         }
+        if (memchr("\xc1\xd1", cases[k].code[0], 2)) {         /* shifts leave AF undefined */
+            fl &= ~FL_AF;
+        }
         if (cpu->r[R_EAX] != cases[k].r || fl != cases[k].fl) {
             g_test_message("case %u: %" G_GINT64_MODIFIER "x flags %x, wanted %" G_GINT64_MODIFIER
                            "x flags %x", k, cpu->r[R_EAX], arith(), cases[k].r, cases[k].fl);

@@ -306,6 +306,7 @@ static void normalise(Image *m, bool exception)
 {
     if (!exception) {
         m->fdp = 0;             /* written by every memory operand, or by exceptions only */
+        m->fop = 0;             /* by every instruction (AMD), or by exceptions only */
     }
     m->fcs = m->fds = 0;
 }

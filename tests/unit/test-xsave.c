@@ -225,6 +225,25 @@ static void random_area(uint8_t *area, bool compacted)
     }
 }
 
+/* AMD's processors save and load FOP, FIP and FDP only while an exception is pending, which it is
+ * in no case here, and else clear them (APM 2, 11.4.4); Intel's, and ours, do always. */
+static void forget_pointers(Arena *a)
+{
+    static int amd = -1;
+
+    if (amd < 0) {
+        unsigned eax, b = 0, c, d;
+        __get_cpuid(0, &eax, &b, &c, &d);
+        amd = b == signature_AMD_ebx || b == 0x6f677948 /* Hygon */;
+    }
+    if (amd) {
+        memset(a->area + 6, 0, 18);
+        memset(a->area + 28, 0, 4);             /* MXCSR_MASK: they have one bit more */
+        memset(a->in.fsave + 12, 0, 12);
+        memset(a->out.fsave + 12, 0, 12);
+    }
+}
+
 typedef struct Op {
     const char *name;
     uint8_t bytes[5];
@@ -312,6 +331,8 @@ static void test_op(const void *opaque)
             continue;           /* zero, but the host does not know */
         }
         compared++;
+        forget_pointers(&native);
+        forget_pointers(arena);
         differs(op, "areas", mask, native.area, arena->area, sizeof(arena->area));
         differs(op, "x87 states", mask, native.out.fsave, arena->out.fsave, 108);
         differs(op, "MXCSR", mask, &native.out.mxcsr, &arena->out.mxcsr, 4);
