@@ -140,6 +140,7 @@ void region_unmap(Region *child)
     g_ptr_array_remove(child->parent->children, child);
     child->parent = NULL;
     child->mapped = false;
+    child->priority = 0;            /* seen through an alias it tells nothing of the former place */
     memory_commit();
 }
 

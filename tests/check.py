@@ -13,6 +13,9 @@ What is a test, and where it comes from:
     sanitized/...           some of them once more, in the build with sanitizers (--sanitized)
 Longer ones, for `make check-NAME`, have other names.
 
+Random tests run from the same seed each time, so that what fails is the change at hand:
+ORRERY_SEED and DISK_SEED choose others, `make check-fuzz` a new one each time.
+
 Environment: ORRERY (the emulator), ORRERY_PATIENCE (factor on all time limits).
 """
 
@@ -319,6 +322,8 @@ def main():
     args = parse_arguments()
     if args.run_file:
         return run_file(args.run_file, args.results)
+    for name in ("ORRERY_SEED", "DISK_SEED"):
+        os.environ.setdefault(name, "1")
     build = os.path.abspath(args.build)
     if build != os.path.join(TOP, "build") or "ORRERY" in os.environ:
         Job.env = {k: os.environ.get(k, v) for k, v in programs(build).items()}

@@ -301,9 +301,13 @@ static void forgive(const Outcome *native, Outcome *soft)
     soft->image.sw = (soft->image.sw & ~mask) | (native->image.sw & mask);
 }
 
-/* Fields that depend on the unit and not on the program. */
-static void normalise(Image *m, bool exception)
+/* Fields that depend on the unit and not on the program.  On AMD's processors the operating
+ * system's switch to another thread loses FIP unless an exception is pending. */
+static void normalise(Image *m, bool exception, bool fip_lost)
 {
+    if (fip_lost) {
+        m->fip = 0;
+    }
     if (!exception) {
         m->fdp = 0;             /* written by every memory operand, or by exceptions only */
         m->fop = 0;             /* by every instruction (AMD), or by exceptions only */
@@ -320,11 +324,13 @@ static bool equal(const Case *t, Outcome *n, Outcome *v, bool soft)
     /* FNSTENV, FNSAVE: the image in memory has the same fields */
     bool env = (t->insn[0] == 0xd9 || t->insn[0] == 0xdd) && (t->insn[1] & 0xf8) == 0x30;
     if (env) {
-        normalise((Image *)n->mem, exception);
-        normalise((Image *)v->mem, exception);
+        bool lost = !((Image *)n->mem)->fip;
+        normalise((Image *)n->mem, exception, lost);
+        normalise((Image *)v->mem, exception, lost);
     }
-    normalise(&n->image, exception && t->insn[1] < 0xc0);
-    normalise(&v->image, exception && t->insn[1] < 0xc0);
+    bool lost = !n->image.fip;
+    normalise(&n->image, exception && t->insn[1] < 0xc0, lost);
+    normalise(&v->image, exception && t->insn[1] < 0xc0, lost);
     if ((soft || !HOST_X87) && is_transcendental(t)) {
         forgive(n, v);
     }
