@@ -296,6 +296,7 @@ static void forgive(const Outcome *native, Outcome *soft)
         }
         if (exp <= 1 || exp >= 0x7ffe) {
             mask |= FP_UE | FP_OE;
+            soft->image.tw = native->image.tw;      /* valid or special */
         }
     }
     soft->image.sw = (soft->image.sw & ~mask) | (native->image.sw & mask);
