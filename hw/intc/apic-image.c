@@ -18,7 +18,6 @@ enum {
     REG_TIMER_DIVIDE = 0x3e,
 };
 
-#define BASE_X2APIC (1u << 10)
 #define VERSION     (0x14 | (LVT_COUNT - 1) << 16)
 
 static bool x2apic(const Apic *s)

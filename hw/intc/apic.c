@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Local APIC: registers in memory (xAPIC) and as MSRs (x2APIC), timer, local interrupts,
- * and the bus that carries interrupt messages between APICs.
+ * Local APIC: registers in memory (xAPIC) and as MSRs (x2APIC), priorities, local interrupts.
+ * Its timer is in apic-timer.c, the bus between APICs in apic-bus.c.
  *
  * Source: Intel SDM volume 3A, chapter "Advanced Programmable Interrupt Controller (APIC)";
  * section names below are its.
@@ -14,8 +14,8 @@
  * While the accelerator has the local APICs (target-i386/irqchip.h), messages and register
  * accesses that still come here go on to it.
  *
- * Not modelled: arbitration and bus priorities, the thermal, performance and CMCI sources
- * (their LVT entries exist where the SDM numbers them, nothing triggers them), directed EOI.
+ * Not modelled: the thermal, performance and CMCI sources (their LVT entries exist where the
+ * SDM numbers them, nothing triggers them), directed EOI.
  */
 #include "hw/intc/apic.h"
 #include "hw/intc/apic-internal.h"
@@ -35,30 +35,14 @@ enum {
     REG_TIMER_DIVIDE = 0x3e, REG_SELF_IPI = 0x3f,
 };
 
-#define BASE_BSP       (1u << 8)
-#define BASE_X2APIC    (1u << 10)
-#define BASE_ENABLE    (1u << 11)
-#define BASE_ADDR      0xfffffffff000ull
-#define DEFAULT_ADDR   0xfee00000ull
 #define WINDOW_SIZE    0x100000
 
 #define APIC_VERSION   0x14
-#define SVR_ENABLE     0x100
 #define SVR_WRITABLE   0x3ff            /* focus checking is remembered, nothing else */
 
-#define ICR_LOGICAL    (1u << 11)
-#define ICR_ASSERT     (1u << 14)
-#define ICR_LEVEL      (1u << 15)
 #define ICR_WRITABLE   0x000ccfffu
 
-#define ESR_SEND_VECTOR    (1u << 5)
-#define ESR_RECEIVE_VECTOR (1u << 6)
-#define ESR_REGISTER       (1u << 7)
-
-static GPtrArray *apics;                /* in order of CPU index */
 static Region window;                   /* FEE00000h-FEEFFFFFh */
-static void (*eoi_hook)(void *opaque, uint8_t vector);
-static void *eoi_opaque;
 
 static const uint32_t lvt_writable[LVT_COUNT] = {
     [LVT_TIMER] = LVT_TIMER_MODE | LVT_MASKED | 0xff,
@@ -69,51 +53,9 @@ static const uint32_t lvt_writable[LVT_COUNT] = {
     [LVT_ERROR] = LVT_MASKED | 0xff,
 };
 
-static bool apic_enabled(const Apic *s)
-{
-    return s->base & BASE_ENABLE;
-}
-
-static bool apic_x2(const Apic *s)
-{
-    return (s->base & (BASE_ENABLE | BASE_X2APIC)) == (BASE_ENABLE | BASE_X2APIC);
-}
-
-static bool apic_soft_enabled(const Apic *s)
-{
-    return apic_enabled(s) && (s->svr & SVR_ENABLE);
-}
-
-/* ---- 256-bit sets ---------------------------------------------------------------------- */
-
-static void set_bit(uint32_t *set, uint8_t n)
-{
-    set[n >> 5] |= 1u << (n & 31);
-}
-
-static void clear_bit(uint32_t *set, uint8_t n)
-{
-    set[n >> 5] &= ~(1u << (n & 31));
-}
-
-static bool test_bit(const uint32_t *set, uint8_t n)
-{
-    return set[n >> 5] >> (n & 31) & 1;
-}
-
-static int highest_bit(const uint32_t *set)
-{
-    for (int i = 7; i >= 0; i--) {
-        if (set[i]) {
-            return i * 32 + 31 - __builtin_clz(set[i]);
-        }
-    }
-    return -1;
-}
-
 /* ---- priorities ("Task and Processor Priorities") -------------------------------------- */
 
-static uint8_t apic_ppr(const Apic *s)
+uint8_t apic_ppr(const Apic *s)
 {
     int isr = highest_bit(s->isr);
     uint8_t class = isr < 0 ? 0 : isr & 0xf0;
@@ -151,8 +93,7 @@ static void apic_changed(Apic *s)
 
 /* ---- accepting interrupts -------------------------------------------------------------- */
 
-/* An error is latched for the next write to ESR; the first of each kind interrupts. */
-static void apic_error(Apic *s, uint32_t bit)
+void apic_error(Apic *s, uint32_t bit)
 {
     bool fresh = !(s->esr_new & bit);
 
@@ -162,7 +103,7 @@ static void apic_error(Apic *s, uint32_t bit)
     }
 }
 
-static void apic_accept(Apic *s, uint8_t vector, bool level)
+void apic_accept(Apic *s, uint8_t vector, bool level)
 {
     if (!apic_soft_enabled(s)) {
         return;
@@ -181,8 +122,7 @@ static void apic_accept(Apic *s, uint8_t vector, bool level)
     apic_changed(s);
 }
 
-/* A message or local interrupt of some delivery mode arrived at this APIC. */
-static void apic_take(Apic *s, uint8_t mode, uint8_t vector, bool level)
+void apic_take(Apic *s, uint8_t mode, uint8_t vector, bool level)
 {
     switch (mode) {
     case APIC_DM_FIXED:
@@ -244,170 +184,6 @@ void apic_set_lint(Device *apic, int pin, int level)
     }
 }
 
-/* INTR of the 8259 pair is wired to LINT0 of every CPU, and to the CPU's own pin, which
- * counts while the APIC is off; firmware leaves LINT0 open at the boot CPU only. */
-void apic_pic_intr(void *opaque, int n, int level)
-{
-    for (guint i = 0; apics && i < apics->len; i++) {
-        Apic *s = g_ptr_array_index(apics, i);
-        apic_set_lint(&s->dev, 0, level);
-        x86_cpu_set_pic_line(s->cpu, level);
-    }
-}
-
-/* ---- the bus ("Determining IPI Destination") ------------------------------------------- */
-
-static bool apic_matches_logical(const Apic *s, const ApicMessage *m)
-{
-    uint8_t ldr = s->ldr >> 24;
-
-    if (apic_x2(s)) {
-        uint32_t logical = (s->cpu->apic_id >> 4) << 16 | 1u << (s->cpu->apic_id & 15);
-        return (m->dest >> 16) == (logical >> 16) && (m->dest & logical & 0xffff);
-    }
-    if (m->wide && m->dest > 0xff) {
-        return false;
-    }
-    if (s->dfr >> 28 == 0xf) {
-        return ldr & m->dest;
-    }
-    return ((m->dest & 0xf0) == (ldr & 0xf0) || (m->dest & 0xf0) == 0xf0)
-        && (m->dest & ldr & 0x0f);
-}
-
-static bool apic_matches(const Apic *s, const ApicMessage *m)
-{
-    if (m->dest == (m->wide ? 0xffffffffu : 0xff)) {
-        return true;
-    }
-    if (m->logical) {
-        return apic_matches_logical(s, m);
-    }
-    return m->dest == (apic_x2(s) ? s->cpu->apic_id : s->id);
-}
-
-static bool apic_hears(const Apic *s, const ApicMessage *m)
-{
-    return apic_enabled(s) && apic_matches(s, m);
-}
-
-/* Lowest priority: of those that can take it, the one that is least busy. */
-static Apic *apic_arbitrate(const ApicMessage *m)
-{
-    Apic *best = NULL;
-
-    for (guint i = 0; i < apics->len; i++) {
-        Apic *s = g_ptr_array_index(apics, i);
-        if (apic_hears(s, m) && apic_soft_enabled(s)
-            && (!best || apic_ppr(s) < apic_ppr(best))) {
-            best = s;
-        }
-    }
-    return best;
-}
-
-void apic_bus_deliver(const ApicMessage *m)
-{
-    if (!apics) {
-        return;
-    }
-    if (x86_irqchip) {
-        x86_irqchip->msi((uint64_t)(m->dest & ~0xffu) << 32 | DEFAULT_ADDR | (m->dest & 0xff) << 12
-                         | (m->delivery == APIC_DM_LOWEST ? 8 : 0) | (m->logical ? 4 : 0),
-                         m->vector | m->delivery << 8 | (m->level ? ICR_LEVEL : 0) | ICR_ASSERT);
-        return;
-    }
-    if (m->delivery == APIC_DM_LOWEST) {
-        Apic *s = apic_arbitrate(m);
-        if (s) {
-            apic_accept(s, m->vector, m->level);
-        }
-        return;
-    }
-    for (guint i = 0; i < apics->len; i++) {
-        Apic *s = g_ptr_array_index(apics, i);
-        if (apic_hears(s, m)) {
-            apic_take(s, m->delivery, m->vector, m->level);
-        }
-    }
-}
-
-/* Address: FEE, destination in 19..12, redirection hint 3, destination mode 2. */
-void apic_deliver_msi(uint64_t addr, uint32_t data)
-{
-    ApicMessage m = {
-        .dest = addr >> 12 & 0xff, .logical = addr >> 2 & 1,
-        .delivery = data >> 8 & 7, .vector = data, .level = data >> 15 & 1,
-    };
-
-    apic_bus_deliver(&m);
-}
-
-static void eoi_from_outside(uint8_t vector)
-{
-    if (eoi_hook) {
-        eoi_hook(eoi_opaque, vector);
-    }
-}
-
-void apic_set_eoi_hook(void (*fn)(void *opaque, uint8_t vector), void *opaque)
-{
-    eoi_hook = fn;
-    eoi_opaque = opaque;
-    x86_eoi_hook = eoi_from_outside;
-}
-
-/* ---- interrupt command register -------------------------------------------------------- */
-
-/* A shorthand is written out, as messages have none. */
-static void apic_send_inside(const Apic *s, ApicMessage *m, unsigned shorthand)
-{
-    for (guint i = 0; i < apics->len; i++) {
-        Apic *other = g_ptr_array_index(apics, i);
-        if (shorthand == 1 ? other == s : other != s || shorthand == 2) {
-            m->dest = other->cpu->apic_id;
-            m->logical = false;
-            apic_bus_deliver(m);
-        }
-    }
-}
-
-static void apic_send(Apic *s, uint32_t low, uint32_t dest)
-{
-    ApicMessage m = {
-        .dest = dest, .wide = apic_x2(s), .logical = low & ICR_LOGICAL,
-        .delivery = low >> 8 & 7, .vector = low,
-    };
-    unsigned shorthand = low >> 18 & 3;
-
-    if ((m.delivery == APIC_DM_FIXED || m.delivery == APIC_DM_LOWEST) && m.vector < 16) {
-        apic_error(s, ESR_SEND_VECTOR);
-        return;
-    }
-    if (m.delivery == APIC_DM_INIT && (low & ICR_LEVEL) && !(low & ICR_ASSERT)) {
-        return;                         /* "INIT level de-assert" only set arbitration ids */
-    }
-    switch (x86_irqchip ? 4 + shorthand : shorthand) {
-    case 0:
-    case 4:
-        apic_bus_deliver(&m);
-        break;
-    case 5 ... 7:
-        apic_send_inside(s, &m, shorthand);
-        break;
-    case 1:
-        apic_take(s, m.delivery, m.vector, false);
-        break;
-    default:
-        for (guint i = 0; i < apics->len; i++) {
-            Apic *other = g_ptr_array_index(apics, i);
-            if (apic_enabled(other) && (other != s || shorthand == 2)) {
-                apic_take(other, m.delivery, m.vector, false);
-            }
-        }
-    }
-}
-
 /* ---- end of interrupt ------------------------------------------------------------------ */
 
 /* A level-triggered LINT pin that is still up interrupts again. */
@@ -434,9 +210,7 @@ static void apic_eoi(Apic *s)
     clear_bit(s->isr, vector);
     if (test_bit(s->tmr, vector)) {
         apic_lint_eoi(s, vector);
-        if (eoi_hook) {
-            eoi_hook(eoi_opaque, vector);
-        }
+        apic_bus_eoi(vector);
     }
     apic_changed(s);
 }
@@ -931,13 +705,11 @@ static bool apic_realize(Device *dev, Error **err)
     if (!s->cpu) {
         return fail(err, "apic: belongs to a CPU and comes with it");
     }
-    if (!apics) {
-        apics = g_ptr_array_new();
+    if (apic_bus_join(s)) {
         region_init_io(&window, "apic-msi", WINDOW_SIZE, &window_ops, NULL);
         window.chip = REGION_CHIP_LAPIC;
         region_map(dev->mem, DEFAULT_ADDR, &window, 4096);
     }
-    g_ptr_array_add(apics, s);
     apic_timer_init(s);
     region_init_io(&s->moved, "apic", 0x1000, &moved_ops, s);
     s->moved.chip = REGION_CHIP_LAPIC;
@@ -952,7 +724,7 @@ static void apic_unrealize(Device *dev)
     s->cpu->apic_ops = NULL;
     timer_del(&s->timer);
     region_destroy(&s->moved);
-    g_ptr_array_remove(apics, s);
+    apic_bus_leave(s);
 }
 
 static void apic_reset(Device *dev)
