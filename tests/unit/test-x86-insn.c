@@ -2,18 +2,25 @@
 /*
  * Snippets of x86 code in 16, 32 and 64-bit mode on a bare CPU with 16 MiB of RAM: no devices,
  * no firmware.  Each runs until HLT (or an exception, whose handlers are HLTs of their own),
- * then registers, flags and memory are compared.
+ * then registers, flags and memory are compared.  Each test runs on the interpreter and, where
+ * there is one, on the native engine.
  */
 #include <glib.h>
 #include <string.h>
 #include <time.h>
 
 #include "accel/accel.h"
+#include "accel/tcg/exec.h"
 #include "memory/memory.h"
 #include "target-i386/helper.h"
 #include "util/bql.h"
 #include "util/timer.h"
 
+#if defined(__x86_64__) && defined(__linux__)
+#define HAS_NATIVE true
+#else
+#define HAS_NATIVE false
+#endif
 #define RAM_SIZE (16u << 20)
 #define CODE     0x10000u
 #define DATA     0x20000u
@@ -22,6 +29,7 @@
 #define GDT      0x48000u
 #define STUBS    0x50000u       /* 16 bytes for each vector: HLT */
 #define TABLES   0x60000u       /* PML4, PDPT */
+#define TSS      0x70000u
 
 static X86CPU *cpu;
 static uint8_t *ram;
@@ -174,8 +182,8 @@ static void test_alu(void)
         if (cases[k].code[0] == 0x0f) {                     /* IMUL defines two */
             fl &= FL_CF | FL_OF;
         }
-        if (memchr("\xc1\xd1", cases[k].code[0], 2)) {         /* shifts leave AF undefined */
-            fl &= ~FL_AF;
+        if ((uint8_t)cases[k].code[0] == 0xc1 || (uint8_t)cases[k].code[0] == 0xd1) {
+            fl &= ~FL_AF;                                   /* shifts don't define AF */
         }
         if (cpu->r[R_EAX] != cases[k].r || fl != cases[k].fl) {
             g_test_message("case %u: %" G_GINT64_MODIFIER "x flags %x, wanted %" G_GINT64_MODIFIER
@@ -355,6 +363,81 @@ static void test_smc(void)
     g_assert_cmphex(cpu->r[R_EAX], ==, 20);
 }
 
+/* In 64-bit mode an address that is not canonical raises #SS(0) where the access goes through SS,
+ * else #GP(0) (SDM volume 1, 3.3.7.1; volume 3, chapter 6, interrupts 12 and 13). */
+static void test_not_canonical(void)
+{
+    enum { BAD_SP = 1, BAD_BP = 2, BAD_BX = 4, BAD_SI = 8, BAD_DI = 16 };
+    static const struct { const char *code; int len; unsigned bad; int exc; } cases[] = {
+        { "\x50", 1, BAD_SP, EXC_SS },                              /* push rax */
+        { "\x58", 1, BAD_SP, EXC_SS },                              /* pop rax */
+        { "\x6a\x01", 2, BAD_SP, EXC_SS },                          /* push 1 */
+        { "\x9c", 1, BAD_SP, EXC_SS },                              /* pushf */
+        { "\x9d", 1, BAD_SP, EXC_SS },                              /* popf */
+        { "\xe8\x00\x00\x00\x00", 5, BAD_SP, EXC_SS },              /* call */
+        { "\xff\xd3", 2, BAD_SP, EXC_SS },                          /* call rbx */
+        { "\xc3", 1, BAD_SP, EXC_SS },                              /* ret */
+        { "\x48\xcf", 2, BAD_SP, EXC_SS },                          /* iretq */
+        { "\x48\xcb", 2, BAD_SP, EXC_SS },                          /* retfq */
+        { "\xc8\x10\x00\x00", 4, BAD_SP, EXC_SS },                  /* enter 16, 0 */
+        { "\xc9", 1, BAD_BP, EXC_SS },                              /* leave */
+        { "\x8b\x04\x24", 3, BAD_SP, EXC_SS },                      /* mov eax, [rsp] */
+        { "\x89\x44\x24\x08", 4, BAD_SP, EXC_SS },                  /* mov [rsp + 8], eax */
+        { "\x8b\x45\x00", 3, BAD_BP, EXC_SS },                      /* mov eax, [rbp] */
+        { "\x01\x45\x00", 3, BAD_BP, EXC_SS },                      /* add [rbp], eax */
+        { "\xf0\x01\x45\x00", 4, BAD_BP, EXC_SS },                  /* lock add [rbp], eax */
+        { "\x0f\xa3\x45\x00", 4, BAD_BP, EXC_SS },                  /* bt [rbp], eax */
+        { "\x41\x8b\x45\x00", 4, 0, -1 },                          /* mov eax, [r13] */
+        { "\x0f\x10\x45\x00", 4, BAD_BP, EXC_SS },                  /* movups xmm0, [rbp] */
+        { "\x0f\x11\x04\x24", 4, BAD_SP, EXC_SS },                  /* movups [rsp], xmm0 */
+        { "\xdd\x45\x00", 3, BAD_BP, EXC_SS },                      /* fld qword [rbp] */
+        { "\x0f\xae\x45\x00", 4, BAD_BP, EXC_SS },                  /* fxsave [rbp] */
+        { "\xff\x75\x00", 3, BAD_BP, EXC_SS },                      /* push [rbp] */
+        { "\x3e\x8b\x45\x00", 4, BAD_BP, EXC_SS },                  /* ds: has no effect */
+        { "\x64\x8b\x45\x00", 4, BAD_BP, EXC_GP },                  /* mov eax, fs:[rbp] */
+        { "\x8b\x44\x2b\x00", 4, BAD_BP, EXC_GP },                  /* mov eax, [rbx + rbp] */
+        { "\x8b\x44\x1d\x00", 4, BAD_BX, EXC_SS },                  /* mov eax, [rbp + rbx] */
+        { "\x8b\x03", 2, BAD_BX, EXC_GP },                          /* mov eax, [rbx] */
+        { "\x8b\x03", 2, BAD_BX | BAD_SP | BAD_BP, EXC_GP },
+        { "\x0f\x10\x03", 3, BAD_BX, EXC_GP },                      /* movups xmm0, [rbx] */
+        { "\xff\x33", 2, BAD_BX, EXC_GP },                          /* push [rbx] */
+        { "\xff\x33", 2, BAD_SP, EXC_SS },
+        { "\x8f\x03", 2, BAD_BX, EXC_GP },                          /* pop [rbx] */
+        { "\x8f\x03", 2, BAD_SP, EXC_SS },
+        { "\xff\x13", 2, BAD_BX, EXC_GP },                          /* call [rbx] */
+        { "\xa4", 1, BAD_SI, EXC_GP },                              /* movsb */
+        { "\xaa", 1, BAD_DI, EXC_GP },                              /* stosb */
+        { "\x36\xac", 2, BAD_SI, EXC_GP },                          /* lodsb; ss: has no effect */
+    };
+    for (unsigned k = 0; k < G_N_ELEMENTS(cases); k++) {
+        const uint64_t bad = 1ull << 50;
+        machine(64);
+        cpu->tr = (Segment) { .sel = 24, .base = TSS, .limit = 0x67, .attr = DESC_P | 11 << 8 };
+        put64(TSS + 0x24, STACK - 0x100);           /* IST1 */
+        poke(IDT + EXC_SS * 16 + 4, "\1", 1);
+        poke(IDT + EXC_GP * 16 + 4, "\1", 1);
+        uint64_t b = cases[k].bad;
+        cpu->r[R_ESP] = b & BAD_SP ? bad : STACK - 0x1000;
+        cpu->r[R_EBP] = b & BAD_BP ? bad : STACK - 0x1000;
+        cpu->r[R_EBX] = b & BAD_BX ? bad : b & BAD_BP ? 0 : DATA;
+        cpu->r[R_ESI] = b & BAD_SI ? bad : DATA;
+        cpu->r[R_EDI] = b & BAD_DI ? bad : DATA;
+        cpu->r[13] = STACK - 0x1000;
+        int exc = run_code(cases[k].code, cases[k].len);
+        if (exc != cases[k].exc) {
+            g_test_message("case %u: exception %d instead of %d", k, exc, cases[k].exc);
+            g_test_fail();
+            continue;
+        }
+        if (exc >= 0) {
+            uint64_t frame[2];
+            address_space_read(&address_space_memory, cpu->r[R_ESP], frame, 16);
+            g_assert_cmphex(frame[0], ==, 0);
+            g_assert_cmphex(frame[1], ==, CODE);
+        }
+    }
+}
+
 static void test_modes(void)
 {
     machine(16);                                    /* mov eax, cr0; or al,1; mov cr0,eax ... */
@@ -373,14 +456,9 @@ static void test_modes(void)
     g_assert_cmphex(eip, ==, CODE + 10);
 }
 
-/* ---- main ---------------------------------------------------------------------------------------- */
-
+/* One engine at a time: -m perf -p /x86/native/perf */
 static void perf(void)
 {
-    if (!g_test_perf()) {
-        g_test_skip("with -m perf only");
-        return;
-    }
     static const struct { const char *name; const char *code; int len; unsigned per; } loops[] = {
         { "dec/jnz", "\xff\xc9\x75\xfc", 4, 2 },
         { "alu", "\x01\xc8\x31\xd8\x8d\x54\x08\x05\x21\xfa\xff\xc9\x75\xf2", 14, 6 },
@@ -403,7 +481,7 @@ static void perf(void)
     }
 }
 
-static void set_up(void)
+static void set_up(TcgEngine engine)
 {
     static Region r;
     Error *err = NULL;
@@ -414,7 +492,7 @@ static void set_up(void)
     ram = region_host(&r);
     tcg = accel_find("tcg");
     g_assert_nonnull(tcg);
-    g_assert_true(tcg->init(NULL, NULL, &err));
+    g_assert_true(tcg_engine_init(0, engine, &err));
     accel_current = tcg;
     cpu = x86_cpu_new("max", 0, &err);
     g_assert_no_error(err);
@@ -422,19 +500,61 @@ static void set_up(void)
     g_assert_true(tcg->cpu_create(&cpu->cpu, &err));
 }
 
+/* ---- main -------------------------------------------------------------------------------- */
+
+static const struct { const char *name; void (*fn)(void); } tests[] = {
+    { "alu", test_alu },
+    { "loop", test_loop },
+    { "stack", test_stack },
+    { "memory", test_memory },
+    { "string", test_string },
+    { "fault", test_fault },
+    { "not-canonical", test_not_canonical },
+    { "smc", test_smc },
+    { "modes", test_modes },
+    { "perf", perf },
+};
+
+/* A process has one engine: each test runs in a process of its own. */
+static void run_test(unsigned n, TcgEngine engine)
+{
+    bool is_perf = tests[n].fn == perf;
+
+    if (is_perf && !g_test_perf()) {
+        g_test_skip("with -m perf only");
+        return;
+    }
+    if (!is_perf && !g_test_subprocess()) {
+        g_test_trap_subprocess(NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDOUT |
+                               G_TEST_SUBPROCESS_INHERIT_STDERR);
+        g_test_trap_assert_passed();
+        return;
+    }
+    bql_lock();
+    set_up(engine);
+    tests[n].fn();
+}
+
+static void run_interpreted(gconstpointer n)
+{
+    run_test(GPOINTER_TO_UINT(n), TCG_INTERP);
+}
+
+static void run_native(gconstpointer n)
+{
+    run_test(GPOINTER_TO_UINT(n), TCG_JIT);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    bql_lock();
-    set_up();
-    g_test_add_func("/x86/alu", test_alu);
-    g_test_add_func("/x86/loop", test_loop);
-    g_test_add_func("/x86/stack", test_stack);
-    g_test_add_func("/x86/memory", test_memory);
-    g_test_add_func("/x86/string", test_string);
-    g_test_add_func("/x86/fault", test_fault);
-    g_test_add_func("/x86/smc", test_smc);
-    g_test_add_func("/x86/modes", test_modes);
-    g_test_add_func("/x86/perf", perf);
+    for (unsigned n = 0; n < G_N_ELEMENTS(tests); n++) {
+        g_autofree char *interp = g_strdup_printf("/x86/interpreter/%s", tests[n].name);
+        g_autofree char *native = g_strdup_printf("/x86/native/%s", tests[n].name);
+        g_test_add_data_func(interp, GUINT_TO_POINTER(n), run_interpreted);
+        if (HAS_NATIVE) {
+            g_test_add_data_func(native, GUINT_TO_POINTER(n), run_native);
+        }
+    }
     return g_test_run();
 }
