@@ -51,7 +51,7 @@ static const CharBackend *find_backend(const char *name)
 static bool unknown_backend(const char *name, Error **err)
 {
     /* what QEMU has and we have not, so that the message can say more than "unknown" */
-    static const char *const others[] = { "vc", "udp", "msmouse", "wctablet", "braille", "testdev",
+    static const char *const others[] = { "udp", "msmouse", "wctablet", "braille", "testdev",
                                           "parallel", "parport", "spicevmc", "spiceport", "dbus",
                                           "console", NULL };
     const char *names[32];

@@ -4,6 +4,7 @@
  */
 #include "chardev/backend.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const char *after(const char *spec, const char *prefix)
@@ -65,10 +66,27 @@ static void add_path(Opts *o, const char *backend, const char *path)
     opts_set(o, "path", path);
 }
 
+/* WIDTHxHEIGHT in pixels, or COLSCxROWSC */
+static bool add_vc(Opts *o, const char *spec, const char *size, Error **err)
+{
+    unsigned w, h;
+    char c1, c2, end;
+    bool cells = sscanf(size, "%5u%cx%5u%c%c", &w, &c1, &h, &c2, &end) == 4 && c1 == 'C' && c2 == 'C';
+    if (!cells && sscanf(size, "%5ux%5u%c", &w, &h, &end) != 2) {
+        return fail(err, "'%s': the size is written WIDTHxHEIGHT (pixels) or COLSCxROWSC "
+                    "(characters, as in 80Cx24C)", spec);
+    }
+    g_autofree char *width = g_strdup_printf("%u", w), *height = g_strdup_printf("%u", h);
+    opts_set(o, "backend", "vc");
+    opts_set(o, cells ? "cols" : "width", width);
+    opts_set(o, cells ? "rows" : "height", height);
+    return true;
+}
+
 static bool translate(Opts *o, const char *spec, Error **err)
 {
-    static const char *const plain[] = { "null", "pty", "stdio", "ringbuf", NULL };
-    static const char *const missing[] = { "vc", "udp", "msmouse", "wctablet", "braille", "testdev",
+    static const char *const plain[] = { "null", "pty", "stdio", "ringbuf", "vc", NULL };
+    static const char *const missing[] = { "udp", "msmouse", "wctablet", "braille", "testdev",
                                            "con", "parallel", "pipe", "file", NULL };
     const char *rest;
     if (g_strv_contains(plain, spec)) {
@@ -97,15 +115,14 @@ static bool translate(Opts *o, const char *spec, Error **err)
         opts_set(o, "telnet", "on");
         return add_tcp(o, spec, rest, err);
     }
-    g_autofree char *word = g_strndup(spec, strcspn(spec, ":"));
-    if (!strcmp(word, "vc")) {
-        return fail(err, "'%s': a text console in the window is not supported (use stdio, pty, "
-                    "file:PATH, unix:PATH or tcp:HOST:PORT)", spec);
+    if ((rest = after(spec, "vc:"))) {
+        return add_vc(o, spec, rest, err);
     }
+    g_autofree char *word = g_strndup(spec, strcspn(spec, ":"));
     return g_strv_contains(missing, word)
            ? fail(err, "'%s' is not supported (use stdio, pty, file:PATH, pipe:PATH, unix:PATH or "
                   "tcp:HOST:PORT)", spec)
-           : fail(err, "'%s' is no character device (use none, null, stdio, mon:stdio, pty, file:PATH, "
+           : fail(err, "'%s' is no character device (use none, null, stdio, mon:stdio, pty, vc, file:PATH, "
                   "unix:PATH, tcp:HOST:PORT, telnet:HOST:PORT or chardev:ID)", spec);
 }
 

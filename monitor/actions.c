@@ -111,10 +111,10 @@ bool monitor_save_memory(CPU *c, uint64_t addr, uint64_t len, const char *path, 
 bool monitor_screendump(const char *path, const char *device, unsigned head, const char *format,
                         Error **err)
 {
-    if (device && !device_find(device)) {
+    Console *c = device ? console_find(device, head) : console_by_index(head);
+    if (!c && device && !device_find(device)) {
         return fail_class(err, ERR_DEVICE_NOT_FOUND, "Device '%s' not found", device);
     }
-    Console *c = device ? console_find(device, head) : console_by_index(head);
     if (!c && device) {
         return fail(err, "Device '%s' has no screen %u", device, head);
     }

@@ -47,7 +47,12 @@ typedef struct Config {
     char *qtest, *qtest_log;
     bool snapshot;
 
-    bool nodefaults, nographic, display_given;
+    bool nodefaults, nographic;
+    char *display;                      /* -display's text, or NULL */
+    GPtrArray *vncs;                    /* of Arg: -vnc and -display vnc= */
+    bool vnc_none;                      /* -vnc none: no default VNC server either */
+    bool full_screen;
+    char *keymap;                       /* -k */
     bool monitor_none;                  /* -monitor none: no default monitor either */
 
     bool start_paused;

@@ -4,20 +4,20 @@
  * and a floppy drive, a graphics card.  Each default gives way when the user says something of
  * his own about the same thing; -nodefaults drops them all.
  *
- * The rules are QEMU's.  Where QEMU would put a default port or monitor into a window, it has
- * nothing behind it here, because there are no windows; -nographic puts the serial port and
- * the monitor on the terminal, multiplexed.
+ * The rules are QEMU's: default ports and the monitor are text terminals beside the guest's
+ * screen, and have nothing behind them where no front end shows any; -nographic puts the serial
+ * port and the monitor on the terminal, multiplexed.
  */
 #include "system/defaults.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "block/drive.h"
 #include "chardev/char.h"
 #include "hw/core/device.h"
 #include "monitor/monitor.h"
 #include "system/cmdline.h"
+#include "system/display.h"
 #include "system/machine.h"
 #include "system/runstate.h"
 #include "util/opts.h"
@@ -155,32 +155,25 @@ bool consoles_need_terminal(void)
     return d.serial || d.monitor;
 }
 
-/* Somebody who starts a graphical guest by hand would wait for a window in vain. */
-static void hint(const Defaults *d)
+/* Where a default port goes. */
+static const char *default_place(void)
 {
-    if (d->serial && d->monitor && !config.display_given && !config.qtest && isatty(STDERR_FILENO)) {
-        warn_report("there is no window: -nographic shows the serial console and the monitor on "
-                    "this terminal, -display none ends this message");
-    }
+    return display_shows_terminals() ? "vc" : "null";
 }
 
 static bool add_defaults(const Defaults *d, Error **err)
 {
-    const char *serial = !config.nographic ? "null" : d->monitor ? "mon:stdio" : "stdio";
-    const Arg serial_arg = { (char *)"-nographic", (char *)serial };
-    const Arg parallel_arg = { (char *)"-parallel", (char *)"null" };
-    if (d->serial && !open_port(false, &serial_arg, err)) {
+    const char *serial = !config.nographic ? default_place() : d->monitor ? "mon:stdio" : "stdio";
+    const Arg serial_arg = { (char *)"-serial", (char *)serial };
+    const Arg parallel_arg = { (char *)"-parallel", (char *)(config.nographic ? "null" : default_place()) };
+    const MonitorArg monitor = { .arg = { (char *)"-monitor", (char *)(config.nographic ? "stdio" : "vc") } };
+    bool wants_monitor = config.nographic ? d->monitor && !d->serial
+                                          : d->monitor && display_shows_terminals();
+    if (wants_monitor && !open_monitor(&monitor, 0, err)) {
         return false;
     }
-    if (d->parallel && !open_port(true, &parallel_arg, err)) {
-        return false;
-    }
-    if (d->monitor && config.nographic && !d->serial) {
-        const MonitorArg m = { .arg = { (char *)"-nographic", (char *)"stdio" } };
-        return open_monitor(&m, 0, err);
-    }
-    hint(d);
-    return true;
+    return (!d->serial || open_port(false, &serial_arg, err))
+           && (!d->parallel || open_port(true, &parallel_arg, err));
 }
 
 bool consoles_add(const MachineType *type, Error **err)

@@ -10,27 +10,25 @@
 #include "util/opts.h"
 #include "util/parse.h"
 
+/* "vnc=ADDRESS,..." adds a VNC server beside what else there is. */
 static bool opt_display(const Option *o, const char *arg, Error **err)
 {
-    g_autoptr(Opts) opts = opts_parse("-display", arg, "type", NULL, err);
-    if (!opts) {
-        return false;
+    if (g_str_has_prefix(arg, "vnc=")) {
+        g_ptr_array_add(config.vncs, arg_new("-display", arg));
+        return true;
     }
-    const char *type = opts_get(opts, "type");
-    if (!type || strcmp(type, "none")) {
-        return fail(err, "this kind of display is not available here; 'none' is, and -nographic "
-                    "for a text console");
-    }
-    config.display_given = true;
-    return opts_check_unused(opts, err);
+    g_free(config.display);
+    config.display = g_strdup(arg);
+    return true;
 }
 
 static bool opt_vnc(const Option *o, const char *arg, Error **err)
 {
-    if (strcmp(arg, "none")) {
-        return fail(err, "there is no VNC server here; use -display none and the monitor's screendump");
+    if (!strcmp(arg, "none")) {
+        config.vnc_none = true;
+        return true;
     }
-    config.display_given = true;
+    g_ptr_array_add(config.vncs, arg_new("-vnc", arg));
     return true;
 }
 
@@ -93,11 +91,17 @@ static bool opt_escape(const Option *o, const char *arg, Error **err)
 }
 
 static const Option table[] = {
-    { "display", "none", "where the screen is shown", opt_display },
+    { "display", "none|sdl|curses|vnc=ADDRESS[,OPTION=VALUE...]",
+      "where the screen is shown (-display help)", opt_display },
+    { "full-screen", NULL, "begin with a window that fills the screen", option_flag,
+      &config.full_screen },
+    { "k", "LAYOUT", "keyboard layout of VNC clients that send no key codes: us, de, fr, ...",
+      option_string, &config.keymap },
     { "nographic", NULL, "no display; first serial port and monitor on this terminal", option_flag,
       &config.nographic },
-    { "vnc", "none", "no VNC server", opt_vnc, .off_only = true },
-    { "serial", "DEV", "first, second, ... serial port: stdio, pty, file:F, tcp:H:P, unix:P, null, none",
+    { "vnc", "HOST:D|unix:PATH|none[,OPTION=VALUE...]", "VNC server on display D (port 5900 + D)",
+      opt_vnc },
+    { "serial", "DEV", "first, second, ... serial port: stdio, pty, vc, file:F, tcp:H:P, unix:P, null, none",
       option_list, &config.serials },
     { "parallel", "DEV", "first, second, ... parallel port", option_list, &config.parallels },
     { "debugcon", "DEV", "debug console at port E9h", option_list, &config.debugcons },

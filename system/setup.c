@@ -23,6 +23,7 @@
 #include "system/cpus.h"
 #include "system/daemon.h"
 #include "system/defaults.h"
+#include "system/display.h"
 #include "system/machine.h"
 #include "system/notify.h"
 #include "system/objects.h"
@@ -346,7 +347,7 @@ bool machine_setup(Error **err)
     if (config.daemonize && config.nographic && consoles_need_terminal()) {
         return fail(err, "-daemonize: not together with -nographic, which needs this terminal");
     }
-    if ((config.daemonize && !daemon_begin(err)) || !start_log(err)) {
+    if (!display_choose(err) || (config.daemonize && !daemon_begin(err)) || !start_log(err)) {
         return false;
     }
     mainloop_init();
@@ -356,7 +357,7 @@ bool machine_setup(Error **err)
 
     Machine *m = machine_new(err);
     if (!m || !make_backends(m->type, err) || !use_memory_backend(m, err)
-        || !make_machine(m, err)) {
+        || !make_machine(m, err) || !display_start(err)) {
         return false;
     }
     machine_reset(CAUSE_NONE);
@@ -377,6 +378,7 @@ bool machine_setup(Error **err)
 void machine_teardown(void)
 {
     vm_end();
+    display_stop();
     monitor_cleanup();
     block_close_all();
     chardev_cleanup();

@@ -3,7 +3,7 @@
  * Consoles: what joins a display device to the front ends that show it.
  *
  * A device draws only when asked: by the refresh timer, which runs while some listener wants
- * it, or by somebody who needs one picture.
+ * it, or by somebody who needs one picture.  The timer slows down while nothing changes.
  */
 #include "ui/console.h"
 
@@ -11,9 +11,15 @@
 
 #include "util/timer.h"
 
+#define QUIET_MAX_MS    250             /* the longest interval of a picture that stands still */
+#define QUIET_AFTER     8               /* refreshes without a change before it slows down */
+#define CURSOR_MAX      256
+#define SURFACE_MAX     16384
+
 typedef struct Listener {
     const DisplayListener *l;
     void *opaque;
+    unsigned interval_ms;
 } Listener;
 
 typedef struct Cursor {
@@ -31,10 +37,12 @@ struct Console {
     pixman_image_t *surface;            /* never NULL */
     GArray *listeners;                  /* of Listener */
     Timer timer;
+    bool refreshing, changed;           /* changed: console_update was called since `frame` */
+    unsigned quiet;                     /* refreshes without a change, one after the other */
     Cursor cursor;
 };
 
-static GPtrArray *consoles;             /* of Console*, in order of creation */
+static GPtrArray *consoles;             /* of Console*: graphic ones, then terminals */
 
 /* ---- life ---------------------------------------------------------------------------- */
 
@@ -60,12 +68,23 @@ Console *console_new(const char *device, unsigned head, const ConsoleOps *ops, v
     c->surface = blank_surface(640, 480);
     c->listeners = g_array_new(FALSE, FALSE, sizeof(Listener));
     timer_init(&c->timer, ORRERY_CLOCK_REAL, refresh_tick, c);
-    g_ptr_array_add(consoles, c);
+    guint at = consoles->len;
+    while (at > 0 && !ops->keysym && console_is_terminal(consoles->pdata[at - 1])) {
+        at--;
+    }
+    g_ptr_array_insert(consoles, at, c);
     return c;
 }
 
 void console_free(Console *c)
 {
+    while (c->listeners->len) {
+        Listener l = g_array_index(c->listeners, Listener, c->listeners->len - 1);
+        g_array_set_size(c->listeners, c->listeners->len - 1);
+        if (l.l->gone) {
+            l.l->gone(l.opaque);
+        }
+    }
     timer_del(&c->timer);
     g_ptr_array_remove(consoles, c);
     g_array_unref(c->listeners);
@@ -91,9 +110,31 @@ Console *console_find(const char *device, unsigned head)
     return NULL;
 }
 
+unsigned console_index(const Console *c)
+{
+    guint at = 0;
+    g_ptr_array_find(consoles, c, &at);
+    return at;
+}
+
 const char *console_device(const Console *c)
 {
     return c->device;
+}
+
+unsigned console_head(const Console *c)
+{
+    return c->head;
+}
+
+bool console_is_terminal(const Console *c)
+{
+    return c->ops->keysym != NULL;
+}
+
+bool console_can_resize(const Console *c)
+{
+    return c->ops->resize_hint != NULL;
 }
 
 /* ---- the device's side --------------------------------------------------------------- */
@@ -142,12 +183,16 @@ void console_update(Console *c, int x, int y, int w, int h)
     w = MIN(w, width - x);
     h = MIN(h, height - y);
     if (w > 0 && h > 0) {
+        c->changed = true;
         TELL(c, update, x, y, w, h);
     }
 }
 
 void console_set_cursor(Console *c, int w, int h, int hot_x, int hot_y, const uint32_t *argb)
 {
+    if (w <= 0 || h <= 0 || w > CURSOR_MAX || h > CURSOR_MAX) {
+        argb = NULL;
+    }
     g_free(c->cursor.argb);
     c->cursor.w = w;
     c->cursor.h = h;
@@ -167,9 +212,27 @@ void console_move_cursor(Console *c, int x, int y, bool visible)
 
 /* ---- the front ends' side ------------------------------------------------------------ */
 
+/* An update told outside a refresh is a frame of its own at the next tick. */
 void console_refresh(Console *c)
 {
+    if (c->refreshing) {
+        return;
+    }
+    c->refreshing = true;
     c->ops->refresh(c->opaque);
+    c->refreshing = false;
+    if (!c->changed) {
+        c->quiet++;
+        return;
+    }
+    c->changed = false;
+    c->quiet = 0;
+    for (guint i = 0; i < c->listeners->len; i++) {
+        const Listener *l = &g_array_index(c->listeners, Listener, i);
+        if (l->l->frame) {
+            l->l->frame(l->opaque);
+        }
+    }
 }
 
 /* The most impatient listener sets the pace; 0 = nobody wants to be kept up to date. */
@@ -178,10 +241,13 @@ static unsigned interval(const Console *c)
     unsigned best = 0;
 
     for (guint i = 0; i < c->listeners->len; i++) {
-        unsigned ms = g_array_index(c->listeners, Listener, i).l->interval_ms;
+        unsigned ms = g_array_index(c->listeners, Listener, i).interval_ms;
         if (ms && (!best || ms < best)) {
             best = ms;
         }
+    }
+    if (best && c->quiet > QUIET_AFTER) {
+        best = MAX(best, MIN(best * (c->quiet - QUIET_AFTER), QUIET_MAX_MS));
     }
     return best;
 }
@@ -205,9 +271,42 @@ static void refresh_tick(void *opaque)
     rearm(c);
 }
 
+void console_wake(Console *c)
+{
+    if (c->quiet > QUIET_AFTER) {
+        c->quiet = 0;
+        rearm(c);
+    }
+}
+
+static Listener *find_listener(Console *c, const DisplayListener *l, void *opaque)
+{
+    for (guint i = 0; i < c->listeners->len; i++) {
+        Listener *e = &g_array_index(c->listeners, Listener, i);
+        if (e->l == l && e->opaque == opaque) {
+            return e;
+        }
+    }
+    return NULL;
+}
+
+void console_set_interval(Console *c, const DisplayListener *l, void *opaque, unsigned ms)
+{
+    Listener *e = find_listener(c, l, opaque);
+
+    if (e && e->interval_ms != ms) {
+        e->interval_ms = ms;
+        /* a timer that will strike sooner anyway is left alone */
+        if (!ms || !timer_pending(&c->timer)
+            || c->timer.expires > clock_ns(ORRERY_CLOCK_REAL) + interval(c) * NS_PER_MS) {
+            rearm(c);
+        }
+    }
+}
+
 void console_listen(Console *c, const DisplayListener *l, void *opaque)
 {
-    Listener entry = { l, opaque };
+    Listener entry = { l, opaque, l->interval_ms };
     const Cursor *cur = &c->cursor;
 
     g_array_append_val(c->listeners, entry);
@@ -223,17 +322,16 @@ void console_listen(Console *c, const DisplayListener *l, void *opaque)
     if (c->ops->invalidate) {
         c->ops->invalidate(c->opaque);
     }
+    c->quiet = 0;
     rearm(c);
 }
 
 void console_unlisten(Console *c, const DisplayListener *l, void *opaque)
 {
-    for (guint i = 0; i < c->listeners->len; i++) {
-        const Listener *e = &g_array_index(c->listeners, Listener, i);
-        if (e->l == l && e->opaque == opaque) {
-            g_array_remove_index(c->listeners, i);
-            break;
-        }
+    Listener *e = find_listener(c, l, opaque);
+
+    if (e) {
+        g_array_remove_index(c->listeners, e - (Listener *)(void *)c->listeners->data);
     }
     rearm(c);
 }
@@ -241,7 +339,15 @@ void console_unlisten(Console *c, const DisplayListener *l, void *opaque)
 void console_resize_hint(Console *c, unsigned w, unsigned h)
 {
     if (c->ops->resize_hint) {
-        c->ops->resize_hint(c->opaque, w, h);
+        c->ops->resize_hint(c->opaque, CLAMP(w, 1, SURFACE_MAX), CLAMP(h, 1, SURFACE_MAX));
+    }
+}
+
+void console_keysym(Console *c, uint32_t keysym, bool ctrl, bool shift)
+{
+    console_wake(c);
+    if (c->ops->keysym) {
+        c->ops->keysym(c->opaque, keysym, ctrl, shift);
     }
 }
 

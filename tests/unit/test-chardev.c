@@ -654,8 +654,8 @@ static void test_specs(void)
     chardev_remove("s", NULL);
     g_assert_null(chardev_from_spec("s", "tcp:localhost", NULL, &err));
     assert_error(err, "'tcp:localhost': an address is written HOST:PORT");
-    g_assert_null(chardev_from_spec("s", "vc:80Cx24C", NULL, &err));
-    g_assert_nonnull(strstr(err->message, "a text console in the window is not supported"));
+    g_assert_null(chardev_from_spec("s", "vc:80Cx24", NULL, &err));
+    g_assert_nonnull(strstr(err->message, "the size is written WIDTHxHEIGHT (pixels) or COLSCxROWSC"));
     g_clear_error(&err);
     g_assert_null(chardev_from_spec("s", "bogus", NULL, &err));
     g_assert_true(g_str_has_prefix(err->message, "'bogus' is no character device (use none, "));
