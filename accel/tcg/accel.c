@@ -79,6 +79,10 @@ bool tcg_engine_init(size_t cache, TcgEngine engine, Error **err)
 static bool tcg_init(struct Machine *m, void *opts, Error **err)
 {
     const TcgOptions *o = opts;
+    if (o && !o->host_fp && o->engine == TCG_JIT) {
+        return fail(err, "-accel tcg,host-fp=off: native code computes on the host's unit; works "
+                    "with engine=interp");
+    }
     tcg_host_fp = !o || o->host_fp;
     return tcg_engine_init(o ? (size_t)o->tb_size << 20 : 0, o ? o->engine : DEFAULT_ENGINE, err);
 }
