@@ -36,6 +36,7 @@ import unittest
 
 sys.dont_write_bytecode = True
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PATIENCE = float(os.environ.get("ORRERY_PATIENCE", "1"))
 OK, FAILED, SKIPPED = "ok", "FAILED", "skipped"
 
 
@@ -251,7 +252,8 @@ def find(build):
 # states, the protocols and the command line.
 SANITIZED = ("qtest/", "qmp/", "disk/", "guest/fuzz", "guest/bad_options")
 # The quarantine of freed memory would hide how little a process grows.
-SANITIZED_ENV = {"ORRERY_PATIENCE": "4", "ASAN_OPTIONS": "quarantine_size_mb=16",
+SANITIZED_ENV = {"ORRERY_PATIENCE": str(4 * PATIENCE),
+                 "ASAN_OPTIONS": "quarantine_size_mb=16",
                  "UBSAN_OPTIONS": "print_stacktrace=1"}
 
 

@@ -11,13 +11,14 @@ import unittest
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 EMULATOR = os.environ.get("ORRERY", os.path.join(TOP, "build", "orrery-system-x86_64"))
+PATIENCE = float(os.environ.get("ORRERY_PATIENCE", "1"))
 BUILD = os.path.relpath(os.path.dirname(EMULATOR), TOP)
 ENV = {k: v for k, v in os.environ.items() if not k.startswith("MAKE") and k != "MFLAGS"}
 
 
 def run(*args, **env):
     p = subprocess.run(args, cwd=TOP, env=dict(ENV, **env), stdin=subprocess.DEVNULL,
-                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300 * PATIENCE)
     return p.returncode, p.stdout
 
 
@@ -81,13 +82,13 @@ class Make(unittest.TestCase):
             emulator = prefix + "/bin/orrery-system-x86_64"
             p = subprocess.run([emulator, "-M", "pc", "-accel", "tcg", "-display", "none", "-S",
                                 "-monitor", "stdio"], cwd="/", input="info status\nquit\n", text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60 * PATIENCE)
             self.assertEqual(p.returncode, 0, p.stdout)
             self.assertIn("VM status: paused", p.stdout)
             disk = d + "/disk"
             for args in (("create", "-f", "qcow2", disk, "1M"), ("check", disk)):
                 p = subprocess.run([prefix + "/bin/orrery-img", *args], stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT, text=True, timeout=60)
+                                   stderr=subprocess.STDOUT, text=True, timeout=60 * PATIENCE)
                 self.assertEqual(p.returncode, 0, p.stdout)
 
 

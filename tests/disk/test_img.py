@@ -18,12 +18,13 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 IMG = os.environ.get("ORRERY_IMG", os.path.join(TOP, "build", "orrery-img"))
 QEMU = shutil.which("qemu-img")
 QEMU_IO = shutil.which("qemu-io")
+PATIENCE = float(os.environ.get("ORRERY_PATIENCE", "1"))
 SEED = int(os.environ.get("DISK_SEED", random.randrange(1 << 30)))
 
 
 def run(*args, **kw):
     p = subprocess.run([str(a) for a in args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                       timeout=120, **kw)
+                       timeout=120 * PATIENCE, **kw)
     return p.returncode, p.stdout.decode(), p.stderr.decode()
 
 

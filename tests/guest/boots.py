@@ -287,7 +287,9 @@ def test_powerdown_button():
                          "grep -q 'Power Button' $e/device/name && echo $e; done; cd /").strip()
         expect(event, r"^event\d+$")
         # an event is 24 bytes: time, type, code, value
-        vm.shell("(dd if=/dev/input/%s of=/tmp/pressed bs=24 count=1 2>/dev/null &); sleep 1" % event)
+        vm.shell("(dd if=/dev/input/%s of=/tmp/pressed bs=24 count=1 2>/dev/null &); "
+                 "until ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q /dev/input/; do sleep 0.1; done"
+                 % event)
         vm.cmd("system_powerdown")
         vm.wait_event("POWERDOWN")
         told = vm.shell("n=0; while [ ! -s /tmp/pressed ] && [ $n -lt 50 ]; do sleep 0.2; "

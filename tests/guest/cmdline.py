@@ -5,7 +5,7 @@ import os
 import subprocess
 import tempfile
 
-from vm import EMULATOR, Failed
+from vm import EMULATOR, PATIENCE, Failed
 
 # arguments, words the line must contain.  {d} is a folder with an empty file "empty", a file
 # "odd" of 513 bytes, and no file "none".
@@ -101,7 +101,7 @@ def test_bad_options():
                 args += ["-display", "none"]
             try:
                 r = subprocess.run([EMULATOR] + args, stdin=subprocess.DEVNULL, cwd=d,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=10)
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=10 * PATIENCE)
             except subprocess.TimeoutExpired:
                 problems.append("%s: was accepted" % line)
                 continue
@@ -126,7 +126,7 @@ def test_help():
                        (["-device", "help"], b"isa-debugcon"), (["-device", "isa-serial,help"], b"iobase"),
                        (["-d", "help"], b"in_asm"), (["-accel", "help"], b"tcg")):
         r = subprocess.run([EMULATOR] + args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                           stderr=subprocess.PIPE, timeout=10)
+                           stderr=subprocess.PIPE, timeout=10 * PATIENCE)
         if r.returncode or word not in r.stdout + r.stderr:
             raise Failed("%s: exit status %d: %s" % (" ".join(args), r.returncode,
                                                      (r.stdout + r.stderr)[-300:]))

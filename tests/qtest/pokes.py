@@ -13,7 +13,7 @@ DEADLY_REGIONS = {"isa-debug-exit", "acpi-cnt"}
 
 def help_text(*args):
     return subprocess.run([libqtest.EMULATOR, *args], stdout=subprocess.PIPE, text=True,
-                          timeout=60).stdout
+                          timeout=60 * libqtest.PATIENCE).stdout
 
 
 def device_types():

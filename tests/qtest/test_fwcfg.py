@@ -12,7 +12,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from libqtest import EMULATOR, QTest, TestCase, main                # noqa: E402
+from libqtest import EMULATOR, PATIENCE, QTest, TestCase, main      # noqa: E402
 
 SELECT, DATA, DMA = 0x510, 0x511, 0x514
 COMMAND, BUFFER = 0x2000, 0x100000
@@ -355,7 +355,7 @@ class Smbios(unittest.TestCase):
 
     def refused(self, arg):
         p = subprocess.run([EMULATOR, "-M", "pc", "-display", "none", "-smbios", arg],
-                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60 * PATIENCE)
         self.assertEqual((p.returncode, len(p.stdout.splitlines())), (1, 1), p.stdout)
 
     def test_refused(self):

@@ -278,7 +278,7 @@ class Refused(unittest.TestCase):
             f.flush()
             p = subprocess.run([EMULATOR, "-M", "pc", "-m", "32", "-nodefaults", "-display", "none",
                                 "-S", "-kernel", f.name, *args], stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True, timeout=60)
+                               stderr=subprocess.STDOUT, text=True, timeout=60 * PATIENCE)
         self.assertEqual((p.returncode, len(p.stdout.splitlines())), (1, 1), p.stdout)
         self.assertIn(word, p.stdout)
 
@@ -330,7 +330,7 @@ class Refused(unittest.TestCase):
                 p = subprocess.run([EMULATOR, "-M", "pc", "-m", "32", "-nodefaults", "-display", "none", "-S",
                                     "-kernel", path, "-qmp", "stdio"],
                                    input='{"execute":"qmp_capabilities"}{"execute":"quit"}', text=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60 * PATIENCE)
                 self.assertIn(p.returncode, (0, 1), p.stderr)
 
 

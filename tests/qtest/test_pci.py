@@ -8,7 +8,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from libqtest import EMULATOR, QTest, TestCase, main                # noqa: E402
+from libqtest import EMULATOR, PATIENCE, QTest, TestCase, main      # noqa: E402
 
 HOST, ISA, IDE, PM, VGA = 0x00, 0x08, 0x09, 0x0b, 0x10
 QEMU = "qemu" in os.path.basename(EMULATOR)
@@ -133,7 +133,7 @@ class Options(unittest.TestCase):
     def refused(self, words, *args):
         import subprocess
         p = subprocess.run([EMULATOR, "-M", "pc", "-nodefaults", "-display", "none", *args],
-                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60 * PATIENCE)
         self.assertEqual(p.returncode, 1, p.stdout)
         self.assertEqual(len(p.stdout.strip().splitlines()), 1, p.stdout)
         for w in words:
