@@ -71,10 +71,13 @@ void block_cache_init(size_t bytes);
  * (at the start of code_area()) for code that is no block's.  After block_cache_init. */
 bool block_cache_init_code(size_t fixed, Error **err);
 
-/* Room for a block with this payload and `code` bytes of host code (at *rx, 16-aligned); fill
- * both, then insert it.  Own thread's until then.  May evict old blocks: call only outside of
+/* Room for a block with this payload and `code` bytes of host code (at *rx, also in Block.code,
+ * aligned to BLOCK_CODE_ALIGN); fill both, then insert it.  Own thread's until then.  May evict old blocks: call only outside of
  * blocks. */
+#define BLOCK_CODE_ALIGN 8
 Block *block_alloc(CPU *c, size_t payload, size_t code, uint8_t **rx);
+/* The block whose host code this address is in; for a thread that is running it. */
+Block *block_of_code(const uint8_t *rx);
 /*
  * Before the bytes of a page are read to make a block: stores to them will be seen.  Once a
  * page (host: any byte of it), the first page first.  block_insert ends it, or block_made:

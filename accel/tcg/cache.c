@@ -42,6 +42,9 @@ static Chunk chunks[CHUNKS];
 static unsigned chunk_count, chunk_now;
 static size_t chunk_size;
 static uint8_t *code_base;          /* NULL: no host code */
+/* The first block whose code begins in each 1 << STEP_BITS bytes of the code area. [lock] */
+#define STEP_BITS 10
+static Block **code_step;
 uint32_t block_kills;
 uint64_t block_epoch = 1;
 static Block *hash[HASH_SIZE];      /* [atomic] */
@@ -63,7 +66,7 @@ void block_cache_init(size_t bytes)
 {
     bytes = bytes ? MAX(bytes, MIN_SIZE) : DEFAULT_SIZE;
     chunk_count = MIN(bytes / MIN_CHUNK, CHUNKS);
-    chunk_size = bytes / chunk_count & ~(size_t)63;
+    chunk_size = bytes / chunk_count & ~(size_t)((1 << STEP_BITS) - 1);
 }
 
 size_t block_max_size(void)
@@ -77,7 +80,41 @@ bool block_cache_init_code(size_t fixed, Error **err)
         return false;
     }
     code_base = code_area() + fixed;
+    code_step = g_new0(Block *, (chunk_size * chunk_count >> STEP_BITS) + 1);
     return true;
+}
+
+Block *block_of_code(const uint8_t *rx)
+{
+    size_t off = rx - code_base, first = off / chunk_size * chunk_size >> STEP_BITS;
+    g_mutex_lock(&lock);
+    size_t n = off >> STEP_BITS;
+    while (n > first && !(code_step[n] && code_step[n]->code <= rx)) {
+        n--;
+    }
+    Block *b = code_step[n];
+    while (rx >= b->code + b->code_size) {
+        b = (Block *)((uint8_t *)b + b->alloc);
+    }
+    g_mutex_unlock(&lock);
+    return b;
+}
+
+/* A block has got its place for code. [lock] */
+static void note_code(Block *b)
+{
+    Block **step = &code_step[(size_t)(b->code - code_base) >> STEP_BITS];
+    if (!*step) {
+        *step = b;
+    }
+}
+
+static void forget_code(unsigned chunk)
+{
+    size_t first = chunk * chunk_size >> STEP_BITS, end = (chunk + 1) * chunk_size >> STEP_BITS;
+    if (code_base) {
+        memset(code_step + first, 0, (end - first) * sizeof(Block *));
+    }
 }
 
 /* ---- look-up -------------------------------------------------------------------------------- */
@@ -240,6 +277,7 @@ static void next_chunk(CPU *c)
         Chunk *ahead = &chunks[(next + 1) % chunk_count];
         chunk_now = next;
         chunks[next].used = chunks[next].code_used = chunks[next].dead = 0;
+        forget_code(next);
         if (ahead->used) {
             stats.evicted_chunks++;
             kill_chunk(ahead);
@@ -254,7 +292,7 @@ static void next_chunk(CPU *c)
 Block *block_alloc(CPU *c, size_t payload, size_t code, uint8_t **rx)
 {
     size_t size = (sizeof(Block) + payload + 63) & ~(size_t)63;
-    size_t code_size = (code + 15) & ~(size_t)15;
+    size_t code_size = (code + BLOCK_CODE_ALIGN - 1) & ~(size_t)(BLOCK_CODE_ALIGN - 1);
     Block *b;
 
     g_assert(size <= chunk_size && code_size <= chunk_size);
@@ -267,15 +305,17 @@ Block *block_alloc(CPU *c, size_t payload, size_t code, uint8_t **rx)
         }
         if (ch->used + size <= chunk_size && ch->code_used + code_size <= chunk_size) {
             b = (Block *)(ch->mem + ch->used);
-            if (code) {
-                *rx = code_base + chunk_now * chunk_size + ch->code_used;
-            }
-            ch->used += size;
-            ch->code_used += code_size;
             memset(b, 0, sizeof(*b));
             b->alloc = size;
             b->code_size = code;
             b->mode = BLOCK_DEAD;
+            if (code) {
+                *rx = code_base + chunk_now * chunk_size + ch->code_used;
+                b->code = *rx;
+                note_code(b);
+            }
+            ch->used += size;
+            ch->code_used += code_size;
             g_mutex_unlock(&lock);
             return b;
         }
