@@ -207,12 +207,6 @@ typedef struct X86PscEntry {
     bool u, w, nx;
 } X86PscEntry;
 
-/* KVM's own MSRs, 4B564D00h + n. */
-enum {
-    X86_KVM_WALL_CLOCK, X86_KVM_SYSTEM_TIME, X86_KVM_ASYNC_PF_EN, X86_KVM_STEAL_TIME,
-    X86_KVM_PV_EOI_EN, X86_KVM_POLL_CONTROL, X86_KVM_ASYNC_PF_INT, X86_KVM_MSRS,
-};
-
 /* X86CPU.lazy_flags */
 enum {
     LAZY_NONE,                          /* rflags: outside of run() */
@@ -236,7 +230,10 @@ typedef struct X86CPU {
     uint16_t fl_image;                  /* the flags as native code keeps them: jit-int.h */
     bool rep_open;                      /* a repeated instruction returned before its end: once
                                            more, after the loop has looked at requests */
-    uint64_t jit_tmp[2];                /* native code's own */
+    uint64_t jit_tmp[3];                /* native code's own */
+    const uint8_t *jit_resume;          /* ... where a slow path wants it to go on */
+    int32_t jit_heat;                   /* ... counts down to the next sample */
+    uint32_t jit_random;
 
     Segment seg[SEG_COUNT];
     Segment ldt, tr;
@@ -255,7 +252,6 @@ typedef struct X86CPU {
     uint32_t smbase;
     uint64_t feature_control, arch_capabilities;
     uint64_t pdpte[4];                  /* PAE: loaded with CR3 */
-    uint64_t kvm_msr[X86_KVM_MSRS];     /* of guests that know KVM (kvm-pv.c) */
 
     FpuState fpu;
     Vec v[32];

@@ -127,25 +127,10 @@ static void alu_reg_imm(Jit *j, unsigned size, unsigned op, Rm dst, int32_t imm)
     jit_flags_made(j);
 }
 
-/* Behind the probe: a locked operand must be aligned, or the handler does it. */
-static void lock_aligned(Jit *j, Rm m, unsigned size)
-{
-    if (size > 1) {
-        asm_lea(&j->a, 8, J_T0, rm_m(m.reg, m.disp));
-        asm_op(&j->a, 1, 0xf6, 0, rm_r(J_T0));
-        asm_8(&j->a, size - 1);
-        jit_cold_insn(j, CC_NE, false);
-    }
-}
-
 /* The memory operand for reading and writing, of size bytes; LOCK is dealt with. */
 static Rm rmw(Jit *j, const Insn *i, unsigned size)
 {
-    Rm m = jit_mem_insn(j, i, size, TLB_WRITE);
-    if (i->flags & IF_LOCK) {
-        lock_aligned(j, m, size);
-    }
-    return m;
+    return i->flags & IF_LOCK ? jit_mem_locked(j, i, size) : jit_mem_insn(j, i, size, TLB_WRITE);
 }
 /* An only vCPU needs no bus lock: its own instructions are atomic to it. */
 static void lock(Jit *j, const Insn *i)
@@ -411,8 +396,7 @@ static bool op_cmpxchg_pair(Jit *j, const Insn *i, unsigned size)
     if (!jit_ea_ok(j, i) || (size == 16 && !__builtin_cpu_supports("cmpxchg16b"))) {
         return false;
     }
-    Rm m = jit_mem_insn(j, i, size, TLB_WRITE);
-    lock_aligned(j, m, size);
+    Rm m = jit_mem_locked(j, i, size);
     jit_flags_use(j);
     lock(j, i);
     asm_op(&j->a, size == 16 ? 8 : 4, 0x0fc7, 1, m);
@@ -429,8 +413,7 @@ static bool op_xchg(Jit *j, const Insn *i, unsigned arg)
         if (!jit_ea_ok(j, i) || is_high(reg)) {
             return false;
         }
-        Rm m = jit_mem_insn(j, i, size, TLB_WRITE);
-        lock_aligned(j, m, size);
+        Rm m = jit_mem_locked(j, i, size);
         unsigned host = dst_begin(j, reg, size, true);
         asm_op(a, size, size == 1 ? 0x86 : 0x87, host, m);
         dst_end(j, reg, size);
@@ -490,10 +473,8 @@ static bool bt_far(Jit *j, const Insn *i, unsigned digit)
         unsigned bit = dst_begin(j, reg, size, true);
         asm_op(a, size, 0x0fa3, bit, rm_r(J_T1));
     } else {
-        m = jit_probe_insn(j, J_T2, 0, size, TLB_WRITE);
-        if (i->flags & IF_LOCK) {
-            lock_aligned(j, m, size);
-        }
+        m = i->flags & IF_LOCK ? jit_probe_locked(j, J_T2, 0, size)
+                               : jit_probe_insn(j, J_T2, 0, size, TLB_WRITE);
         asm_ld(a, size, J_T0, reg);
         asm_alui(a, 4, ALU_AND, rm_r(J_T0), size * 8 - 1);
         asm_st(a, 8, jit_field(OFF(jit_tmp[0])), J_T0);

@@ -2,15 +2,14 @@
 /*
  * Native stack operations, branches, and the ends of blocks.
  *
- * An exit to the same page is a jump that jit_link patches: to the next block, or to a stub
- * that goes to the loop.  When the flags are in EFLAGS alone there, the stub saves them; a
- * link to a block that does not care about flags bypasses that.
+ * An exit to the same page is a jump that jit_link patches: to the next block, or to a thunk
+ * that goes to the loop.  When the flags are in EFLAGS alone there, the thunk saves them; so
+ * does an entry of the next block, if that cares about flags.
  *
- * An exit to another page looks whether that page is mapped where the linked block is; the
- * link itself is Block.link[n].to, which the cache keeps, so nothing is patched.
+ * An exit to another page looks its target up, as computed jumps do.
  *
- * Interrupts and other requests are looked for at the start of blocks, except when one comes
- * from further up in the same page.
+ * Interrupts and other requests are looked for at such look-ups, and at the start of blocks,
+ * except when one comes from further up in the same page.
  */
 #include "target-i386/jit.h"
 
@@ -24,13 +23,18 @@
 
 static void cold_entry(Jit *j, JitCold *k)
 {
-    asm_movi(&j->a, J_T1, j->start);
-    jit_jmp_thunk(j, jit_thunks.leave_at);
+    jit_call_thunk(j, jit_thunks.poll_leave);
 }
 
 void jit_entry(Jit *j)
 {
-    if (!j->one) {
+    if (j->live[0] && !j->one) {
+        jit_call_thunk(j, jit_thunks.save_flags);
+    }
+    j->poll = j->a.p - j->buf;
+    if (j->compact && !j->one) {
+        jit_call_thunk(j, jit_thunks.poll);
+    } else if (!j->one) {
         asm_alui(&j->a, 4, ALU_CMP, jit_field(OFF(cpu.request)), 0);
         jit_cold(j, COLD_CODE, asm_jcc(&j->a, CC_NE))->fn = cold_entry;
     }
@@ -42,88 +46,81 @@ static bool in_page(int32_t target)
     return target >= 0 && target < (int32_t)GUEST_PAGE_SIZE;
 }
 
-/* The next displacement, `before` bytes from here, can be written in one piece. */
-static void align_disp(Jit *j, unsigned before)
+/* The next `size` bytes, `before` bytes from here, can be written in one piece. */
+static void align(Jit *j, unsigned before, unsigned size)
 {
-    asm_nops(&j->a, -(j->a.p + before - j->buf) & 3);
-}
-
-static void miss(Jit *j, JitExit *e, unsigned cc)
-{
-    e->miss[e->misses++] = asm_jcc(&j->a, cc);
-}
-
-/* To another page through link n. */
-static void guarded(Jit *j, unsigned n)
-{
-    Asm *a = &j->a;
-    JitExit *e = &j->exit[n];
-    int32_t page = e->target & ~(int32_t)(GUEST_PAGE_SIZE - 1);
-    int32_t fetch = TLB_FETCH * sizeof(TlbEntry) * TLB_SIZE;
-
-    jit_block_operand(j, J_T2, offsetof(Block, link) + n * sizeof(BlockLink) + offsetof(BlockLink, to));
-    asm_ld(a, 8, J_T2, rm_m(J_T2, 0));
-    asm_ld(a, 8, J_T0, jit_field(OFF(r[17])));
-    asm_op(a, 8, 0x85, J_T2, rm_r(J_T2));
-    miss(j, e, CC_E);
-    asm_lea(a, j->code64 ? 8 : 4, J_T0, rm_m(J_T0, page));
-    asm_mov_r(a, 8, J_T1, J_T0);
-    asm_op(a, 8, 0xc1, 5, rm_r(J_T1));
-    asm_8(a, GUEST_PAGE_BITS - 4);
-    asm_alui(a, 4, ALU_AND, rm_r(J_T1), tlb_index_mask << 4);
-    asm_alu(a, 8, ALU_ADD, J_T1, jit_field(OFF(tcg.code)));
-    asm_alu(a, 8, ALU_CMP, J_T0, rm_m(J_T1, fetch));
-    miss(j, e, CC_NE);
-    asm_ld(a, 8, J_T1, rm_m(J_T1, fetch + 8));
-    asm_lea(a, 8, J_T1, rm_mx(J_T1, J_T0, 0, e->target - page));
-    asm_alu(a, 8, ALU_CMP, J_T1, rm_m(J_T2, offsetof(Block, host)));
-    miss(j, e, CC_NE);
-    asm_st(a, 8, jit_field(OFF(r[17])), J_T0);
-    asm_op(a, 4, 0xff, 4, rm_m(J_T2, offsetof(Block, code)));
-}
-
-static void cold_guarded(Jit *j, JitCold *k)
-{
-    if (k->fl == FL_HOST) {
-        jit_emit_save_flags(j, FLB_ARITH);
+    while (((j->a.p - j->buf + before) & 7) > 8 - size) {
+        asm_8(&j->a, 0x90);
     }
-    guarded(j, k->disp);
+}
+
+/* To another page. */
+static void cross(Jit *j, bool saves, int32_t target)
+{
+    asm_movi(&j->a, J_T0, (uint32_t)target);
+    jit_jmp_thunk(j, jit_thunks.cross[(j->code64 ? 0 : 2) + saves]);
+}
+
+static void cold_cross(Jit *j, JitCold *k)
+{
+    cross(j, k->fl == FL_HOST, k->disp);
 }
 
 static JitExit *new_exit(Jit *j, unsigned n, int32_t target)
 {
     JitExit *e = &j->exit[n];
-    *e = (JitExit) { .used = true, .cross = !in_page(target), .target = target };
+    *e = (JitExit) { .used = true, .target = target, .saves = j->fl == FL_HOST };
     return e;
+}
+
+/* The call of a thunk that jit_link makes a jump. */
+static void exit_here(Jit *j, JitExit *e)
+{
+    align(j, 0, 5);
+    jit_call_thunk(j, jit_thunks.exit[e->saves]);
+    e->p = j->a.p - 4 - j->buf;
 }
 
 void jit_exit(Jit *j, unsigned n, int32_t target)
 {
-    JitExit *e = new_exit(j, n, target);
     jit_vec_flush(j);
     j->ended = true;
-    if (e->cross) {
-        jit_flags_clobber(j, FLB_ARITH);
-        guarded(j, n);
-        return;
+    if (in_page(target)) {
+        exit_here(j, new_exit(j, n, target));
+    } else {
+        cross(j, j->fl == FL_HOST, target);
     }
-    e->saves = j->fl == FL_HOST;
-    align_disp(j, 1);
-    e->p = asm_jmp(&j->a);
+}
+
+static void cold_exit(Jit *j, JitCold *k)
+{
+    JitExit *e = &j->exit[k->disp];
+    e->stub = j->a.p - j->buf;
+    jit_call_thunk(j, jit_thunks.exit[e->saves]);
 }
 
 static void exit_if(Jit *j, unsigned cc, unsigned n, int32_t target)
 {
-    JitExit *e = new_exit(j, n, target);
-    if (e->cross) {
-        JitCold *k = jit_cold(j, COLD_CODE, asm_jcc(&j->a, cc));
-        k->fn = cold_guarded;
-        k->disp = n;
+    if (j->compact) {
+        uint8_t *over = asm_jcc8(&j->a, cc ^ 1);
+        if (in_page(target)) {
+            exit_here(j, new_exit(j, n, target));
+        } else {
+            cross(j, j->fl == FL_HOST, target);
+        }
+        asm_patch8(over, j->a.p);
         return;
     }
-    e->saves = j->fl == FL_HOST;
-    align_disp(j, 2);
-    e->p = asm_jcc(&j->a, cc);
+    bool here = in_page(target);
+    if (here) {
+        align(j, 2, 4);
+    }
+    JitCold *k = jit_cold(j, COLD_CODE, asm_jcc(&j->a, cc));
+    k->fn = here ? cold_exit : cold_cross;
+    k->disp = here ? (int32_t)n : target;
+    if (here) {
+        new_exit(j, n, target)->p = k->from - j->buf;
+    }
 }
 
 void jit_leave(Jit *j, unsigned off)
@@ -135,120 +132,67 @@ void jit_leave(Jit *j, unsigned off)
     j->ended = true;
 }
 
-void jit_exit_stubs(Jit *j)
-{
-    for (unsigned n = 0; n < 2; n++) {
-        JitExit *e = &j->exit[n];
-        if (!e->used) {
-            continue;
-        }
-        e->stub = j->a.p - j->buf;
-        if (e->saves) {
-            jit_emit_save_flags(j, FLB_ARITH);
-            align_disp(j, 1);
-            uint8_t *q = asm_jmp(&j->a);
-            asm_patch32(q, j->a.p);
-            e->q = q - j->buf;
-        }
-        e->leave = j->a.p - j->buf;
-        if (e->p) {
-            asm_patch32(e->p, j->buf + e->stub);
-        }
-        for (unsigned k = 0; k < e->misses; k++) {
-            asm_patch32(e->miss[k], j->a.p);
-        }
-        jit_block_operand(j, J_T0, 0);
-        asm_movi(&j->a, J_T1, (int64_t)e->target);
-        jit_jmp_thunk(j, jit_thunks.leave_link[n]);
-    }
-}
-
 /* ---- links -------------------------------------------------------------------------------------- */
 
-void jit_finish_links(Jit *j, Block *b)
+/* Write the five bytes of a call or jump, or the displacement of one alone. */
+static void patch(const Block *b, const JitExit *e, uint8_t opcode, const uint8_t *target)
 {
-    JitBlock *jb = jit_block(b);
-    jb->no_poll = b->code + j->no_poll;
-    for (unsigned n = 0; n < 2; n++) {
-        const JitExit *e = &j->exit[n];
-        jb->exit[n].used = e->used && e->p;
-        jb->exit[n].saves = e->saves;
-        jb->exit[n].p = e->p ? e->p - j->buf : 0;
-        jb->exit[n].q = e->q;
-        jb->exit[n].stub = e->stub;
-        jb->exit[n].leave = e->leave;
-    }
-}
+    const uint8_t *at = b->code + e->p;
+    uint8_t *rw = code_rw(at);
+    int32_t disp = target - (at + 4);
+    unsigned shift = ((uintptr_t)rw & 7) * 8;
+    uint64_t *word = (uint64_t *)(rw - shift / 8), v = *word;
 
-static void patch(const Block *b, uint32_t disp, const uint8_t *target)
-{
-    const uint8_t *at = b->code + disp;
-    __atomic_store_n((int32_t *)code_rw(at), (int32_t)(target - (at + 4)), __ATOMIC_RELEASE);
+    v = (v & ~(0xffffffffull << shift)) | (uint64_t)(uint32_t)disp << shift;
+    if (!e->stub) {
+        v = (v & ~(0xffull << (shift - 8))) | (uint64_t)opcode << (shift - 8);
+    }
+    __atomic_store_n(word, v, __ATOMIC_RELEASE);
 }
 
 void jit_link(Block *from, unsigned n, Block *to)
 {
-    JitBlock *jb = jit_block(from);
-    if (!jb->exit[n].used) {
+    const JitExit *e = &jit_block(from)->exit[n];
+
+    if (!e->used) {
         return;
     }
-    const uint8_t *stub = from->code + jb->exit[n].stub, *leave = from->code + jb->exit[n].leave;
-    bool saves = jb->exit[n].saves;
     if (!to) {
-        patch(from, jb->exit[n].p, stub);
-        if (saves) {
-            patch(from, jb->exit[n].q, leave);
-        }
+        patch(from, e, 0xe8, e->stub ? from->code + e->stub : jit_thunks.exit[e->saves]);
         return;
     }
-    const uint8_t *entry = to->host >= from->host + from->size ? jit_block(to)->no_poll : to->code;
-    if (saves && jit_block(to)->needs_flags) {
-        patch(from, jb->exit[n].q, entry);
-        patch(from, jb->exit[n].p, stub);
-    } else {
-        patch(from, jb->exit[n].p, entry);
-    }
+    const JitBlock *jb = jit_block(to);
+    bool forward = to->host >= from->host + from->size;
+    patch(from, e, 0xe9, to->code + (e->saves && jb->needs_flags ? 0 : forward ? jb->no_poll : jb->poll));
+}
+
+void jit_exit_taken(X86CPU *c, const uint8_t *ret)
+{
+    Block *b = block_of_code(ret - 1);
+    const JitExit *e = jit_block(b)->exit;
+    unsigned at = ret - b->code, n = e[1].used && at == (e[1].stub ? e[1].stub + 5u : e[1].p + 4u);
+
+    c->tcg.from = b;
+    c->tcg.from_link = n;
+    c->rip = c->r[17] + e[n].target;
 }
 
 /* ---- computed targets ------------------------------------------------------------------------------ */
 
-/* T0 = target, not in the table.  The canonical check comes only now: the table holds no
- * other addresses.  Not canonical: the handler raises, from the stack pointer as it was. */
-static void cold_indirect(Jit *j, JitCold *k)
-{
-    Asm *a = &j->a;
-    uint8_t *bad = NULL;
-    if (j->code64) {
-        asm_mov_r(a, 8, J_T1, J_T0);
-        asm_op(a, 8, 0xc1, 4, rm_r(J_T1));
-        asm_8(a, 16);
-        asm_op(a, 8, 0xc1, 7, rm_r(J_T1));
-        asm_8(a, 16);
-        asm_alu(a, 8, ALU_CMP, J_T1, rm_r(J_T0));
-        bad = asm_jcc8(a, CC_NE);
-    }
-    asm_st(a, 8, jit_field(OFF(rip)), J_T0);
-    jit_jmp_thunk(j, jit_thunks.leave_set);
-    if (bad) {
-        asm_patch8(bad, a->p);
-        asm_lea(a, 8, J_SP, rm_m(J_SP, -k->disp));
-        jit_call_operand(j, k->n);
-        jit_jmp_thunk(j, jit_thunks.jump);
-    }
-}
-
-/* T0 = target.  moved: what was added to the stack pointer. */
+/* T0 = target.  moved: what was added to the stack pointer, without RET's constant. */
 static void indirect(Jit *j, int32_t moved)
 {
     jit_vec_flush(j);
-    asm_8(&j->a, 0x4c);                         /* LEA T2, [rip + cold] */
-    asm_8(&j->a, 0x8d);
-    asm_8(&j->a, 0x3d);
-    asm_32(&j->a, 0);
-    JitCold *k = jit_cold(j, COLD_CODE, j->a.p - 4);
-    k->fn = cold_indirect;
-    k->disp = moved;
-    jit_jmp_thunk(j, jit_thunks.indirect);
+    if (j->compact) {
+        jit_call_side(j, jit_thunks.computed, moved);
+    } else {
+        asm_8(&j->a, 0x4c);                     /* LEA T2, [rip + 5] */
+        asm_8(&j->a, 0x8d);
+        asm_8(&j->a, 0x3d);
+        asm_32(&j->a, 5);
+        jit_jmp_thunk(j, jit_thunks.indirect);
+        jit_note_side(j, moved);
+    }
     j->ended = true;
 }
 
@@ -307,6 +251,9 @@ static unsigned run_length(Jit *j, bool pop)
 {
     const Insn *i = &j->insn[j->n];
     unsigned n = 0;
+    if (j->compact) {
+        return 1;
+    }
     while (n < MAX_RUN && j->n + n < j->count && simple(j, &i[n], pop) && i[n].osz == i->osz) {
         n++;
     }
@@ -364,12 +311,36 @@ static void stack_run(Jit *j, const Insn *i, unsigned n, bool pop)
     j->done_ahead = n - 1;
 }
 
+/* By thunks, 8 bytes: of a register, of a constant, of T0. */
+static bool compact_push(Jit *j, const Insn *i, const InsnOpnd *o)
+{
+    if (!(i->flags & IF_SS64) || i->osz != 3 || !jit_compact_ok(j, i, 8, PROBE_WRITE)) {
+        return false;
+    }
+    jit_flags_clobber(j, j->live_in);
+    if (o->kind == OPND_I) {
+        asm_movi(&j->a, J_T0, (int64_t)i->imm);
+    } else if (o->kind == OPND_Z || (o->kind == OPND_E && !(i->flags & IF_MEM))) {
+        jit_call_side(j, jit_thunks.push[o->kind == OPND_Z ? i->reg : i->rm], 0);
+        return true;
+    } else if (o->kind == OPND_E && jit_ea_ok(j, i)) {
+        asm_ld(&j->a, 8, J_T0, jit_mem_ld(j, i, 8));
+    } else {
+        return false;
+    }
+    jit_call_side(j, jit_thunks.push_value, 0);
+    return true;
+}
+
 static bool op_push(Jit *j, const Insn *i, unsigned arg)
 {
     unsigned size = 1u << i->osz;
     const InsnOpnd *o = &j->desc->opnd[0];
     if (!stack_ok(i)) {
         return false;
+    }
+    if (compact_push(j, i, o)) {
+        return true;
     }
     unsigned run = run_length(j, false);
     if (run > 1) {
@@ -411,6 +382,13 @@ static bool op_pop(Jit *j, const Insn *i, unsigned arg)
     unsigned size = 1u << i->osz;
     if (!stack_ok(i) || j->desc->opnd[0].kind != OPND_Z || (i->reg == R_ESP && size == 2)) {
         return false;
+    }
+    if ((i->flags & IF_SS64) && size == 8 && jit_compact_ok(j, i, 8, PROBE_LOAD)) {
+        Rm dst = jit_gpr(i->reg);
+        jit_flags_clobber(j, j->live_in);
+        jit_call_side(j, jit_thunks.pop, 0);
+        asm_st(&j->a, 8, dst, J_T0);
+        return true;
     }
     unsigned run = run_length(j, true);
     if (run > 1) {
@@ -538,7 +516,16 @@ static void next_pc(Jit *j, const Insn *i)
 static void push_next(Jit *j, const Insn *i)
 {
     unsigned size = j->code64 ? 8 : 4;
+    if (size == 8 && jit_compact_ok(j, i, 8, PROBE_WRITE)) {
+        jit_flags_clobber(j, j->live_in);
+        asm_movi(&j->a, J_T0, jit_next(i));
+        jit_call_side(j, jit_thunks.push_next, 0);
+        return;
+    }
+    bool compact = j->compact;
+    j->compact = false;                         /* the handler jumps */
     Rm m = push_probe(j, i, size);
+    j->compact = compact;
     last_is_jump(j);
     next_pc(j, i);
     asm_st(&j->a, size, m, J_T0);
@@ -599,10 +586,17 @@ static bool op_ret(Jit *j, const Insn *i, unsigned arg)
     if (!near_ok(j, i) || !stack_ok(i)) {
         return false;
     }
+    if (size == 8 && !i->imm && jit_compact_ok(j, i, 8, PROBE_LOAD)) {
+        jit_flags_clobber(j, FLB_ARITH);
+        jit_vec_flush(j);
+        jit_call_side(j, jit_thunks.ret, 8);
+        j->ended = true;
+        return true;
+    }
     Rm m = pop_probe(j, i, size);
     asm_ld(&j->a, size, J_T0, m);
     stack_move(j, i, size + i->imm);
-    indirect(j, size + i->imm);
+    indirect(j, size);
     return true;
 }
 

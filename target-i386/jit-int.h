@@ -7,6 +7,7 @@
  *   jit-alu.c     integer arithmetic      jit-mov.c   moves
  *   jit-flow.c    stack, branches, calls, ends of blocks, links between blocks
  *   jit-thunk.c   code made once: entry, exit, calls of handlers and slow paths, look-up
+ *   jit-compact.c ... what compact code calls; finding the instruction by the return address
  *   jit-simd.c    SSE                 jit-vec.c   AVX, and SSE's rarer instructions
  *   jit-x87.c     x87, MMX
  *
@@ -37,6 +38,11 @@
  *     jit_flags_use(j);        // brings in what it reads or must let pass
  *     ... the host instruction, and nothing that changes EFLAGS after it ...
  *     jit_flags_made(j);
+ *
+ * A block is made twice at most: compact first, then, if it is found running again and again
+ * (jit-compact.c), fast.  Compact code calls thunks for what fast code does inline: looks at the
+ * TLB, saves of flags, polls; a table beside the block (JitSide) tells by the return address
+ * which instruction it was, should the access fault or not be one to plain memory.
  *
  * A native form is a function bool f(Jit *, const Insn *, unsigned arg) listed by mnemonic in a
  * JitOp table (all rows of that mnemonic; look at j->desc for the operands).  It returns false
@@ -126,17 +132,29 @@ typedef struct JitCold {
     void (*fn)(struct Jit *j, struct JitCold *c);
 } JitCold;
 
+/*
+ * A way out of the block to the same page.  Without a link it calls jit_thunks.exit[saves].
+ * p is the displacement of the jump that jit_link patches: a conditional one which leads to the
+ * call (stub) when there is no link, or that of the call itself, which becomes a jump.
+ */
 typedef struct JitExit {
-    bool used, cross;
+    bool used, saves;           /* saves: the flags are in EFLAGS alone there */
     int32_t target;             /* from the page's start */
-    uint8_t *p;                 /* displacement of the jump that link() patches */
-    uint8_t *miss[4];           /* cross: where the guard gives up */
-    unsigned misses;
-    bool saves;                 /* the flags are in EFLAGS alone there */
-    uint32_t stub, q, leave;    /* made by jit_exit_stubs: offsets in the buffer */
+    uint16_t p, stub;           /* offsets in the code; stub 0: none */
 } JitExit;
 
+/* By the return address of a thunk: the instruction. */
+typedef struct JitSide {
+    uint16_t at;                /* the return address, from Block.code */
+    uint16_t back;              /* where the code goes on behind the instruction */
+    uint16_t off;               /* of the instruction in the page */
+    uint8_t len;
+    int8_t moved;               /* what was added to the stack pointer before, but for a RET's
+                                   constant */
+} JitSide;
+
 #define JIT_MAX_COLD 320
+#define JIT_MAX_SIDE 256
 #define JIT_MAX_FIX 1600
 enum { FIX_THUNK, FIX_BLOCK, FIX_CALL };
 typedef struct JitFix {
@@ -149,11 +167,11 @@ typedef struct Jit {
     Asm a;
     X86CPU *c;
     uint32_t mode;
-    bool one, code64;
+    bool one, code64, compact;
     unsigned start;             /* first byte, from the page's start */
     unsigned end;               /* behind the last */
     unsigned count;
-    unsigned no_poll;           /* code offset behind jit_entry */
+    unsigned poll, no_poll;     /* code offsets: of jit_entry, and behind it */
     const uint8_t *host;        /* of the page's start */
     unsigned holes;
     BlockHole hole[BLOCK_HOLES];
@@ -177,6 +195,8 @@ typedef struct Jit {
     JitCold cold[JIT_MAX_COLD];
     JitFix fix[JIT_MAX_FIX];
     uint16_t call_insn[JIT_MAX_INSNS];  /* call n is of this instruction */
+    unsigned nside;
+    JitSide side[JIT_MAX_SIDE];
     uint8_t buf[JIT_BUF_SIZE + 4096];
 } Jit;
 
@@ -185,19 +205,24 @@ typedef struct JitBlock {
     InsnFn *fn;                 /* first, like an Insn's: interpreter code that would run into
                                    the block goes back to the loop instead */
     const uint8_t *entry;       /* [atomic] where the look-up table enters it */
-    const uint8_t *no_poll;     /* entry for forward jumps */
-    bool needs_flags;           /* reads flags of its predecessor, or lets them pass */
-    struct {
-        bool used, saves;       /* saves: flags are in EFLAGS alone at the exit */
-        uint32_t p, q;          /* displacements to patch, from Block.code; 0: none */
-        uint32_t stub, leave;   /* where they lead when there is no link */
-    } exit[2];
-    JitCall call[];
+    bool needs_flags;           /* reads flags of its predecessor, or lets them pass: who has them
+                                   in EFLAGS alone enters at Block.code */
+    bool compact;
+    uint16_t poll, no_poll;     /* entries for backward and forward jumps, from Block.code */
+    uint16_t ncall, nside;
+    uint32_t mode;              /* Block.mode while it lives */
+    JitExit exit[2];
+    JitCall call[];             /* then JitSide[nside], by address */
 } JitBlock;
 
-static inline JitBlock *jit_block(Block *b)
+static inline JitBlock *jit_block(const Block *b)
 {
     return (JitBlock *)b->payload;
+}
+
+static inline const JitSide *jit_side(const JitBlock *b)
+{
+    return (const JitSide *)&b->call[b->ncall];
 }
 
 /* ---- the tables of native forms ---------------------------------------------------------- */
@@ -234,6 +259,9 @@ Rm jit_probe_ld(Jit *j, unsigned base, int32_t disp, unsigned size);
 Rm jit_probe_insn(Jit *j, unsigned base, int32_t disp, unsigned size, TlbAccess acc);
 /* Both steps for the memory operand. */
 Rm jit_mem_ld(Jit *j, const Insn *i, unsigned size);
+/* ... for a locked operation: aligned, or the handler does it. */
+Rm jit_mem_locked(Jit *j, const Insn *i, unsigned size);
+Rm jit_probe_locked(Jit *j, unsigned base, int32_t disp, unsigned size);
 Rm jit_mem_insn(Jit *j, const Insn *i, unsigned size, TlbAccess acc);
 /* Store a register (host register, or home) or a constant of up to 8 bytes to the operand; the
  * last thing an instruction does. */
@@ -259,6 +287,26 @@ unsigned jit_cond(Jit *j, unsigned cc);
 void jit_emit_save_flags(Jit *j, uint8_t live);
 void jit_emit_load_flags(Jit *j, uint8_t live);
 
+/* ---- jit-compact.c -------------------------------------------------------------------------- */
+
+/* What a probe by a thunk does when it is not plain memory. */
+typedef enum {
+    PROBE_LOAD,                 /* a copy is made (read only) */
+    PROBE_READ, PROBE_WRITE,    /* the handler is called instead of the rest of the instruction */
+    PROBE_LOCKED,               /* the same, also if it is not aligned */
+    PROBE_KINDS
+} ProbeKind;
+/* Can compact code be written for an access of this size here? */
+bool jit_compact_ok(const Jit *j, const Insn *i, unsigned size, ProbeKind kind);
+/* T0 = the address; returns the operand, valid until T2 is changed.  Changes T1, EFLAGS. */
+Rm jit_compact_probe(Jit *j, unsigned size, ProbeKind kind);
+/* A call of a thunk which may want to know the instruction; and its JitSide alone. */
+void jit_call_side(Jit *j, const uint8_t *thunk, int moved);
+void jit_note_side(Jit *j, int moved);
+/* Has code at this place been found running often? */
+bool jit_hot(const uint8_t *host);
+void jit_make_compact_thunks(void);
+
 /* ---- jit.c ----------------------------------------------------------------------------------- */
 
 /* May the instruction leave the flags it writes as they were? */
@@ -275,6 +323,8 @@ void jit_fallback(Jit *j, const Insn *i);
 void jit_call_operand(Jit *j, unsigned n);
 void jit_jmp_thunk(Jit *j, const uint8_t *thunk);
 void jit_call_thunk(Jit *j, const uint8_t *thunk);
+/* Fill in a JitCall. */
+void jit_fill_call(JitCall *call, const Insn *i);
 /* dst := address of the Block + offset. */
 void jit_block_operand(Jit *j, unsigned dst, size_t offset);
 static inline unsigned jit_next(const Insn *i)      /* of the following instruction, in the page */
@@ -284,7 +334,7 @@ static inline unsigned jit_next(const Insn *i)      /* of the following instruct
 
 /* ---- jit-flow.c ---------------------------------------------------------------------------------- */
 
-/* Start of a block: leave if somebody wants the vCPU. */
+/* Start of a block: its entries. */
 void jit_entry(Jit *j);
 /* Leave behind the current instruction if somebody wants the vCPU. */
 void jit_poll(Jit *j);
@@ -292,10 +342,7 @@ void jit_poll(Jit *j);
 void jit_exit(Jit *j, unsigned n, int32_t target);
 /* Leave for the loop, going on at offset off. */
 void jit_leave(Jit *j, unsigned off);
-void jit_exit_stubs(Jit *j);
 void jit_link(Block *from, unsigned n, Block *to);
-/* The block has its code: note where its jumps are. */
-void jit_finish_links(Jit *j, Block *b);
 
 /* ---- jit-x87.c -------------------------------------------------------------------------------------- */
 
@@ -339,11 +386,14 @@ static inline void jit_vec_flush(Jit *j)
 
 /* ---- jit-thunk.c ---------------------------------------------------------------------------------- */
 
-#define JIT_THUNK_SIZE 8192
+#define JIT_THUNK_SIZE 16384
 
 typedef struct JitThunks {
     void (*enter)(void *cpu, const uint8_t *code);
-    const uint8_t *leave_link[2];   /* T0 = Block, T1 = offset in the page */
+    const uint8_t *exit[2];         /* called at the end of a block without a link; [1]: the flags
+                                       are in EFLAGS */
+    const uint8_t *cross[4];        /* T0 = offset in the page of a jump to another one; 1: the
+                                       same; 2: 32-bit code */
     const uint8_t *leave_at;        /* T1 = offset in the page */
     const uint8_t *leave_set;       /* X86CPU.rip is set */
     const uint8_t *leave_stored;    /* ... and the registers are in memory; rsp as in a thunk */
@@ -360,11 +410,44 @@ typedef struct JitThunks {
     const uint8_t *load;            /* T0 = address; call it, then JIT_INFO: T1 = addend */
     const uint8_t *store;           /* T0 = address, T1 = value; call it, then JIT_INFO */
     const uint8_t *dead;            /* JitBlock.entry of a block that was invalidated */
-    const uint8_t *indirect;        /* T0 = target, T2 = where to go if it is not known */
+    const uint8_t *indirect;        /* T0 = target, T2 = return address for the JitSide */
+    const uint8_t *find;            /* ... T2 = where to go if it is not known */
+    /* jit-compact.c: call them */
+    const uint8_t *poll;            /* at the start of a block */
+    const uint8_t *poll_leave;      /* ... leave */
+    const uint8_t *save_flags, *load_flags;
+    const uint8_t *resume_jump;     /* not called: look rip up */
+    const uint8_t *probe_kind[PROBE_KINDS][5];      /* by log2(size) */
+    const uint8_t *push[16];        /* 64-bit stack: push a register */
+    const uint8_t *push_value;      /* ... T0 */
+    const uint8_t *push_next;       /* ... the address T0 of the running page; then a jump */
+    const uint8_t *pop;             /* T0 := popped */
+    const uint8_t *ret;             /* RET; does not come back */
+    const uint8_t *computed;        /* T0 = target, as indirect; does not come back */
 } JitThunks;
 extern JitThunks jit_thunks;
 #define JIT_INFO(i, size) ((i)->off | (uint32_t)(i)->len << 13 | (uint32_t)(size) << 17)
 
 void jit_make_thunks(uint8_t *rx);
+
+/* For who writes thunks. */
+extern Asm jit_ta;
+const uint8_t *jit_ta_at(void);                     /* where the next byte will execute */
+void jit_ta_store(void);                            /* all pinned registers to memory */
+void jit_ta_load(void);
+void jit_ta_load_volatile(void);                    /* those that C may have clobbered */
+void jit_ta_call(const void *c_function);           /* changes RAX */
+void jit_ta_jmp(const uint8_t *thunk);
+void jit_ta_save_flags(unsigned tmp);
+void jit_ta_cpu_arg(void);                          /* first argument := the X86CPU */
+/* Handlers with flags, jumps: see jit-thunk.c. */
+void jit_call_with_flags(X86CPU *c, const Insn *i);
+bool jit_call_jump(X86CPU *c, const Insn *i);
+void jit_after_insn(X86CPU *c, const Insn *i);
+bool jit_flags_matter(const Insn *i);
+/* A block is left through an exit without a link: who it was, for the loop. */
+void jit_exit_taken(X86CPU *c, const uint8_t *ret);
+/* A computed target is not in the look-up table: rip := it, or the jump raises. */
+void jit_unknown_target(X86CPU *c, uint64_t target, const uint8_t *ret);
 
 #endif

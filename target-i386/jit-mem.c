@@ -44,6 +44,10 @@ void jit_emit_save_flags(Jit *j, uint8_t live)
         asm_op_bytes(&j->a, 0, 0x0f90 | CC_B, 0, image_high(), 2);
         return;
     }
+    if (j->compact) {
+        jit_call_thunk(j, jit_thunks.save_flags);
+        return;
+    }
     asm_mov_r(&j->a, 8, J_T0, H_RAX);
     asm_8(&j->a, 0x9f);                             /* LAHF */
     if (live & FLB_O) {
@@ -58,6 +62,10 @@ void jit_emit_load_flags(Jit *j, uint8_t live)
     if (live == FLB_C) {
         asm_op(&j->a, 4, 0x0fba, 4, image_low());   /* BT */
         asm_8(&j->a, 8);
+        return;
+    }
+    if (j->compact) {
+        jit_call_thunk(j, jit_thunks.load_flags);
         return;
     }
     asm_mov_r(&j->a, 8, J_T0, H_RAX);
@@ -129,24 +137,26 @@ bool jit_ea_ok(const Jit *j, const Insn *i)
     return !(i->flags & IF_SEG) || j->code64;
 }
 
-/* base + index * scale + disp as far as they are registers at hand; loads those that aren't. */
-static Rm ea_operand(Jit *j, const Insn *i)
+/* base + index * scale + disp as far as they are registers at hand; loads those that aren't, a
+ * base to tmp, if there is no index. */
+static Rm ea_operand(Jit *j, const Insn *i, unsigned tmp)
 {
     unsigned base = ASM_NOREG, index = ASM_NOREG;
     int32_t disp = (int32_t)i->disp;
 
+    tmp = i->index < 16 ? J_T2 : tmp;
     if (i->base == 17) {
-        asm_ld(&j->a, 8, J_T2, jit_field(OFF(r[17])));
-        base = J_T2;
+        asm_ld(&j->a, 8, tmp, jit_field(OFF(r[17])));
+        base = tmp;
     } else if (i->base < 16) {
         base = jit_host_reg[i->base];
         if (base == J_HOME) {
-            asm_ld(&j->a, 8, J_T2, jit_field(jit_home(i->base)));
-            base = J_T2;
+            asm_ld(&j->a, 8, tmp, jit_field(jit_home(i->base)));
+            base = tmp;
         }
     } else if (i->disp != disp) {                       /* moffs */
-        asm_movi(&j->a, J_T2, i->disp);
-        base = J_T2;
+        asm_movi(&j->a, tmp, i->disp);
+        base = tmp;
         disp = 0;
     }
     if (i->index < 16) {
@@ -159,9 +169,10 @@ static Rm ea_operand(Jit *j, const Insn *i)
     return rm_mx(base, index, i->scale, disp);
 }
 
-unsigned jit_ea(Jit *j, const Insn *i, int32_t *disp)
+/* dst: where what must be computed goes, T2 or T0. */
+static unsigned ea(Jit *j, const Insn *i, unsigned dst, int32_t *disp)
 {
-    Rm m = ea_operand(j, i);
+    Rm m = ea_operand(j, i, dst);
     bool plain = i->asz == 3 && !(i->flags & IF_SEG);
 
     if (plain && m.index == ASM_NOREG && m.reg != ASM_NOREG) {
@@ -170,14 +181,24 @@ unsigned jit_ea(Jit *j, const Insn *i, int32_t *disp)
     }
     *disp = 0;
     if (m.reg == ASM_NOREG && m.index == ASM_NOREG) {
-        asm_movi(&j->a, J_T2, i->asz == 2 ? (uint32_t)m.disp : (uint64_t)(int64_t)m.disp);
-    } else if (!(i->asz == 3 && m.reg == J_T2 && m.index == ASM_NOREG && !m.disp)) {
-        asm_lea(&j->a, i->asz == 2 ? 4 : 8, J_T2, m);
+        if ((i->flags & IF_SEG) && i->asz == 3) {
+            asm_ld(&j->a, 8, dst, jit_field(OFF(seg[0].base) + (int)sizeof(Segment) * i->seg));
+            *disp = m.disp;
+            return dst;
+        }
+        asm_movi(&j->a, dst, i->asz == 2 ? (uint32_t)m.disp : (uint64_t)(int64_t)m.disp);
+    } else if (!(i->asz == 3 && m.reg == dst && m.index == ASM_NOREG && !m.disp)) {
+        asm_lea(&j->a, i->asz == 2 ? 4 : 8, dst, m);
     }
     if (i->flags & IF_SEG) {
-        asm_alu(&j->a, 8, ALU_ADD, J_T2, jit_field(OFF(seg[0].base) + (int)sizeof(Segment) * i->seg));
+        asm_alu(&j->a, 8, ALU_ADD, dst, jit_field(OFF(seg[0].base) + (int)sizeof(Segment) * i->seg));
     }
-    return J_T2;
+    return dst;
+}
+
+unsigned jit_ea(Jit *j, const Insn *i, int32_t *disp)
+{
+    return ea(j, i, J_T2, disp);
 }
 
 bool jit_lea_ok(const Jit *j, const Insn *i)
@@ -187,7 +208,7 @@ bool jit_lea_ok(const Jit *j, const Insn *i)
 
 void jit_lea(Jit *j, const Insn *i, unsigned size, unsigned dst)
 {
-    Rm m = ea_operand(j, i);
+    Rm m = ea_operand(j, i, J_T2);
     if (m.reg == ASM_NOREG && m.index == ASM_NOREG) {
         asm_movi(&j->a, J_T2, (int64_t)m.disp);
         m = rm_m(J_T2, 0);
@@ -240,8 +261,38 @@ static uint8_t *probe(Jit *j, unsigned base, int32_t disp, unsigned size, TlbAcc
     return from;
 }
 
+/* The same by a thunk: m is the operand then. */
+static bool compact(Jit *j, unsigned base, int32_t disp, unsigned size, ProbeKind kind, Rm *m)
+{
+    if (!jit_compact_ok(j, &j->insn[j->n], size, kind)) {
+        return false;
+    }
+    jit_flags_clobber(j, j->live_in);
+    if (disp) {
+        asm_lea(&j->a, 8, J_T0, rm_m(base, disp));
+    } else if (base != J_T0) {
+        asm_mov_r(&j->a, 8, J_T0, base);
+    }
+    *m = jit_compact_probe(j, size, kind);
+    return true;
+}
+static bool compact_mem(Jit *j, const Insn *i, unsigned size, ProbeKind kind, Rm *m)
+{
+    int32_t disp;
+    if (!jit_compact_ok(j, i, size, kind)) {
+        return false;
+    }
+    jit_flags_clobber(j, j->live_in);
+    unsigned base = ea(j, i, J_T0, &disp);
+    return compact(j, base, disp, size, kind, m);
+}
+
 Rm jit_probe_ld(Jit *j, unsigned base, int32_t disp, unsigned size)
 {
+    Rm m;
+    if (compact(j, base, disp, size, PROBE_LOAD, &m)) {
+        return m;
+    }
     JitCold *k = jit_cold(j, COLD_LOAD, probe(j, base, disp, size, TLB_READ));
     k->back = j->a.p;
     k->base = base;
@@ -252,6 +303,10 @@ Rm jit_probe_ld(Jit *j, unsigned base, int32_t disp, unsigned size)
 
 Rm jit_probe_insn(Jit *j, unsigned base, int32_t disp, unsigned size, TlbAccess acc)
 {
+    Rm m;
+    if (compact(j, base, disp, size, acc == TLB_READ ? PROBE_READ : PROBE_WRITE, &m)) {
+        return m;
+    }
     jit_cold(j, COLD_INSN, probe(j, base, disp, size, acc));
     return rm_mx(base, J_T1, 0, disp);
 }
@@ -259,6 +314,10 @@ Rm jit_probe_insn(Jit *j, unsigned base, int32_t disp, unsigned size, TlbAccess 
 Rm jit_mem_ld(Jit *j, const Insn *i, unsigned size)
 {
     int32_t disp;
+    Rm m;
+    if (compact_mem(j, i, size, PROBE_LOAD, &m)) {
+        return m;
+    }
     jit_flags_clobber(j, j->live_in);
     unsigned base = jit_ea(j, i, &disp);
     return jit_probe_ld(j, base, disp, size);
@@ -267,14 +326,50 @@ Rm jit_mem_ld(Jit *j, const Insn *i, unsigned size)
 Rm jit_mem_insn(Jit *j, const Insn *i, unsigned size, TlbAccess acc)
 {
     int32_t disp;
+    Rm m;
+    if (compact_mem(j, i, size, acc == TLB_READ ? PROBE_READ : PROBE_WRITE, &m)) {
+        return m;
+    }
     jit_flags_clobber(j, j->live_in);
     unsigned base = jit_ea(j, i, &disp);
     return jit_probe_insn(j, base, disp, size, acc);
 }
 
+Rm jit_probe_locked(Jit *j, unsigned base, int32_t disp, unsigned size)
+{
+    Rm m;
+    if (compact(j, base, disp, size, PROBE_LOCKED, &m)) {
+        return m;
+    }
+    m = jit_probe_insn(j, base, disp, size, TLB_WRITE);
+    if (size > 1) {
+        asm_lea(&j->a, 8, J_T0, rm_m(m.reg, m.disp));
+        asm_op(&j->a, 1, 0xf6, 0, rm_r(J_T0));
+        asm_8(&j->a, size - 1);
+        jit_cold_insn(j, CC_NE, false);
+    }
+    return m;
+}
+
+Rm jit_mem_locked(Jit *j, const Insn *i, unsigned size)
+{
+    int32_t disp;
+    Rm m;
+    if (compact_mem(j, i, size, PROBE_LOCKED, &m)) {
+        return m;
+    }
+    jit_flags_clobber(j, j->live_in);
+    unsigned base = jit_ea(j, i, &disp);
+    return jit_probe_locked(j, base, disp, size);
+}
+
 Rm jit_mem_probe(Jit *j, const Insn *i, unsigned size)
 {
     int32_t disp;
+    Rm m;
+    if (compact_mem(j, i, size, PROBE_WRITE, &m)) {
+        return m;
+    }
     jit_flags_clobber(j, j->live_in);
     unsigned base = jit_ea(j, i, &disp);
     JitCold *k = jit_cold(j, COLD_PROBE, probe(j, base, disp, size, TLB_WRITE));
@@ -285,9 +380,13 @@ Rm jit_mem_probe(Jit *j, const Insn *i, unsigned size)
     return rm_mx(base, J_T1, 0, disp);
 }
 
+/* NULL: compact. */
 static JitCold *mem_st(Jit *j, const Insn *i, unsigned size, Rm *m)
 {
     int32_t disp;
+    if (compact_mem(j, i, size, PROBE_WRITE, m)) {
+        return NULL;
+    }
     jit_flags_clobber(j, j->live_in);
     unsigned base = jit_ea(j, i, &disp);
     JitCold *k = jit_cold(j, COLD_STORE, probe(j, base, disp, size, TLB_WRITE));
@@ -302,7 +401,9 @@ void jit_mem_st(Jit *j, const Insn *i, unsigned size, Rm src)
 {
     Rm m;
     JitCold *k = mem_st(j, i, size, &m);
-    k->src = src;
+    if (k) {
+        k->src = src;
+    }
     unsigned reg = src.reg;
     if (src.mem) {
         asm_ldz(&j->a, size, J_T0, src);
@@ -314,15 +415,19 @@ void jit_mem_st(Jit *j, const Insn *i, unsigned size, Rm src)
         reg = J_T0;
     }
     asm_st(&j->a, size, m, reg);
-    k->back = j->a.p;
+    if (k) {
+        k->back = j->a.p;
+    }
 }
 
 void jit_mem_sti(Jit *j, const Insn *i, unsigned size, int32_t imm)
 {
     Rm m;
     JitCold *k = mem_st(j, i, size, &m);
-    k->imm = true;
-    k->value = (int64_t)imm;
+    if (k) {
+        k->imm = true;
+        k->value = (int64_t)imm;
+    }
     asm_op(&j->a, size, size == 1 ? 0xc6 : 0xc7, 0, m);
     if (size == 1) {
         asm_8(&j->a, imm);
@@ -331,7 +436,9 @@ void jit_mem_sti(Jit *j, const Insn *i, unsigned size, int32_t imm)
     } else {
         asm_32(&j->a, imm);
     }
-    k->back = j->a.p;
+    if (k) {
+        k->back = j->a.p;
+    }
 }
 
 #endif

@@ -24,7 +24,7 @@ static const uint8_t volatiles[] = { R_EAX, R_ECX, R_EDX, R_ESI, R_EDI, 8, 9, 12
 /* ---- called from generated code ------------------------------------------------------------ */
 
 /* A handler that reads or writes flags: they are in the interpreter's form meanwhile. */
-static void call_with_flags(X86CPU *c, const Insn *i)
+void jit_call_with_flags(X86CPU *c, const Insn *i)
 {
     flags_write_all(c, jit_image_flags(c->fl_image));
     c->lazy_flags = LAZY_FIELDS;
@@ -34,19 +34,19 @@ static void call_with_flags(X86CPU *c, const Insn *i)
 }
 
 /* A jump by its handler.  True: to the loop, false: c->rip may be looked up here. */
-static bool call_jump(X86CPU *c, const Insn *i)
+bool jit_call_jump(X86CPU *c, const Insn *i)
 {
     if (i->row != NO_ROW && (insn_rows[i->row].attr & A_SYS) && !insn_desc[i->row].fl_read) {
         i->fn(c, i);                    /* these use x86_get_flags and x86_set_flags */
     } else {
-        call_with_flags(c, i);
+        jit_call_with_flags(c, i);
     }
     return x86_boundary_wanted(c) || c->cpu.halted || c->exc_vector >= 0 ||
            (c->mode & MODE_STEP) || !(c->mode & (MODE_CODE64 | MODE_CSFLAT));
 }
 
 /* The store invalidated some block, maybe the running one: where to go on. */
-static void after_insn(X86CPU *c, const Insn *i)
+void jit_after_insn(X86CPU *c, const Insn *i)
 {
     if (!c->rep_open) {
         c->rip = insn_next(c, i);
@@ -90,7 +90,7 @@ static bool call_x87(X86CPU *c, const Insn *i)
     uint32_t mode = c->mode, kills = __atomic_load_n(&block_kills, __ATOMIC_RELAXED);
 
     x86_x87_sync(c);
-    call_with_flags(c, i);
+    jit_call_with_flags(c, i);
     if (x86_x87_soft(c) != !!(mode & MODE_X87SOFT)) {
         x86_update_mode(c);
     }
@@ -107,7 +107,7 @@ static bool sse_ready(X86CPU *c, const Insn *i)
     if (simd_host_ready(c)) {
         return false;
     }
-    call_with_flags(c, i);
+    jit_call_with_flags(c, i);
     c->rip = insn_next(c, i);
     return true;
 }
@@ -161,7 +161,8 @@ static bool slow_store(X86CPU *c, uint64_t va, uint64_t val, uint32_t info)
 
 /* ---- writing them -------------------------------------------------------------------------------- */
 
-static Asm a;
+Asm jit_ta;
+#define a jit_ta
 
 static void store_regs(const uint8_t *list, unsigned n)
 {
@@ -221,16 +222,6 @@ static void make_enter(void)
 
 static void make_leave(void)
 {
-    uint8_t *common[2];
-    for (unsigned n = 0; n < 2; n++) {
-        jit_thunks.leave_link[n] = at();
-        asm_st(&a, 8, jit_field(OFF(tcg.from)), J_T0);
-        asm_op(&a, 4, 0xc7, 0, jit_field(OFF(tcg.from_link)));
-        asm_32(&a, n);
-        common[n] = asm_jmp(&a);
-    }
-    asm_patch32(common[0], a.p);
-    asm_patch32(common[1], a.p);
     jit_thunks.leave_at = at();
     asm_alu(&a, 8, ALU_ADD, J_T1, jit_field(OFF(r[17])));
     asm_st(&a, 8, jit_field(OFF(rip)), J_T1);
@@ -285,7 +276,7 @@ static void make_call(const void *c_function)
     asm_patch8(killed, a.p);
     cpu_arg();
     asm_mov_r(&a, 8, H_RSI, J_T2);
-    call_c(after_insn);
+    call_c(jit_after_insn);
     leave_stored();
 }
 
@@ -314,13 +305,13 @@ static void make_jump(void)
     count_call();
     cpu_arg();
     asm_mov_r(&a, 8, H_RSI, J_T0);
-    call_c(call_jump);
+    call_c(jit_call_jump);
     asm_op(&a, 1, 0x84, H_RAX, rm_r(H_RAX));
     uint8_t *leave = asm_jcc(&a, CC_NE);
     LOAD_ALL();
     asm_ld(&a, 8, J_T0, jit_field(OFF(rip)));
-    asm_movi(&a, J_T2, (uintptr_t)jit_thunks.leave_set);
-    asm_patch32(asm_jmp(&a), code_rw(jit_thunks.indirect));
+    asm_movi(&a, J_T2, (uintptr_t)jit_thunks.dead);
+    asm_patch32(asm_jmp(&a), code_rw(jit_thunks.find));
     asm_patch32(leave, a.p);
     asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 16);
     leave_stored();
@@ -385,25 +376,36 @@ static void make_store(void)
     leave_stored();
 }
 
+/* Not called but jumped to: T0 = target that is not known, jit_tmp[0] = for the JitSide. */
+static void make_unknown(void)
+{
+    STORE_ALL();
+    cpu_arg();
+    asm_mov_r(&a, 8, H_RSI, J_T0);
+    asm_ld(&a, 8, H_RDX, jit_field(OFF(jit_tmp[0])));
+    call_c(jit_unknown_target);
+    asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 16);
+    leave_stored();
+}
+
 /*
  * T0 = target, flat code: the block the look-up table knows for this address.  If mode and
  * mappings are as they were when that was last checked (the stamp), there it goes; else if
  * the page is still mapped where the block is.  A block that was invalidated has no mode that
- * fits, and an entry that leads back to the loop.
+ * fits, and an entry that leads back to the loop.  Nor does it go anywhere if somebody wants
+ * the vCPU.
  */
-static void make_indirect(void)
+static void make_look_up(const uint8_t **thunk, bool side)
 {
     int32_t fetch = TLB_FETCH * sizeof(TlbEntry) * TLB_SIZE;
     int32_t entry = offsetof(Block, payload) + offsetof(JitBlock, entry);
     G_STATIC_ASSERT(sizeof(JumpEntry) == 24);
-    uint8_t *miss[4];
+    uint8_t *miss[5];
 
-    jit_thunks.dead = at();
-    asm_st(&a, 8, jit_field(OFF(rip)), J_T0);
-    asm_patch32(asm_jmp(&a), code_rw(jit_thunks.leave_set));
-
-    jit_thunks.indirect = at();
+    *thunk = at();
+    asm_alui(&a, 4, ALU_CMP, jit_field(OFF(cpu.request)), 0);
     asm_st(&a, 8, jit_field(OFF(jit_tmp[0])), J_T2);
+    miss[4] = asm_jcc(&a, CC_NE);
     asm_mov_r(&a, 8, J_T1, J_T0);
     asm_op(&a, 8, 0xc1, 5, rm_r(J_T1));                             /* jump_hash */
     asm_8(&a, JUMP_BITS);
@@ -454,7 +456,83 @@ static void make_indirect(void)
     push_pop(0x58, H_RCX);
     push_pop(0x58, H_RAX);
     asm_patch32(miss[0], a.p);
-    asm_op(&a, 4, 0xff, 4, jit_field(OFF(jit_tmp[0])));
+    asm_patch32(miss[4], a.p);
+    if (side) {
+        make_unknown();
+    } else {
+        asm_op(&a, 4, 0xff, 4, jit_field(OFF(jit_tmp[0])));
+    }
+}
+
+/* T0 = where, from the start of the page, which is not in it. */
+static void make_cross(void)
+{
+    for (unsigned n = 0; n < 4; n++) {
+        jit_thunks.cross[n] = at();
+        if (n & 1) {
+            jit_ta_save_flags(J_T1);
+        }
+        asm_op(&a, 8, 0x63, J_T0, rm_r(J_T0));                      /* MOVSXD */
+        asm_alu(&a, 8, ALU_ADD, J_T0, jit_field(OFF(r[17])));
+        if (n & 2) {
+            asm_mov_r(&a, 4, J_T0, J_T0);
+        }
+        asm_movi(&a, J_T2, (uintptr_t)jit_thunks.dead);
+        jit_ta_jmp(jit_thunks.find);
+    }
+}
+
+static void make_exit(void)
+{
+    for (unsigned n = 0; n < 2; n++) {
+        jit_thunks.exit[n] = at();
+        if (n) {
+            jit_ta_save_flags(J_T0);
+        }
+        STORE_ALL();
+        cpu_arg();
+        push_pop(0x58, H_RSI);
+        call_c(jit_exit_taken);
+        asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 16);
+        leave_stored();
+    }
+}
+
+void jit_ta_save_flags(unsigned tmp)
+{
+    asm_mov_r(&a, 8, tmp, H_RAX);
+    asm_8(&a, 0x9f);                                                /* LAHF */
+    asm_op_bytes(&a, 0, 0x0f90 | CC_O, 0, rm_r(H_RAX), 2);
+    asm_st(&a, 2, jit_field(OFF(fl_image)), H_RAX);
+    asm_mov_r(&a, 8, H_RAX, tmp);
+}
+const uint8_t *jit_ta_at(void)
+{
+    return at();
+}
+void jit_ta_store(void)
+{
+    STORE_ALL();
+}
+void jit_ta_load(void)
+{
+    LOAD_ALL();
+}
+void jit_ta_load_volatile(void)
+{
+    load_regs(volatiles, sizeof(volatiles));
+}
+void jit_ta_call(const void *c_function)
+{
+    call_c(c_function);
+}
+void jit_ta_jmp(const uint8_t *thunk)
+{
+    asm_patch32(asm_jmp(&a), code_rw(thunk));
+}
+void jit_ta_cpu_arg(void)
+{
+    cpu_arg();
 }
 
 void jit_make_thunks(uint8_t *rx)
@@ -466,7 +544,7 @@ void jit_make_thunks(uint8_t *rx)
     jit_thunks.call = at();
     make_call(NULL);
     jit_thunks.call_flags = at();
-    make_call(call_with_flags);
+    make_call(jit_call_with_flags);
     jit_thunks.call_end = at();
     make_call_end(call_end);
     jit_thunks.call_end_flags = at();
@@ -483,8 +561,15 @@ void jit_make_thunks(uint8_t *rx)
     make_load(slow_probe);
     make_x87_load();
     make_store();
-    make_indirect();
+    jit_thunks.dead = at();
+    asm_st(&a, 8, jit_field(OFF(rip)), J_T0);
+    jit_ta_jmp(jit_thunks.leave_set);
+    make_look_up(&jit_thunks.find, false);
+    make_look_up(&jit_thunks.indirect, true);
+    make_cross();
+    make_exit();
     make_jump();
+    jit_make_compact_thunks();
     g_assert(!asm_full(&a));
 }
 

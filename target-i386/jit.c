@@ -12,6 +12,8 @@
  */
 #include "target-i386/jit.h"
 
+int x86_jit_kind;
+
 #if HAVE_JIT
 
 #include <inttypes.h>
@@ -97,7 +99,7 @@ const uint8_t *jit_constant(Jit *j, const Insn *i, unsigned size)
 }
 
 /* Does the handler of this instruction look at flags, or change them? */
-static bool flags_matter(const Insn *i)
+bool jit_flags_matter(const Insn *i)
 {
     if (i->row == NO_ROW) {
         return false;
@@ -155,7 +157,7 @@ static void cold_repeat(Jit *j, JitCold *k)
 
 void jit_fallback(Jit *j, const Insn *i)
 {
-    bool flags = flags_matter(i);
+    bool flags = jit_flags_matter(i);
     jit_flags_clobber(j, flags && is_jump(i) ? FLB_ARITH : j->live_in);
     jit_vec_flush(j);
     jit_call_operand(j, j->n);
@@ -239,7 +241,7 @@ static void cold_call(Jit *j, const JitCold *k)
         jit_call_thunk(j, jit_thunks.call_x87);
         jit_call_thunk(j, jit_thunks.x87_load);
     } else {
-        jit_call_thunk(j, flags_matter(i) ? jit_thunks.call_flags : jit_thunks.call);
+        jit_call_thunk(j, jit_flags_matter(i) ? jit_thunks.call_flags : jit_thunks.call);
     }
     jit_vec_load(j, &k->vec_end);
     cold_flags(j, k);
@@ -335,7 +337,7 @@ static void one_insn(Jit *j)
 {
     const Insn *i = &j->insn[j->n];
     const JitOp *op = i->row == NO_ROW ? NULL : native[i->row];
-    unsigned first_cold = j->ncold;
+    unsigned first_cold = j->ncold, first_side = j->nside;
 
     j->desc = i->row == NO_ROW ? NULL : &insn_desc[i->row];
     j->live_in = j->live[j->n];
@@ -354,6 +356,9 @@ static void one_insn(Jit *j)
             j->cold[k].vec_end = j->vec;
         }
     }
+    for (unsigned k = first_side; k < j->nside; k++) {
+        j->side[k].back = j->a.p - j->buf;
+    }
     if (j->poll_after == j->n && j->n && !j->ended) {
         jit_poll(j);
     }
@@ -363,7 +368,7 @@ static void one_insn(Jit *j)
 static bool translate(Jit *j, bool stop)
 {
     j->a = (Asm) { j->buf, j->buf + JIT_BUF_SIZE };
-    j->ncold = j->nfix = j->ncall = 0;
+    j->ncold = j->nfix = j->ncall = j->nside = 0;
     j->fl = FL_MEM;
     j->vec = (JitVec) { 0 };
     j->vex = j->sse_ready = false;
@@ -379,6 +384,7 @@ static bool translate(Jit *j, bool stop)
     for (; j->n < j->count && !j->ended; j->n++) {
         one_insn(j);
         if (j->a.p > j->buf + JIT_BUF_SIZE / 2 || j->ncold > JIT_MAX_COLD - 16 ||
+            j->nside > JIT_MAX_SIDE - 32 ||
             j->nfix + 4 * j->ncold > JIT_MAX_FIX - 16) {
             return false;
         }
@@ -398,16 +404,21 @@ static bool translate(Jit *j, bool stop)
         }
         emit_cold(j, &j->cold[k]);
     }
-    jit_exit_stubs(j);
     return !asm_full(&j->a);
+}
+
+/* What stays with the block besides its code. */
+static size_t payload_size(const Jit *j)
+{
+    return sizeof(JitBlock) + j->ncall * sizeof(JitCall) + j->nside * sizeof(JitSide);
 }
 
 /* Not larger than the cache can take. */
 static bool fits(const Jit *j)
 {
     size_t max = block_max_size();
-    return j->a.p - j->buf <= (ptrdiff_t)max &&
-           sizeof(JitBlock) + j->ncall * sizeof(JitCall) <= max;
+    return j->a.p - j->buf <= (ptrdiff_t)MIN(max, UINT16_MAX) &&
+           payload_size(j) <= max;
 }
 
 static Block nowhere = { .mode = BLOCK_DEAD };
@@ -416,12 +427,20 @@ static void back_to_code(X86CPU *c, const Insn *i)
 {
 }
 
-static void fill_calls(Jit *j, JitBlock *b)
+void jit_fill_call(JitCall *call, const Insn *i)
 {
+    call->insn = *i;
+    call->next = (Insn) { .fn = back_to_code, .imm = (uintptr_t)&nowhere };
+}
+
+static void fill_tables(Jit *j, JitBlock *b)
+{
+    b->ncall = j->ncall;
+    b->nside = j->nside;
     for (unsigned k = 0; k < j->ncall; k++) {
-        b->call[k].insn = j->insn[j->call_insn[k]];
-        b->call[k].next = (Insn) { .fn = back_to_code, .imm = (uintptr_t)&nowhere };
+        jit_fill_call(&b->call[k], &j->insn[j->call_insn[k]]);
     }
+    memcpy(&b->call[b->ncall], j->side, j->nside * sizeof(JitSide));
 }
 
 static void fix_all(Jit *j, Block *b, uint8_t *rx)
@@ -478,6 +497,7 @@ Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, uint32_t mode,
     j->mode = mode;
     j->code64 = mode & MODE_CODE64;
     j->one = one;
+    j->compact = !jit_hot(host);
     j->insn = insn;
     j->count = count;
     j->start = pc & (GUEST_PAGE_SIZE - 1);
@@ -491,20 +511,25 @@ Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, uint32_t mode,
     }
     uint8_t *rx;
     size_t code = j->a.p - j->buf;
-    Block *b = block_alloc(&c->cpu, sizeof(JitBlock) + j->ncall * sizeof(JitCall), code, &rx);
+    g_assert(code <= UINT16_MAX);
+    Block *b = block_alloc(&c->cpu, payload_size(j), code, &rx);
     JitBlock *jb = jit_block(b);
     memset(jb, 0, sizeof(*jb));
     jb->fn = not_insns;
     jb->needs_flags = j->live[0] != 0;
+    jb->compact = j->compact;
+    jb->mode = mode;
+    jb->poll = j->poll;
+    jb->no_poll = j->no_poll;
+    memcpy(jb->exit, j->exit, sizeof(jb->exit));
     memcpy(code_rw(rx), j->buf, code);
     fix_all(j, b, rx);
-    fill_calls(j, jb);
-    b->code = jb->entry = rx;
+    fill_tables(j, jb);
+    jb->entry = rx + j->no_poll;
     b->count = j->count;
     b->size = j->end - j->start;
     b->holes = j->holes;
     memcpy(b->hole, j->hole, sizeof(b->hole));
-    jit_finish_links(j, b);
     if (unlikely(log_on(LOG_OUT_ASM) || perf_wanted())) {
         tell(pc, rx, code);
     }
@@ -527,7 +552,7 @@ void x86_jit_enter(X86CPU *c, Block *b)
         c->jit_calls = g_new0(uint64_t, NO_ROW + 1);
     }
     /* The loop has just looked at requests; who runs slices of guest code leaves one up. */
-    jit_thunks.enter((uint8_t *)c + JIT_BIAS, jit_block(b)->no_poll);
+    jit_thunks.enter((uint8_t *)c + JIT_BIAS, b->code + jit_block(b)->no_poll);
     if (c->lazy_flags == LAZY_IMAGE) {
         flags_write_all(c, jit_image_flags(c->fl_image));
         c->lazy_flags = LAZY_FIELDS;

@@ -17,6 +17,11 @@
 /* Blocks are host code (engine=jit).  Set once, before any vCPU runs. */
 extern bool x86_jit;
 
+/* Which kind of code blocks become: compact at first and fast when they run often, or always the
+ * one or the other (tests).  Set before any vCPU runs. */
+enum { X86_JIT_BOTH, X86_JIT_COMPACT, X86_JIT_FAST };
+extern int x86_jit_kind;
+
 /* After block_cache_init. */
 bool x86_jit_init(Error **err);
 /* Host code for `count` decoded instructions whose offsets count from the start of the page;

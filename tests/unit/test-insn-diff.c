@@ -34,6 +34,7 @@
 
 #include "accel/tcg/exec.h"
 #include "target-i386/insn.h"
+#include "target-i386/jit.h"
 #include "target-i386/sse-env.h"
 #include "tests/unit/x86-test.h"
 
@@ -1062,7 +1063,7 @@ static void diff_test(bool blocks)
 }
 
 /* A process has one engine: each is tested in a process of its own. */
-static void with_engine(TcgEngine engine, bool blocks)
+static void with_engine(TcgEngine engine, int kind, bool blocks)
 {
     Error *err = NULL;
 
@@ -1072,6 +1073,7 @@ static void with_engine(TcgEngine engine, bool blocks)
         g_test_trap_assert_passed();
         return;
     }
+    x86_jit_kind = kind;
     if (!tcg_engine_init(0, engine, &err)) {
         g_error("%s", err->message);
     }
@@ -1082,17 +1084,27 @@ static void with_engine(TcgEngine engine, bool blocks)
 
 static void test_interpreter(void)
 {
-    with_engine(TCG_INTERP, false);
+    with_engine(TCG_INTERP, 0, false);
 }
 
 static void test_native(void)
 {
-    with_engine(TCG_JIT, false);
+    with_engine(TCG_JIT, X86_JIT_FAST, false);
+}
+
+static void test_compact(void)
+{
+    with_engine(TCG_JIT, X86_JIT_COMPACT, false);
 }
 
 static void test_native_blocks(void)
 {
-    with_engine(TCG_JIT, true);
+    with_engine(TCG_JIT, X86_JIT_FAST, true);
+}
+
+static void test_compact_blocks(void)
+{
+    with_engine(TCG_JIT, X86_JIT_COMPACT, true);
 }
 
 int main(int argc, char **argv)
@@ -1100,7 +1112,9 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/insn/interpreter", test_interpreter);
     g_test_add_func("/insn/native", test_native);
+    g_test_add_func("/insn/compact", test_compact);
     g_test_add_func("/insn/native-blocks", test_native_blocks);
+    g_test_add_func("/insn/compact-blocks", test_compact_blocks);
     return g_test_run();
 }
 
