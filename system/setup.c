@@ -18,6 +18,7 @@
 #include "chardev/char.h"
 #include "hw/core/device.h"
 #include "hw/timer/mc146818rtc.h"
+#include "memory/memory.h"
 #include "monitor/monitor.h"
 #include "system/cmdline.h"
 #include "system/cpus.h"
@@ -368,6 +369,11 @@ bool machine_setup(Error **err)
     runstate_catch_signals();
     if (!daemon_ready(config.log_items && !config.log_file, err)) {
         return false;
+    }
+    if (log_on(LOG_PAGE)) {
+        g_autoptr(GString) map = g_string_new(NULL);
+        memory_info_mtree(map, true);
+        log_write("%s", map->str);
     }
     if (!config.start_paused) {
         vm_start();

@@ -118,6 +118,7 @@ void x86_cpu_reset(X86CPU *c)
     c->xcr0 = XCR0_X87;
     c->fpu.cw = 0x0040;
     c->mxcsr = 0x1f80;
+    c->kvm_msr[X86_KVM_POLL_CONTROL] = 1;
     c->wait_sipi = c->cpu.halted = !boot;
     x86_update_mode(c);
     LOG(LOG_CPU_RESET, "CPU Reset (CPU %d)\n", c->cpu.index);
@@ -342,11 +343,12 @@ static const VMField cpu_fields[] = {
     VM_UINT(X86CPU, exc_old_kind),
     VM_UINT(X86CPU, pending_dbg),
     VM_BOOL(X86CPU, pic_line),
+    VM_UINTS_V(X86CPU, kvm_msr, 2),
     VM_DONE
 };
 
 const VMState vm_x86_cpu = {
-    .name = "cpu", .version = 1, .pre_save = cpu_pre_save, .post_load = cpu_post_load,
+    .name = "cpu", .version = 2, .pre_save = cpu_pre_save, .post_load = cpu_post_load,
     .fields = cpu_fields,
 };
 

@@ -207,6 +207,12 @@ typedef struct X86PscEntry {
     bool u, w, nx;
 } X86PscEntry;
 
+/* KVM's own MSRs, 4B564D00h + n. */
+enum {
+    X86_KVM_WALL_CLOCK, X86_KVM_SYSTEM_TIME, X86_KVM_ASYNC_PF_EN, X86_KVM_STEAL_TIME,
+    X86_KVM_PV_EOI_EN, X86_KVM_POLL_CONTROL, X86_KVM_ASYNC_PF_INT, X86_KVM_MSRS,
+};
+
 /* X86CPU.lazy_flags */
 enum {
     LAZY_NONE,                          /* rflags: outside of run() */
@@ -252,6 +258,7 @@ typedef struct X86CPU {
     uint32_t smbase;
     uint64_t feature_control, arch_capabilities;
     uint64_t pdpte[4];                  /* PAE: loaded with CR3 */
+    uint64_t kvm_msr[X86_KVM_MSRS];     /* of guests that know KVM (kvm-pv.c) */
 
     FpuState fpu;
     Vec v[32];

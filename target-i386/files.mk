@@ -55,4 +55,5 @@ CFLAGS_target-i386/op-simd-int.c := -O3
 emu += $(if $(KVM_HOST),target-i386/kvm.c)       # interrupts in, exits out
 emu += $(if $(KVM_HOST),target-i386/kvm-state.c) # registers to and from the kernel
 emu += $(if $(KVM_HOST),target-i386/kvm-irqchip.c) # interrupt controllers and timer in the kernel
+emu += $(if $(KVM_HOST),target-i386/kvm-pv.c)    # KVM's own MSRs, hypercalls, clock
 emu += $(if $(KVM_HOST),target-i386/kvm-cpuid.c) # what the kernel offers, -cpu host

@@ -9,6 +9,9 @@
  */
 #include "target-i386/seg.h"
 
+#include <inttypes.h>
+#include "util/log.h"
+
 /* ---- code segments -------------------------------------------------------------------- */
 
 /* The target of a transfer must lie in the segment d will be: #GP(0). */
@@ -34,6 +37,13 @@ static void commit_cs(X86CPU *c, uint16_t sel, unsigned cpl, const Desc *d, uint
     seg_set(c, &c->seg[R_CS], (sel & 0xfffc) | cpl, d);
     c->rip = off;
     x86_update_mode(c);
+}
+
+/* -d pcall: a far transfer that protection rules apply to. */
+static void log_far(const X86CPU *c, const char *what, uint16_t sel, uint64_t off)
+{
+    LOG(LOG_PCALL, "%s %04x:%" PRIx64 " at %04x:%" PRIx64 ", CPL %u\n", what, sel, off,
+        c->seg[R_CS].sel, c->rip, x86_cpl(c));
 }
 
 static void far_real(X86CPU *c, uint16_t sel, uint64_t off)
@@ -159,6 +169,7 @@ void x86_far_jmp(X86CPU *c, uint16_t sel, uint64_t off, unsigned opsize, uint64_
         far_real(c, sel, off);
         return;
     }
+    log_far(c, "far jump", sel, off);
     if (sel_is_null(sel)) {
         x86_raise_err(c, EXC_GP, 0);
     }
@@ -296,6 +307,7 @@ void x86_far_call(X86CPU *c, uint16_t sel, uint64_t off, unsigned opsize, uint64
         far_real(c, sel, off);
         return;
     }
+    log_far(c, "far call", sel, off);
     if (sel_is_null(sel)) {
         x86_raise_err(c, EXC_GP, 0);
     }
@@ -409,6 +421,7 @@ void x86_far_ret(X86CPU *c, unsigned opsize, uint16_t pop_bytes)
         far_real(c, cs, rip);
         return;
     }
+    log_far(c, "far return", cs, rip);
     check_return_cs(c, cs, &d);
     if ((cs & 3) == cpl) {
         check_target(c, &d, rip);
@@ -534,6 +547,7 @@ static void iret_protected(X86CPU *c, unsigned opsize)
     uint64_t mask = iret_flags_mask(c, cpl, opsize);
     Desc d;
 
+    log_far(c, "iret", cs, rip);
     if (opsize == 4 && (image & FL_VM) && cpl == 0 && !x86_long_mode(c)) {
         iret_to_v86(c, &s, rip, cs, image);
         return;

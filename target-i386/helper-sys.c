@@ -369,6 +369,16 @@ void x86_stac(X86CPU *c)
     set_ac(c, true);
 }
 
+void (*x86_hypercall_hook)(X86CPU *c);
+
+void x86_hypercall(X86CPU *c)
+{
+    if (!x86_hypercall_hook) {
+        x86_raise(c, EXC_UD);
+    }
+    x86_hypercall_hook(c);
+}
+
 /* Virtual-8086 mode whose IOPL does not let IF be touched. */
 static bool v86_restricted(const X86CPU *c)
 {

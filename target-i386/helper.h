@@ -229,6 +229,9 @@ void x86_invlpg(X86CPU *c, uint64_t la);
 void x86_invpcid(X86CPU *c, uint64_t type, uint64_t desc_lo, uint64_t desc_hi);
 void x86_wbinvd(X86CPU *c);                           /* INVD too: checks only */
 void x86_clac(X86CPU *c);
+/* VMCALL, VMMCALL: registers as the hypervisor's, #UD without one. */
+void x86_hypercall(X86CPU *c);
+extern void (*x86_hypercall_hook)(X86CPU *c);         /* the hypervisor; NULL: none */
 void x86_stac(X86CPU *c);
 void x86_rdmsr(X86CPU *c);                            /* ECX -> EDX:EAX */
 void x86_wrmsr(X86CPU *c);

@@ -6,7 +6,8 @@
  *
  * Left out of what the kernel offers: features with XSAVE components that target-i386/xsave.c
  * does not know (AVX-512, AMX, MPX), because their registers would not be in a saved machine;
- * and what needs the local APIC in the kernel (TSC deadline, PV EOI, unhalt, IPIs).
+ * and, while that is in the emulator, what needs the local APIC in the kernel (TSC deadline,
+ * PV EOI, unhalt, IPIs, asynchronous page faults).
  *
  * Source: the kernel's Documentation/virt/kvm/api.rst 4.46 and x86/cpuid.rst.
  */
@@ -64,9 +65,17 @@ static void set(unsigned feature)
 #define NO_7_ECX (1u << 1 | 1u << 6 | 1u << 7 | 1u << 11 | 1u << 12 | 1u << 14)
 #define NO_7_EDX (1u << 2 | 1u << 3 | 1u << 8 | 1u << 20 | 1u << 22 | 1u << 23 | 1u << 24 | 1u << 25)
 #define NO_7_1   (1u << 5)
-/* Of the paravirtual ones: asynchronous page faults by interrupt, PV EOI, unhalt, IPIs ... */
-#define NO_KVM   (1u << 4 | 1u << 6 | 1u << 7 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 13    \
-                  | 1u << 14 | 1u << 15 | 1u << 16 | 1u << 17)
+/* Of the paravirtual ones: what is for nested or encrypted guests, and 15 bits of an APIC id in
+ * a message, which the I/O APIC's entries have no place for here. */
+#define NO_KVM          (1u << 10 | 1u << 15 | 1u << 16 | 1u << 17)
+/* Asynchronous page faults, PV EOI, unhalt, IPIs: they go through the local APIC. */
+#define KVM_BY_LAPIC    (1u << 4 | 1u << 6 | 1u << 7 | 1u << 11 | 1u << 14)
+/* A page that has come is told when the kernel enters the guest, which may not be soon while
+ * the interpreter has it. */
+#define KVM_ASYNC_PF    (1u << 4 | 1u << 14)
+#define KVM_NOPIODELAY  (1u << 1)
+#define KVM_STEAL       (1u << 5)
+#define KVM_EOI         (1u << 6)
 
 static uint64_t arch_capabilities(void)
 {
@@ -95,7 +104,8 @@ static void read_offer(void)
     w[FEAT_XSAVE] = offer(0xd, 1, EAX);
     w[FEAT_6_EAX] = offer(6, 0, EAX);
     w[FEAT_ARCH_CAPS] = arch_capabilities();
-    w[FEAT_KVM] = offer(0x40000001, 0, EAX) & ~NO_KVM;
+    w[FEAT_KVM] = offer(0x40000001, 0, EAX) & ~(NO_KVM | (kvm.irqchip ? 0 : KVM_BY_LAPIC)
+                                                | (kvm.software ? KVM_ASYNC_PF : 0));
     if (kvm.irqchip ? kvm.wide_apic_ids : x86_kvm_msr_exits) {
         set(CPUID_X2APIC);
     } else {
@@ -145,6 +155,9 @@ static bool host_model(X86CPU *c, Error **err)
         uint32_t b[4];
         __cpuid(0x80000002 + n, b[EAX], b[EBX], b[ECX], b[EDX]);
         memcpy(c->brand + 16 * n, b, 16);
+    }
+    if (kvm.software) {
+        c->features[FEAT_KVM] = x86_kvm_default_features;
     }
     return true;
 }
@@ -215,5 +228,6 @@ void x86_kvm_cpuid_init(void)
      * kernel's by what NTP does in between: no clock that trusts it to the nanosecond, unless
      * asked for. */
     x86_kvm_default_features = offered_words[FEAT_KVM]
-                               & (kvm.software ? 1u << 1 : 1u << 0 | 1u << 1 | 1u << 3 | 1u << 5 | 1u << 24);
+        & (kvm.software ? KVM_NOPIODELAY
+                        : KVM_CLOCK_FEATURES | KVM_NOPIODELAY | KVM_STEAL | KVM_EOI | 1u << 4);
 }

@@ -3,7 +3,7 @@
  * The registers of an x86 vCPU between struct X86CPU and KVM: general and segment registers,
  * x87/SSE/AVX through the XSAVE image, MSRs, pending events, debug registers, the TSC.
  *
- * MSRs: those of x86_msr_fields, MTRRs and machine-check banks.  What the kernel has is kept
+ * MSRs: those of x86_msr_fields, MTRRs, machine-check banks and KVM's own.  What the kernel has is kept
  * in a shadow, so that putting back after a turn of the interpreter writes only what changed.
  * KVM_SET_MSRS stops at the first one it does not take; that one is left out and the rest
  * goes on, because kernels and CPU models differ in what they have.
@@ -31,7 +31,6 @@
 
 static MsrField msr_list[KVM_MAX_MSRS];
 static unsigned msr_count;
-static int64_t stopped_clock = -1;      /* kvmclock when the machine was stopped, ns */
 
 /* ---- segments ---------------------------------------------------------------------------- */
 
@@ -289,6 +288,9 @@ static void list_all(void)
     for (unsigned n = 0; n < 4 * MCE_BANKS; n++) {
         list_add(MSR_MC0_CTL + n, offsetof(X86CPU, mce_banks[n]));
     }
+    for (unsigned n = 0; n < X86_KVM_MSRS; n++) {
+        list_add(MSR_KVM_FIRST + n, offsetof(X86CPU, kvm_msr[n]));
+    }
 }
 
 /* Drop from the list what this kernel does not have, by asking a vCPU. */
@@ -325,6 +327,17 @@ static void set_msrs(KvmCpu *k, MsrBuffer *b, unsigned count)
     }
 }
 
+void x86_kvm_msr_written(KvmCpu *k, uint32_t msr, uint64_t val)
+{
+    for (unsigned i = 0; i < msr_count; i++) {
+        if (msr_list[i].msr == msr) {
+            *msr_field(x86_of(k), i) = ((X86KvmCpu *)k->arch)->shadow[i] = val;
+        }
+    }
+}
+
+/* The wall clock's MSR is an order to the kernel to write it to the guest's memory: not again
+ * only because the machine had stopped. */
 static void put_msrs(KvmCpu *k, StateLevel level)
 {
     X86KvmCpu *a = k->arch;
@@ -334,7 +347,8 @@ static void put_msrs(KvmCpu *k, StateLevel level)
 
     for (unsigned i = 0; i < msr_count; i++) {
         uint64_t val = *msr_field(c, i);
-        if (level != STATE_RUNTIME || val != a->shadow[i]) {
+        bool all = level != STATE_RUNTIME && msr_list[i].msr != MSR_KVM_FIRST;
+        if (all || val != a->shadow[i]) {
             b.entry[n++] = (struct kvm_msr_entry) { .index = msr_list[i].msr, .data = val };
             a->shadow[i] = val;
         }
@@ -445,24 +459,6 @@ static bool get_events(KvmCpu *k, Error **err)
 
 /* ---- all of it -------------------------------------------------------------------------------------- */
 
-/* kvmclock stands still with the machine. */
-static void clock_stop(void)
-{
-    struct kvm_clock_data d = { 0 };
-    if (stopped_clock < 0 && kvm_ioctl(kvm.vm, KVM_GET_CLOCK, &d) >= 0) {
-        stopped_clock = d.clock;
-    }
-}
-
-static void clock_go(void)
-{
-    if (stopped_clock >= 0) {
-        struct kvm_clock_data d = { .clock = stopped_clock };
-        kvm_ioctl(kvm.vm, KVM_SET_CLOCK, &d);
-        stopped_clock = -1;
-    }
-}
-
 bool x86_kvm_get(KvmCpu *k, Error **err)
 {
     X86CPU *c = x86_of(k);
@@ -475,11 +471,12 @@ bool x86_kvm_get(KvmCpu *k, Error **err)
     }
     x86_write_dr7(c, c->dr[7]);         /* with the CR4 just fetched */
     if (k->cpu->index == 0 && k->cpu->stop) {
-        clock_stop();
+        x86_kvm_clock_stop();
     }
     if ((c->cr0 & CR0_PG) && (c->cr4 & CR4_PAE) && !(c->efer & EFER_LMA)) {
         x86_load_pdptes(c, c->cr3);
     }
+    x86_kvm_pv_awake(k);
     x86_tlb_flush(c);
     x86_update_mode(c);
     return true;
@@ -490,8 +487,9 @@ bool x86_kvm_put(KvmCpu *k, StateLevel level, Error **err)
     X86CPU *c = x86_of(k);
     bool open = (c->rflags & FL_IF) && !c->int_shadow;
 
+    ((X86KvmCpu *)k->arch)->visit = false;
     if (k->cpu->index == 0) {
-        clock_go();
+        x86_kvm_clock_go();
     }
     if (!put_sregs(k, err) || !x86_kvm_lapic_put(k, err) || !put_regs(k, err)
         || !put_fpu(k, err)) {

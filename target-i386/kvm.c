@@ -102,6 +102,7 @@ static bool cpu_create(KvmCpu *k, Error **err)
     }
     setup_mce(k);
     x86_kvm_msrs_init(k);
+    x86_kvm_pv_init(x86_of(k));
     return kvm_ioctl(k->fd, KVM_GET_XSAVE, &((X86KvmCpu *)k->arch)->xsave) >= 0
            || fail(err, "KVM_GET_XSAVE failed");
 }
@@ -121,7 +122,47 @@ static bool syscall_would_break(const KvmCpu *k)
            && (x86_cpl(c) == 3 || (x86_long_mode(c) && (c->efer & EFER_SCE)));
 }
 
+/*
+ * KVM_RUN with a signal pending does what is to be done before the guest is entered, finds the
+ * signal and comes back.  So it fills the pages of kvmclock and steal time; and it takes an
+ * interrupt from its local APIC, which is among the events then, from where the interpreter
+ * delivers it.
+ */
+#define SIG_PULL SIGUSR2
+
+static bool visit(KvmCpu *k, Error **err)
+{
+    struct {
+        struct kvm_signal_mask head;
+        uint64_t mask;                  /* of signals to be blocked, as the kernel numbers them */
+    } m = { { .len = 8 }, 0 };
+    sigset_t set, old;
+
+    if (!x86_kvm_put(k, k->level, err)) {
+        return false;
+    }
+    sigemptyset(&set);
+    sigaddset(&set, SIG_PULL);
+    pthread_sigmask(SIG_BLOCK, &set, &old);
+    pthread_kill(pthread_self(), SIG_PULL);
+    kvm_ioctl(k->fd, KVM_SET_SIGNAL_MASK, &m);
+    ioctl(k->fd, KVM_RUN, 0);
+    kvm_ioctl(k->fd, KVM_SET_SIGNAL_MASK, NULL);
+    struct timespec none = { 0, 0 };
+    sigtimedwait(&set, NULL, &none);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    k->level = STATE_RUNTIME;
+    return x86_kvm_get(k, err);
+}
+
 /* ---- before and after ---------------------------------------------------------------------- */
+
+static bool must_stay(KvmCpu *k)
+{
+    const X86CPU *c = x86_of(k);
+
+    return c->smm || x86_a20_mask != ~0ull || c->exc_vector >= 0 || c->exc_old_vector >= 0;
+}
 
 static bool wants_interpreter(KvmCpu *k, uint32_t request)
 {
@@ -129,6 +170,9 @@ static bool wants_interpreter(KvmCpu *k, uint32_t request)
 
     if (kvm.irqchip && k->here && c->wait_sipi) {
         return false;
+    }
+    if (k->here && ((X86KvmCpu *)k->arch)->visit && !must_stay(k)) {
+        visit(k, NULL);
     }
     return (request & (CPU_REQ_SMI | CPU_REQ_INIT | CPU_REQ_SIPI | CPU_REQ_MCE)) || c->smm
            || c->wait_sipi || x86_a20_mask != ~0ull || syscall_would_break(k)
@@ -274,13 +318,6 @@ static void undo(KvmCpu *k)
     c->running_one = c->began_with_tf = c->run_one = false;
 }
 
-static bool must_stay(KvmCpu *k)
-{
-    const X86CPU *c = x86_of(k);
-
-    return c->smm || x86_a20_mask != ~0ull || c->exc_vector >= 0 || c->exc_old_vector >= 0;
-}
-
 static bool step(KvmCpu *k, bool on)
 {
     struct kvm_guest_debug d = {
@@ -317,42 +354,16 @@ static bool irq_due(X86CPU *c)
     return ((pic[0].irr & ~pic[0].imr) | (pic[1].irr & ~pic[1].imr)) != 0;
 }
 
-/*
- * KVM_RUN with a signal pending takes the interrupt from the local APIC, finds the signal
- * before it enters the guest, and comes back with the interrupt among the events, from where
- * the interpreter delivers it.
- */
-#define SIG_PULL SIGUSR2
-
 static bool pull_irq(KvmCpu *k, Error **err)
 {
     X86CPU *c = x86_of(k);
-    struct {
-        struct kvm_signal_mask head;
-        uint64_t mask;                  /* of signals to be blocked, as the kernel numbers them */
-    } m = { { .len = 8 }, 0 };
-    sigset_t set, old;
 
     if (!x86_irqchip || !(c->rflags & FL_IF) || c->int_shadow || c->exc_vector >= 0
         || c->wait_sipi || !irq_due(c)) {
         return true;
     }
     c->cpu.halted = false;
-    if (!x86_kvm_put(k, k->level, err)) {
-        return false;
-    }
-    sigemptyset(&set);
-    sigaddset(&set, SIG_PULL);
-    pthread_sigmask(SIG_BLOCK, &set, &old);
-    pthread_kill(pthread_self(), SIG_PULL);
-    kvm_ioctl(k->fd, KVM_SET_SIGNAL_MASK, &m);
-    ioctl(k->fd, KVM_RUN, 0);
-    kvm_ioctl(k->fd, KVM_SET_SIGNAL_MASK, NULL);
-    struct timespec none = { 0, 0 };
-    sigtimedwait(&set, NULL, &none);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    k->level = STATE_RUNTIME;
-    return x86_kvm_get(k, err);
+    return visit(k, err);
 }
 
 static AddressSpace *memory_seen(KvmCpu *k)
@@ -360,34 +371,15 @@ static AddressSpace *memory_seen(KvmCpu *k)
     return k->cpu->as;                  /* SMM is the interpreter's */
 }
 
-/* The kernel's own MSRs (kvmclock, steal time ...), for the interpreter's turns. */
-static bool own_msr(X86CPU *c, uint32_t msr, bool write, uint64_t *val)
+static void active(bool on)
 {
-    KvmCpu *k = kvm_cpu(&c->cpu);
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entry;
-    } b = { { .nmsrs = 1 }, { .index = msr, .data = *val } };
-
-    if (!k || msr < 0x4b564d00 || msr > 0x4b564dff
-        || kvm_ioctl(k->fd, write ? KVM_SET_MSRS : KVM_GET_MSRS, &b) != 1) {
-        return false;
-    }
-    *val = b.entry.data;
-    if (write) {
-        k->until = 0;                   /* the kernel fills its page when it runs the guest */
-    }
-    return true;
-}
-
-static void __attribute__((constructor)) hook(void)
-{
-    x86_msr_other = own_msr;
+    x86_kvm_irqchip_active(on);
+    x86_kvm_pv_active(on);
 }
 
 const KvmTarget kvm_target = {
     .init = init,
-    .active = x86_kvm_irqchip_active,
+    .active = active,
     .must_stay = must_stay,
     .undo = undo,
     .step = step,

@@ -27,6 +27,7 @@ typedef struct X86KvmCpu {
     uint8_t cr8;                        /* as given at the last entry */
     LapicImage lapic;                   /* to be put before the next run ... */
     bool lapic_waits;                   /* ... if this says so */
+    bool visit;                         /* the kernel shall fill its pages: kvm-pv.c */
 } X86KvmCpu;
 
 static inline X86CPU *x86_of(const KvmCpu *k)
@@ -46,6 +47,21 @@ void x86_kvm_xsave_put(const X86CPU *c, struct kvm_xsave *x, bool avx, bool pkru
 void x86_kvm_xsave_get(X86CPU *c, const struct kvm_xsave *x, bool avx, bool pkru);
 void x86_kvm_events_put(const X86CPU *c, struct kvm_vcpu_events *e);
 void x86_kvm_events_get(X86CPU *c, const struct kvm_vcpu_events *e, bool ignore_ud);
+
+/* The kernel was told val behind the list's back. */
+void x86_kvm_msr_written(KvmCpu *k, uint32_t msr, uint64_t val);
+
+/* kvm-pv.c */
+#define MSR_KVM_FIRST      0x4b564d00
+#define KVM_CLOCK_FEATURES (1u << 0 | 1u << 3 | 1u << 24)
+void x86_kvm_pv_init(const X86CPU *c);
+void x86_kvm_pv_active(bool on);
+/* The interpreter runs this vCPU: tell guests that count on steal time's "preempted"; before
+ * its TLB is flushed.  [own thread] */
+void x86_kvm_pv_awake(KvmCpu *k);
+/* kvmclock stands still with the machine. */
+void x86_kvm_clock_stop(void);
+void x86_kvm_clock_go(void);
 
 /* kvm-irqchip.c */
 bool x86_kvm_irqchip_init(Error **err);

@@ -17,6 +17,8 @@
 #include "target-i386/cpuid.h"
 #include "util/log.h"
 
+#include <inttypes.h>
+
 #define PTE_P    (1ull << 0)
 #define PTE_W    (1ull << 1)
 #define PTE_U    (1ull << 2)
@@ -459,12 +461,34 @@ G_STATIC_ASSERT((int)MMU_READ == (int)TLB_READ && (int)MMU_WRITE == (int)TLB_WRI
 G_STATIC_ASSERT((int)MMU_PROT_R == (int)TLB_PROT_R && (int)MMU_PROT_W == (int)TLB_PROT_W
                 && (int)MMU_PROT_X == (int)TLB_PROT_X);
 
+static void log_fill(uint64_t va, TlbAccess acc, int mode, bool found, const MmuPage *page)
+{
+    static const char *const accesses[] = { [TLB_READ] = "read", [TLB_WRITE] = "write",
+                                            [TLB_FETCH] = "fetch" };
+    if (found) {
+        log_write("TLB: %s %016" PRIx64 " (mode %d): %016" PRIx64 ", page of %" PRIu64
+                  " KiB, %c%c%c%s\n", accesses[acc], va, mode, (uint64_t)page->pa,
+                  (uint64_t)page->size >> 10, page->prot & MMU_PROT_R ? 'r' : '-',
+                  page->prot & MMU_PROT_W ? 'w' : '-', page->prot & MMU_PROT_X ? 'x' : '-',
+                  page->global ? ", global" : "");
+    } else if (page->canonical) {
+        log_write("TLB: %s %016" PRIx64 " (mode %d): fault %04x\n", accesses[acc], va, mode,
+                  page->error);
+    } else {
+        log_write("TLB: %s %016" PRIx64 ": not canonical\n", accesses[acc], va);
+    }
+}
+
 bool x86_tlb_fill(CPU *cpu, uint64_t va, TlbAccess acc, int mode, bool raise, TlbPage *out)
 {
     X86CPU *c = x86_cpu(cpu);
     MmuPage page;
 
-    if (likely(translate(c, va, (MmuAccess)acc, mode, false, &page))) {
+    bool found = translate(c, va, (MmuAccess)acc, mode, false, &page);
+    if (unlikely(log_on(LOG_MMU))) {
+        log_fill(va, acc, mode, found, &page);
+    }
+    if (likely(found)) {
         out->pa = page.pa;
         out->size = page.size;
         out->prot = page.prot;

@@ -72,6 +72,7 @@ HANDLER(rdfsbase) { reg_st(c, i->rm, i->osz, x86_rdsegbase(c, R_FS, SIZE(i))); }
 HANDLER(rdgsbase) { reg_st(c, i->rm, i->osz, x86_rdsegbase(c, R_GS, SIZE(i))); }
 HANDLER(wrfsbase) { x86_wrsegbase(c, R_FS, reg_ld(c, i->rm, i->osz), SIZE(i)); }
 HANDLER(wrgsbase) { x86_wrsegbase(c, R_GS, reg_ld(c, i->rm, i->osz), SIZE(i)); }
+HANDLER(vmcall) { x86_hypercall(c); }
 HANDLER(clac)   { x86_clac(c); }
 HANDLER(stac)   { x86_stac(c); }
 HANDLER(wbinvd) { x86_wbinvd(c); }

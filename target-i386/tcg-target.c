@@ -8,6 +8,7 @@
 #include "target-i386/x87.h"
 #include "target-i386/tcg-target.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include "accel/tcg/exclusive.h"
 #include "accel/tcg/host/atomic16.h"
@@ -125,11 +126,13 @@ uint32_t x86_fetch_or32(X86CPU *c, uint64_t la, uint32_t bits, int mmu)
 
 void x86_tlb_flush(X86CPU *c)
 {
+    LOG(LOG_MMU, "TLB: all dropped\n");
     x86_psc_flush(c);
     tcg_tlb_flush(&c->cpu);
 }
 void x86_tlb_switch(X86CPU *c, bool keep)
 {
+    LOG(LOG_MMU, "TLB: CR3 %016" PRIx64 "%s\n", c->cr3, keep ? ", entries kept" : "");
     if (!keep) {
         x86_psc_flush(c);
     }
@@ -137,11 +140,13 @@ void x86_tlb_switch(X86CPU *c, bool keep)
 }
 void x86_tlb_flush_nonglobal(X86CPU *c)
 {
+    LOG(LOG_MMU, "TLB: all but global entries dropped\n");
     x86_psc_flush(c);
     tcg_tlb_flush_nonglobal(&c->cpu);
 }
 void x86_tlb_flush_page(X86CPU *c, uint64_t la)
 {
+    LOG(LOG_MMU, "TLB: page %016" PRIx64 " dropped\n", la);
     x86_psc_flush(c);
     tcg_tlb_flush_page(&c->cpu, la);
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 uint32_t log_mask;
+void (*log_changed)(uint32_t before);
 
 static FILE *log_file;      /* NULL: stderr */
 
@@ -26,16 +27,16 @@ static const struct {
     { "in_asm",       LOG_IN_ASM,      "guest instructions of each block" },
     { "op",           LOG_OP,          "decoded form of each block" },
     { "int",          LOG_INT,         "interrupts and exceptions" },
-    { "exec",         LOG_EXEC,        "each block entered" },
+    { "exec",         LOG_EXEC,        "each block entered; none is chained then" },
     { "cpu",          LOG_CPU,         "CPU registers before each block" },
     { "fpu",          LOG_FPU,         "FPU registers too, with cpu" },
-    { "mmu",          LOG_MMU,         "page-table walks and TLB flushes" },
+    { "mmu",          LOG_MMU,         "translations that miss the TLB, its flushes" },
     { "pcall",        LOG_PCALL,       "protected-mode far calls, returns, task switches" },
     { "cpu_reset",    LOG_CPU_RESET,   "CPU registers before each CPU reset" },
     { "unimp",        LOG_UNIMP,       "functions the guest used that do not exist here" },
     { "guest_errors", LOG_GUEST_ERROR, "what the guest programmed wrongly" },
     { "page",         LOG_PAGE,        "guest memory layout at start" },
-    { "nochain",      LOG_NOCHAIN,     "do not chain blocks, so that exec shows each one" },
+    { "nochain",      LOG_NOCHAIN,     "do not chain blocks" },
     { "mmio",         LOG_MMIO,        "accesses to devices" },
 };
 
@@ -83,7 +84,10 @@ bool log_set_items(const char *items, Error **err)
     }
     g_strfreev(words);
     if (ok) {
-        __atomic_store_n(&log_mask, mask, __ATOMIC_RELAXED);
+        uint32_t before = __atomic_exchange_n(&log_mask, mask, __ATOMIC_RELAXED);
+        if (log_changed && mask != before) {
+            log_changed(before);
+        }
     }
     return ok;
 }

@@ -27,6 +27,8 @@ enum {
     LOG_FPU         = 1 << 12,
     LOG_NOCHAIN     = 1 << 13,
     LOG_MMIO        = 1 << 14,  /* device accesses */
+
+    LOG_UNCHAINED   = LOG_EXEC | LOG_CPU | LOG_NOCHAIN,     /* blocks are not chained */
 };
 extern uint32_t log_mask;
 
@@ -34,6 +36,8 @@ static inline bool log_on(uint32_t mask)
 {
     return __builtin_expect((log_mask & mask) != 0, 0);
 }
+/* Called by log_set_items after it changed log_mask, with what it was; NULL: nobody listens. */
+extern void (*log_changed)(uint32_t before);
 /* Writes its text as it is: the caller ends the line. */
 void log_write(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 #define LOG(mask, ...) do { if (log_on(mask)) { log_write(__VA_ARGS__); } } while (0)

@@ -10,6 +10,7 @@
 #include "accel/tcg/exclusive.h"
 #include "accel/tcg/slow.h"
 #include "util/bql.h"
+#include "util/log.h"
 
 typedef struct TcgOptions {
     int engine;
@@ -50,6 +51,14 @@ static AccelSpeed tcg_speed(const char **why)
     return DEFAULT_ENGINE == TCG_JIT ? SPEED_NATIVE : SPEED_INTERPRETER;
 }
 
+/* Blocks that are chained would go by unseen. */
+static void log_items_changed(uint32_t before)
+{
+    if (log_on(LOG_UNCHAINED) && !(before & LOG_UNCHAINED)) {
+        block_flush_all();
+    }
+}
+
 bool tcg_engine_init(size_t cache, TcgEngine engine, Error **err)
 {
     static bool done;
@@ -62,6 +71,7 @@ bool tcg_engine_init(size_t cache, TcgEngine engine, Error **err)
         return false;
     }
     tlb_init_hooks();
+    log_changed = log_items_changed;
     done = true;
     return true;
 }

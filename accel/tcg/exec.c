@@ -57,7 +57,7 @@ static void run_once(CPU *c, bool one, uint64_t *insns)
         tcg_target.run_uncached(c, pc, mode);
         return;
     }
-    if (unlikely(log_on(LOG_EXEC | LOG_CPU))) {
+    if (unlikely(log_on(LOG_UNCHAINED))) {
         tcg_target.log_enter(c, b);
     } else if (!one && !(b->mode & BLOCK_CROSS)) {
         /* unless an interrupt came between */

@@ -42,6 +42,15 @@ class Configure(unittest.TestCase):
         self.assertEqual((status, text.count("\n")), (1, 1), text)
         self.assertIn("--enable-nonsense", text)
 
+    def test_build_folder_elsewhere(self):
+        with tempfile.TemporaryDirectory() as d:
+            status, text = run("./configure", "--build-dir=" + d, "--cflags=-DX")
+            self.assertEqual(status, 0, text)
+            status, text = run("make", "-n", "BUILD=" + d, d + "/obj/util/log.o")
+            self.assertEqual(status, 0, text)
+            self.assertIn(" -DX ", text)
+            self.assertEqual(set(os.listdir(d)), {"config.args", "config.h", "config.mk"})
+
     def test_missing_packages_are_named(self):
         status, text = run("./configure", "--enable-png", "--enable-zstd", "--disable-capstone",
                            "--build-dir=build/none", PKG_CONFIG_LIBDIR="/nowhere", PKG_CONFIG_PATH="")

@@ -235,6 +235,13 @@ def test_nographic_terminal():
             raise Failed("exit status %s" % t.proc.returncode)
 
 
+def clock_skew(log):
+    """What part of an interval the kernel's two clocks were apart, where it says so.  On a busy
+    host it may have measured the TSC's frequency less exactly than it asks for later."""
+    took = [int(n) for n in re.findall(r"clocksource: .* [wc][ds]_nsec: (\d+)", log)]
+    return abs(took[0] - took[1]) / max(took) if len(took) >= 2 and max(took) else 0
+
+
 @weight(2)
 def test_linux_quiet_kernel_log():
     """The kernel complains about nothing while it boots."""
@@ -243,10 +250,12 @@ def test_linux_quiet_kernel_log():
         log = vm.shell("dmesg")
     bad = [line for line in log.split("\n")
            if re.search(r"Oops|BUG:|WARNING:|Call Trace|unchecked MSR|ACPI (BIOS )?Error|"
-                        r"lost interrupt|exception Emask|clocksource.*unstable|hpet.*failed|"
+                        r"lost interrupt|exception Emask|hpet.*failed|"
                         r"MP-BIOS bug|irq \d+: nobody cared", line)]
     if bad:
         raise Failed("kernel messages:\n" + "\n".join(bad))
+    if clock_skew(log) > 0.01:
+        raise Failed("TSC and other clocks are apart:\n" + log)
 
 
 @weight(3)
