@@ -30,7 +30,7 @@ CFLAGS_tests/unit/test-x86-exc.c := $(x86-setjmp)
 CFLAGS_tests/unit/test-x86-sys.c := $(x86-setjmp)
 unit-tests += tests/unit/test-insn-diff.c  # x86: random instructions against the host's CPU
 test-insn-diff-objs := tests/unit/x86-test.o
-help-lines += "make check-insn N=10000000  random instructions, host against interpreter"
+help-lines += "make check-insn N=10000000  random instructions, the host against both engines"
 N ?= 10000000
 check-insn: $(BUILD)/tests/unit/test-insn-diff
 	$(Q)INSN_CASES=$(N) $< --verbose
