@@ -108,18 +108,28 @@ static bool cpu_create(KvmCpu *k, Error **err)
 }
 
 /*
- * A software KVM runs the guest's ring 3 on the host's ring 3, where SYSCALL does what that
- * kernel's own paravirtual guests expect: it goes to LSTAR and stays in ring 3.  A 64-bit
- * system that has switched SYSCALL on therefore belongs to the interpreter, ring 0 too: where
- * the kernel would leave for ring 3 can't be foreseen, and by then it is too late.  Firmware,
- * boot loaders, 16 and 32-bit systems and 64-bit ones without SYSCALL are run by the kernel.
+ * What a software KVM can't do, where it can be foreseen:
+ *   - It runs the guest's ring 3 on the host's ring 3.  There SYSCALL does what that kernel's
+ *     own paravirtual guests expect (it goes to LSTAR and stays in ring 3), INT n is #UD.  When
+ *     the guest leaves for ring 3 it is too late; so what has switched SYSCALL on in 64-bit mode
+ *     belongs to the interpreter, and so does, where it has turns, what has loaded a task
+ *     register, without which nobody comes back from ring 3.
+ *   - Setting CR0.PG outside of long mode is #GP.  Where the interpreter has turns it runs
+ *     protected mode without paging; where not, see doubt().
+ * Real mode and small 64-bit systems in ring 0 are run by the kernel.
  */
-static bool syscall_would_break(const KvmCpu *k)
+static bool software_would_break(const KvmCpu *k)
 {
     const X86CPU *c = x86_of(k);
+    const X86KvmCpu *a = k->arch;
+    bool paging = c->cr0 & CR0_PG, protection = c->cr0 & CR0_PE;
 
-    return kvm.software && k->here
-           && (x86_cpl(c) == 3 || (x86_long_mode(c) && (c->efer & EFER_SCE)));
+    if (!kvm.software || !k->here) {
+        return false;
+    }
+    return x86_cpl(c) == 3 || (x86_long_mode(c) && (c->efer & EFER_SCE))
+           || (a->paging_fails && protection && !x86_long_mode(c))
+           || (kvm.turns && protection && (!paging || (c->tr.sel & ~7u)));
 }
 
 /*
@@ -175,7 +185,7 @@ static bool wants_interpreter(KvmCpu *k, uint32_t request)
         visit(k, NULL);
     }
     return (request & (CPU_REQ_SMI | CPU_REQ_INIT | CPU_REQ_SIPI | CPU_REQ_MCE)) || c->smm
-           || c->wait_sipi || x86_a20_mask != ~0ull || syscall_would_break(k)
+           || c->wait_sipi || x86_a20_mask != ~0ull || software_would_break(k)
            || (k->here && (c->exc_vector >= 0 || c->pending_dbg || c->running_one));
 }
 
@@ -366,6 +376,20 @@ static bool pull_irq(KvmCpu *k, Error **err)
     return visit(k, err);
 }
 
+/*
+ * Software KVMs were seen to answer CR0.PG outside of long mode with #GP, and a guest that is
+ * on its way to paging has no IDT yet.  The registers are as before the instruction.
+ */
+static bool doubt(KvmCpu *k)
+{
+    X86CPU *c = x86_of(k);
+
+    ((X86KvmCpu *)k->arch)->paging_fails |= !x86_long_mode(c);
+    c->exc_vector = c->exc_old_vector = -1;
+    c->pending_dbg = 0;
+    return true;
+}
+
 static AddressSpace *memory_seen(KvmCpu *k)
 {
     return k->cpu->as;                  /* SMM is the interpreter's */
@@ -391,6 +415,7 @@ const KvmTarget kvm_target = {
     .wants_interpreter = wants_interpreter,
     .before_run = before_run,
     .after_run = after_run,
+    .doubt = doubt,
     .halted = halted,
     .exit = handle,
     .as = memory_seen,

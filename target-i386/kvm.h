@@ -27,6 +27,7 @@ typedef struct X86KvmCpu {
     uint8_t cr8;                        /* as given at the last entry */
     LapicImage lapic;                   /* to be put before the next run ... */
     bool lapic_waits;                   /* ... if this says so */
+    bool paging_fails;                  /* in this kernel, outside of long mode */
     bool visit;                         /* the kernel shall fill its pages: kvm-pv.c */
 } X86KvmCpu;
 

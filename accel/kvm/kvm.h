@@ -96,6 +96,9 @@ typedef struct KvmTarget {
     bool (*pull_irq)(KvmCpu *k, Error **err);
     /* Single-step the guest from the next KVM_RUN on, which ends with KVM_EXIT_DEBUG. */
     bool (*step)(KvmCpu *k, bool on);
+    /* The kernel reports a triple fault, the registers are fetched.  May it be wrong?  Then make
+     * the CPU ready to execute the instruction once more. */
+    bool (*doubt)(KvmCpu *k);
     /* HLT was executed: note it in CPU. [bql] */
     void (*halted)(KvmCpu *k);
     /* An exit that generic code does not know. */

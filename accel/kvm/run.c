@@ -420,6 +420,23 @@ static ExitReason do_halt(KvmCpu *k)
     return EXIT_HALTED;
 }
 
+/*
+ * A triple fault.  Software KVMs were seen to report one where the guest did nothing wrong
+ * (32-bit paging): the interpreter does the instruction again, and if it is a triple fault
+ * there too, it is one.
+ */
+static bool do_shutdown(KvmCpu *k, ExitReason *why)
+{
+    if (!kvm.software || !fetch(k) || !kvm_target.doubt(k)) {
+        *why = EXIT_RESET;
+        return false;
+    }
+    k->stays = true;
+    *why = assist(k);
+    k->stays = false;
+    return *why == EXIT_KICKED;
+}
+
 /* false: leave run() with *why */
 static bool handle_exit(KvmCpu *k, ExitReason *why)
 {
@@ -444,8 +461,7 @@ static bool handle_exit(KvmCpu *k, ExitReason *why)
         *why = do_halt(k);
         return false;
     case KVM_EXIT_SHUTDOWN:
-        *why = EXIT_RESET;
-        return false;
+        return do_shutdown(k, why);
     case KVM_EXIT_INTERNAL_ERROR:
         if (run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION) {
             *why = give_up(k, "KVM internal error", run->internal.suberror);
