@@ -124,9 +124,12 @@ typedef struct Region {
     uint8_t log[DIRTY_CLIENTS];       /* users of each dirty client */
     GPtrArray *aliases;               /* of Region*: aliases whose target this is, or NULL */
     bool changed;                     /* something below changed since the last commit */
+    uint64_t coalesced_off, coalesced_len;      /* region_coalesce; len 0: nothing */
     uint8_t chip;                     /* REGION_CHIP_*: I/O of a chip that the accelerator may
                                          have itself; the device sets it, 0 for most */
 } Region;
+
+extern void (*memory_coalesced_hook)(void);     /* the accelerator's; NULL: nothing is late */
 
 #define REGION_WHOLE UINT64_MAX       /* as a size: 2^64 */
 
@@ -148,6 +151,18 @@ void region_set_readonly(Region *r, bool on);
 void region_set_direct(Region *r, bool on);          /* FLASH: array mode or command mode */
 void region_set_alias_offset(Region *r, hwaddr off);
 void region_set_size(Region *r, uint64_t size);
+/* Stores to [off, off+len) of this I/O region may reach its ops later, in their order and before
+ * any other access to a device: there is no side effect that the guest or the host would miss
+ * meanwhile.  Before it is mapped.  A device whose state is looked at otherwise (a display
+ * refresh) calls memory_flush_coalesced before. */
+void region_coalesce(Region *r, uint64_t off, uint64_t len);
+/* Let all such stores reach their regions. [bql] */
+static inline void memory_flush_coalesced(void)
+{
+    if (memory_coalesced_hook) {
+        memory_coalesced_hook();
+    }
+}
 static inline uint8_t *region_host(Region *r)
 {
     return r->ram->host;

@@ -27,6 +27,15 @@ void region_init_io(Region *r, const char *name, uint64_t size, const RegionOps 
     r->opaque = opaque;
 }
 
+void (*memory_coalesced_hook)(void);
+
+void region_coalesce(Region *r, uint64_t off, uint64_t len)
+{
+    g_assert(r->kind == REGION_IO && !r->mapped);
+    r->coalesced_off = off;
+    r->coalesced_len = len;
+}
+
 static bool init_memory(Region *r, const char *name, RegionKind kind, uint64_t size, Error **err)
 {
     init(r, name, kind, size);

@@ -228,7 +228,8 @@ static void kvm_active(bool on)
 {
     kvm_target.active(on);
     kvm_eventfd_active(on);
-    tcg_io_hook = on && kvm.irqchip ? kvm_chip_access : NULL;
+    kvm_coalesced_active(on);
+    tcg_io_hook = on ? kvm_io_hook : NULL;
 }
 
 static void kvm_info(GString *out)
@@ -243,6 +244,7 @@ static void kvm_info(GString *out)
     };
     g_string_append_printf(out, "interrupt controllers: %s\n", where[kvm.irqchip]);
     kvm_slots_info(out);
+    kvm_coalesced_info(out);
     for (guint n = 0; n < cpus->len; n++) {
         const KvmCpu *k = kvm_cpu(cpu_by_index(n));
         if (k) {

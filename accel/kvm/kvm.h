@@ -126,14 +126,21 @@ bool kvm_cpu_put_state(CPU *c, StateLevel what, Error **err);
  * boundary. [own thread] */
 void kvm_finish_access(KvmCpu *k);
 
-/* tcg_io_hook while the kernel has interrupt controllers. */
-void kvm_chip_access(CPU *c, AddressSpace *as, hwaddr addr);
+/* tcg_io_hook */
+void kvm_io_hook(CPU *c, AddressSpace *as, hwaddr addr);
 
 /* slots.c: memory of the machine, kept in step with address_space_memory. */
 void kvm_slots_init(void);
 /* Make the kernel forget what it derived from the guest's page tables. */
 void kvm_slots_drop_shadow(void);
 void kvm_slots_info(GString *out);
+
+/* coalesced.c: stores that the kernel keeps in a ring for a while. */
+void kvm_coalesced_cpu(KvmCpu *k);      /* the first vCPU was made [bql] */
+void kvm_coalesced_active(bool on);
+/* Any thread, with or without the big lock. */
+void kvm_coalesced_flush(void);
+void kvm_coalesced_info(GString *out);
 
 /* eventfd.c: what accel/eventfd.h asks of KVM, and the table of global system interrupts. */
 void kvm_eventfd_init(void);

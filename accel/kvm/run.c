@@ -136,6 +136,7 @@ static KvmCpu *new_vcpu(CPU *c, Error **err)
         return NULL;
     }
     make_timer(k);
+    kvm_coalesced_cpu(k);
     return k;
 }
 
@@ -294,7 +295,7 @@ static void drop_stale_blocks(KvmCpu *k)
  * In a turn that the kernel can't take over (system management mode, A20 held low, its
  * emulator failed just here) the device does it, on the state it fetches and puts.
  */
-void kvm_chip_access(CPU *c, AddressSpace *as, hwaddr addr)
+static void chip_access(CPU *c, AddressSpace *as, hwaddr addr)
 {
     KvmCpu *k = current;
     MemSection s;
@@ -307,6 +308,14 @@ void kvm_chip_access(CPU *c, AddressSpace *as, hwaddr addr)
     k->until = -1;
     kvm_target.undo(k);
     siglongjmp(c->jmp, 1);
+}
+
+void kvm_io_hook(CPU *c, AddressSpace *as, hwaddr addr)
+{
+    kvm_coalesced_flush();
+    if (kvm.irqchip) {
+        chip_access(c, as, addr);
+    }
 }
 
 static ExitReason assist(KvmCpu *k)
@@ -442,6 +451,7 @@ static bool handle_exit(KvmCpu *k, ExitReason *why)
 {
     const struct kvm_run *run = k->run;
 
+    kvm_coalesced_flush();
     switch (run->exit_reason) {
     case KVM_EXIT_IO:
         do_io(k);
@@ -605,6 +615,7 @@ ExitReason kvm_cpu_run(CPU *c)
     KvmCpu *k = kvm_cpu(c);
     ExitReason why = loop(k);
 
+    kvm_coalesced_flush();
     /* A machine that stands still is looked at by everybody. */
     if (why == EXIT_DEBUG || why == EXIT_ERROR || c->stop) {
         fetch(k);

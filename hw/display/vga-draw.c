@@ -440,8 +440,10 @@ static void vga_refresh(void *opaque)
 {
     VGA *s = opaque;
     VGAMode m;
-    bool all = s->redraw || s->palette_dirty, new_mode;
+    bool all, new_mode;
 
+    memory_flush_coalesced();
+    all = s->redraw || s->palette_dirty;
     vga_get_mode(s, &m);
     if (m.kind == VGA_BLANK) {
         /* black, in the size that was: the registers may say anything by now */

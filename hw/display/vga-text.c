@@ -165,6 +165,7 @@ bool vga_text_cells(void *opaque, uint16_t *cells, unsigned max, unsigned *cols,
     VGAMode m;
     unsigned at;
 
+    memory_flush_coalesced();
     vga_get_mode(s, &m);
     if (m.kind != VGA_TEXT) {
         return false;

@@ -432,6 +432,7 @@ bool vga_init(VGA *s, const char *name, uint32_t mem_size, Error **err)
     s->dirty = g_malloc0(mem_size / GUEST_PAGE_SIZE / 8 + sizeof(long));
     dirty_start(&s->vram, DIRTY_VGA);
     region_init_io(&s->window, "vga-lowmem", 0x20000, &vga_window_ops, s);
+    region_coalesce(&s->window, 0, 0x20000);
     region_init_alias(&s->chained, "vga.chain4", &s->vram, 0, 0x10000);
     region_init_io(&s->dispi, "vbe", 4, &dispi_ops, s);
     for (unsigned i = 0; i < G_N_ELEMENTS(blocks); i++) {

@@ -638,6 +638,7 @@ static bool rtc_realize(Device *dev, Error **err)
     s->seen_tick = rtc_tick_at(s, rtc_clock());
     timer_init(&s->timer, conf_clock, rtc_timer, s);
     region_init_io(&s->io, "rtc", 2, &rtc_ops, s);
+    region_coalesce(&s->io, 0, 1);      /* the index */
     region_map(dev->io, s->iobase, &s->io, 0);
     return true;
 }
