@@ -184,6 +184,17 @@ static unsigned find_row(const Dec *d)
     return row;
 }
 
+/* Does some row of this opcode need the ModRM byte to be told from the others? */
+static bool wants_modrm(const Dec *d)
+{
+    for (unsigned row = insn_first[d->vex][d->map][d->opcode]; row != NO_ROW; row = insn_desc[row].next) {
+        if (insn_desc[row].modrm) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- operands ---------------------------------------------------------------------------------- */
 
 static uint64_t bytes(Dec *d, unsigned n)
@@ -447,6 +458,9 @@ DecodeResult insn_decode(const X86CPU *c, uint32_t mode, InsnBytes in, unsigned 
                    (d.vex ? IF_VEX : 0) | (d.l ? IF_L : 0);
         operand_size(&d, r, k, i);
         operands(&d, r, k, i);
+    }
+    if (row == NO_ROW && d.p - d.buf == have && wants_modrm(&d)) {
+        d.p++;                          /* what chose no row was padding */
     }
     if (d.p - d.buf > have) {
         if (have == INSN_MAX) {

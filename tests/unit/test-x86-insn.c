@@ -245,6 +245,11 @@ static void test_memory(void)
     g_assert_cmpint(RUN("\x48\x89\x03\x48\x8b\x0b"), ==, -1);
     g_assert_cmphex(cpu->r[R_ECX], ==, 0x1122334455667788);
     g_assert_cmphex(ram[DATA + 0x1000], ==, 0x55);
+    machine(64);                                    /* a page ends before the ModRM byte of a group */
+    cpu->rip = CODE + 0xff8;                        /* movq xmm2,rax; pslldq xmm2,3; movq rbx,xmm2 */
+    cpu->r[R_EAX] = 0x1122334455667788;
+    g_assert_cmpint(RUN("\x66\x48\x0f\x6e\xd0\x66\x0f\x73\xfa\x03\x66\x48\x0f\x7e\xd3"), ==, -1);
+    g_assert_cmphex(cpu->r[R_EBX], ==, 0x4455667788000000);
     machine(64);                                    /* lock xadd [rbx],eax; lock inc dword [rbx] */
     cpu->r[R_EBX] = DATA;
     cpu->r[R_EAX] = 5;
