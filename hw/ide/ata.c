@@ -351,6 +351,34 @@ static void cmd_packet(IDEDrive *d)
     atapi_begin(d);
 }
 
+/* READ LOG EXT: the directory, and what became of the queued command that failed (ATA8-ACS,
+ * annex A.14).  Reading that takes it away. */
+static void cmd_read_log(IDEDrive *d)
+{
+    uint32_t n = d->hob_nsector << 8 | d->nsector, page = d->lba1 | d->hob_lba1 << 8;
+    uint8_t sum = 0;
+
+    if (!d->bus->sata || n != 1 || page || (d->lba0 != 0x00 && d->lba0 != 0x10)) {
+        ide_abort(d);
+        return;
+    }
+    memset(d->buffer, 0, 512);
+    if (d->lba0 == 0x00) {
+        d->buffer[0] = 1;                   /* version */
+        d->buffer[2 * 0x10] = 1;            /* log 10h: one page */
+    } else {
+        memcpy(d->buffer, d->ncq_log, sizeof(d->ncq_log));
+        for (unsigned i = 0; i < 511; i++) {
+            sum += d->buffer[i];
+        }
+        d->buffer[511] = -sum;
+        memset(d->ncq_log, 0, sizeof(d->ncq_log));
+        d->ncq_log[0] = 0x80;               /* no queued command */
+    }
+    d->op = OP_BUFFER;
+    ide_send_buffer(d, 512);
+}
+
 /* READ BUFFER and WRITE BUFFER: 512 bytes of the drive's memory. */
 static void cmd_read_buffer(IDEDrive *d)
 {
@@ -377,6 +405,7 @@ static const IDECommand commands[256] = {
     [0x25] = { cmd_read_dma, HD | EXT },            /* READ DMA EXT */
     [0x27] = { cmd_read_native_max, HD | EXT },     /* READ NATIVE MAX ADDRESS EXT */
     [0x29] = { cmd_read_multiple, HD | EXT },       /* READ MULTIPLE EXT */
+    [0x2f] = { cmd_read_log, HD | EXT },            /* READ LOG EXT */
     [0x30] = { cmd_write, HD },                     /* WRITE SECTORS */
     [0x31] = { cmd_write, HD },
     [0x34] = { cmd_write, HD | EXT },               /* WRITE SECTORS EXT */

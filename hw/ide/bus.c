@@ -99,6 +99,11 @@ static void ide_soft_reset(IDEBus *b, bool begin)
     ide_update_irq(b);
 }
 
+void ide_bus_soft_reset(IDEBus *b)
+{
+    ide_soft_reset(b, false);
+}
+
 /* EXECUTE DEVICE DIAGNOSTIC is for both drives, whichever is selected. */
 static void ide_diagnose(IDEBus *b)
 {
@@ -148,21 +153,28 @@ static void ide_latch(IDEDrive *d, unsigned reg, uint8_t val)
     }
 }
 
+void ide_bus_command(IDEBus *b, uint8_t val)
+{
+    IDEDrive *d = b->drive[b->unit];
+
+    if (!d) {
+        return;
+    }
+    ide_clear_irq(d);
+    if (val == CMD_DIAGNOSE && !ide_busy(d)) {
+        ide_diagnose(b);
+    } else {
+        ide_command(d, val);
+    }
+}
+
 static void ide_write_reg(IDEBus *b, unsigned reg, uint8_t val)
 {
     IDEDrive *d = b->drive[b->unit];
 
     b->control &= ~CTL_HOB;
     if (reg == IDE_COMMAND) {
-        if (!d) {
-            return;
-        }
-        ide_clear_irq(d);
-        if (val == CMD_DIAGNOSE && !ide_busy(d)) {
-            ide_diagnose(b);
-        } else {
-            ide_command(d, val);
-        }
+        ide_bus_command(b, val);
         return;
     }
     if (d && ide_busy(d)) {
@@ -288,8 +300,10 @@ static bool ide_bus_add(Bus *bus, Device *dev, Error **err)
     if (d->unit == UINT32_MAX) {
         d->unit = b->drive[0] ? 1 : 0;
     }
-    if (d->unit > 1) {
-        return fail(err, "%s: unit=%u: an IDE bus has units 0 and 1", dev->type->name, d->unit);
+    if (d->unit >= b->bus.max_devices) {
+        return fail(err, b->sata ? "%s: unit=%u: a SATA port has unit 0 only"
+                                 : "%s: unit=%u: an IDE bus has units 0 and 1",
+                    dev->type->name, d->unit);
     }
     if (b->drive[d->unit]) {
         return fail(err, "%s: unit %u of %s is in use", dev->type->name, d->unit, bus->name);
@@ -337,6 +351,13 @@ void ide_bus_init(IDEBus *b, Device *owner, const char *name, IRQ irq)
     region_init_io(&b->ctl, "ide-control", 1, &ide_ctl_ops, b);
 }
 
+void ide_bus_init_sata(IDEBus *b, Device *owner, const char *name)
+{
+    bus_init(&b->bus, &ide_bus_type, owner, name);
+    b->bus.max_devices = 1;
+    b->sata = true;
+}
+
 void ide_bus_map(IDEBus *b, Region *io, uint16_t cmd, uint16_t ctl)
 {
     region_map(io, cmd, &b->cmd, 0);
@@ -345,6 +366,9 @@ void ide_bus_map(IDEBus *b, Region *io, uint16_t cmd, uint16_t ctl)
 
 void ide_bus_exit(IDEBus *b)
 {
+    if (b->sata) {
+        return;
+    }
     region_destroy(&b->cmd);
     region_destroy(&b->ctl);
 }

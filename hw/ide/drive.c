@@ -63,6 +63,13 @@ static void default_texts(IDEDrive *d)
     }
 }
 
+static void plugged(IDEDrive *d, bool in)
+{
+    if (d->bus->dma && d->bus->dma->plugged) {
+        d->bus->dma->plugged(d->bus->dma_opaque, in);
+    }
+}
+
 static bool ide_realize(IDEDrive *d, Error **err)
 {
     Device *dev = &d->dev;
@@ -88,6 +95,7 @@ static bool ide_realize(IDEDrive *d, Error **err)
     d->cd.serial = d->serial_text;
     d->cd.ver = d->ver;
     d->cd.wwn = d->wwn;
+    plugged(d, true);
     return true;
 }
 
@@ -133,6 +141,7 @@ static void ide_unrealize(Device *dev)
 {
     IDEDrive *d = (IDEDrive *)dev;
 
+    plugged(d, false);
     ide_stop(d);
     blk_detach(d->blk);
     if (d->own_blk) {
@@ -158,6 +167,8 @@ static void ide_device_reset(Device *dev)
     d->limit = d->cd_sector = 0;
     d->failed = false;
     memset(d->packet, 0, sizeof(d->packet));
+    memset(d->ncq_log, 0, sizeof(d->ncq_log));
+    d->ncq_log[0] = 0x80;               /* no queued command failed */
     d->cd.event_new = d->cd.event_eject = false;
     d->cd.changed = 0;
     if (d->cd.tray_locked) {
@@ -177,7 +188,8 @@ static void hd_resume(void *opaque)
     ide_resume(opaque);
 }
 
-const BlkDevOps ide_block_ops = { .resized = hd_resized, .resume = hd_resume };
+const BlkDevOps ide_block_ops = { .resized = hd_resized, .resume = hd_resume,
+                                    .any_thread = true };
 
 /* ---- for boards ------------------------------------------------------------------------ */
 
@@ -264,10 +276,11 @@ static const VMField ide_fields[] = {
     VM_UINT(IDEDrive, cd.changed), VM_BOOL(IDEDrive, cd.tray_open), VM_BOOL(IDEDrive, cd.tray_locked),
     VM_BOOL(IDEDrive, cd.event_new), VM_BOOL(IDEDrive, cd.event_eject), VM_UINT(IDEDrive, limit),
     VM_UINT(IDEDrive, cd_sector),
+    VM_UINTS_V(IDEDrive, ncq_log, 2),
     VM_DONE
 };
 static const VMState vm_ide_drive = {
-    .name = "ide-drive", .pre_save = ide_pre_save, .post_load = ide_post_load,
+    .name = "ide-drive", .version = 2, .pre_save = ide_pre_save, .post_load = ide_post_load,
     .fields = ide_fields,
 };
 

@@ -9,3 +9,7 @@ emu += hw/ide/cd-sector.c       # raw CD sectors
 emu += hw/ide/drive.c           # devices ide-hd and ide-cd
 emu += hw/ide/bmdma.c           # bus master DMA engine
 emu += hw/ide/piix.c            # PCI function piix3-ide
+emu += hw/ide/ahci.c            # AHCI: registers of adapter and ports, interrupts
+emu += hw/ide/ahci-cmd.c        # ... command lists, FISes, data
+emu += hw/ide/ahci-ncq.c        # ... queued commands
+emu += hw/ide/ahci-pci.c        # PCI function ich9-ahci

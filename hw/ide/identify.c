@@ -42,7 +42,23 @@ static void put_modes(const IDEDrive *d, uint8_t *out)
         put(out, word, 120);                /* ns: shortest cycles */
     }
     put(out, 88, modes(5, d->udma_mode));
-    put(out, 93, 0x4000 | 0x2000 | 0x0001); /* 80-wire cable */
+    if (!d->bus->sata) {
+        put(out, 93, 0x4000 | 0x2000 | 0x0001);         /* 80-wire cable */
+    }
+}
+
+/* Words 75 to 79; the host bus adapter's side is CAP.SNCQ. */
+static void put_sata(const IDEDrive *d, uint8_t *out)
+{
+    if (!d->bus->sata) {
+        return;
+    }
+    put(out, 76, d->is_cd ? 0x0002 : 0x0102);           /* 1.5 Gbit/s, queued commands */
+    if (!d->is_cd) {
+        put(out, 75, IDE_NCQ_DEPTH - 1);
+        put(out, 84, ld16_le(out + 84 * 2) | 0x0020);   /* general purpose logs */
+        put(out, 87, ld16_le(out + 87 * 2) | 0x0020);
+    }
 }
 
 static void put_wwn(const IDEDrive *d, uint8_t *out)
@@ -117,6 +133,7 @@ void ide_identify(IDEDrive *d, uint8_t *out)
     put(out, 80, 0x00f0);                   /* ATA-4 to ATA-7 */
     put(out, 81, 0x0016);
     put_features(d, out);
+    put_sata(d, out);
     put_sector_size(d, out);
     if (d->wwn) {
         put_wwn(d, out);
@@ -142,6 +159,7 @@ void ide_identify_packet(IDEDrive *d, uint8_t *out)
     put(out, 48, 1);
     put(out, 49, 0x0800 | 0x0200 | 0x0100);
     put_modes(d, out);
+    put_sata(d, out);
     put(out, 71, 30);                       /* ns */
     put(out, 72, 30);
     put(out, 80, 0x001e);                   /* ATA-1 to ATA/ATAPI-4 */

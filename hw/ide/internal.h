@@ -13,6 +13,7 @@
  *   drive.c    the devices "ide-hd" and "ide-cd"
  *   bmdma.c    bus master DMA engine of the PIIX
  *   piix.c     the PCI function "piix3-ide"
+ *   ahci*.c    AHCI host bus adapter: registers, commands, queued commands, PCI function
  *
  * Sources: ATA/ATAPI-6 (T13/1410D) for commands and registers; SFF-8020i and MMC-3 for CD-ROM;
  * "Programming Interface for Bus Master IDE Controller" 1.0 (Intel); 82371SB data sheet.
@@ -54,6 +55,8 @@
 #define IDE_MAX_MULT    16
 #define IDE_CHUNK       (1u << 20)      /* DMA bytes in one block request */
 #define IDE_VEC_MAX     128
+#define IDE_NCQ_LOG     14              /* used bytes of log page 10h */
+#define IDE_NCQ_DEPTH   32
 
 struct IDEBus;
 struct IDEDrive;
@@ -81,6 +84,13 @@ typedef struct IDEDMAOps {
     void (*finish)(void *opaque, bool all);
     /* The interrupt line's level, before the line itself: sets the engine's interrupt bit. */
     void (*irq)(void *opaque, int level);
+    /* The three below may be NULL.  The drive gave up on a command without an interrupt,
+     * because the list was too short. */
+    void (*stalled)(void *opaque);
+    /* The VM runs again after an error: repeat what the controller itself has kept. */
+    void (*resume)(void *opaque);
+    /* A drive was plugged in, or goes: then finish what the controller has under way with it. */
+    void (*plugged)(void *opaque, bool in);
 } IDEDMAOps;
 
 /* Where a command stands.  Order is part of the saved state. */
@@ -169,11 +179,15 @@ typedef struct IDEDrive {
     IDEVec vec;
     bool vec_used;
     struct iovec iov;
+
+    /* SATA only: what the last queued command that failed left in log page 10h */
+    uint8_t ncq_log[IDE_NCQ_LOG];
 } IDEDrive;
 
 typedef struct IDEBus {
     Bus bus;                        /* always first */
     IDEDrive *drive[2];
+    bool sata;                      /* behind AHCI: one drive, queued commands */
     uint8_t unit;                   /* selected */
     uint8_t control;
     IRQ irq;
@@ -191,6 +205,12 @@ void ide_bus_init(IDEBus *b, Device *owner, const char *name, IRQ irq);
 /* Map the command block (8 ports) and control block (1 port). */
 void ide_bus_map(IDEBus *b, Region *io, uint16_t cmd, uint16_t ctl);
 void ide_bus_exit(IDEBus *b);
+/* The command register of the selected drive is written. */
+void ide_bus_command(IDEBus *b, uint8_t val);
+/* A software reset (SRST) ends. */
+void ide_bus_soft_reset(IDEBus *b);
+/* A SATA bus: one drive, no registers of its own. */
+void ide_bus_init_sata(IDEBus *b, Device *owner, const char *name);
 void ide_bus_reset(IDEBus *b);
 void ide_set_irq(IDEDrive *d);              /* INTRQ up */
 void ide_clear_irq(IDEDrive *d);
@@ -223,6 +243,10 @@ void ide_step(IDEDrive *d);                 /* submit the next request of the co
 bool ide_dma_buffer(IDEDrive *d, uint32_t len);
 uint32_t ide_data_read(IDEDrive *d, unsigned size);
 void ide_data_write(IDEDrive *d, uint32_t val, unsigned size);
+/* The rest of the data block that waits to be moved through the data port, NULL: none does
+ * (for controllers that move it by themselves); and: all of it has been moved. */
+uint8_t *ide_drq_block(IDEDrive *d, uint32_t *len);
+void ide_drq_done(IDEDrive *d);
 /* Throw away what is under way. */
 void ide_stop(IDEDrive *d);
 void ide_resume(IDEDrive *d);               /* repeat what failed */

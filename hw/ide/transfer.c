@@ -214,6 +214,9 @@ static void submit_dma(IDEDrive *d)
         d->bus->dma->finish(d->bus->dma_opaque, false);
         d->phase = PH_IDLE;
         d->status = ST_DRDY | ST_DSC;
+        if (d->bus->dma->stalled) {
+            d->bus->dma->stalled(d->bus->dma_opaque);
+        }
         return;
     }
     if (d->op == OP_WRITE) {
@@ -530,6 +533,24 @@ void ide_data_write(IDEDrive *d, uint32_t val, unsigned size)
     }
 }
 
+uint8_t *ide_drq_block(IDEDrive *d, uint32_t *len)
+{
+    bool waits = d->phase == PH_PIO_IN || d->phase == PH_PIO_OUT || d->phase == PH_PACKET;
+
+    *len = d->end - d->pos;
+    return waits && (d->status & ST_DRQ) ? d->buffer + d->pos : NULL;
+}
+
+void ide_drq_done(IDEDrive *d)
+{
+    d->pos = d->end;
+    if (d->phase == PH_PIO_IN) {
+        pio_in_drained(d);
+    } else {
+        pio_out_filled(d);
+    }
+}
+
 /* ---- stopping and resuming ------------------------------------------------------------- */
 
 void ide_stop(IDEDrive *d)
@@ -553,6 +574,9 @@ void ide_stop(IDEDrive *d)
 /* The VM runs again after a failed request had stopped it. */
 void ide_resume(IDEDrive *d)
 {
+    if (d->bus->dma && d->bus->dma->resume) {
+        d->bus->dma->resume(d->bus->dma_opaque);
+    }
     if (!d->failed) {
         return;
     }
