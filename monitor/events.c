@@ -20,6 +20,7 @@ static const struct {
     { "SHUTDOWN" }, { "POWERDOWN" }, { "RESET" }, { "STOP" }, { "RESUME" }, { "SUSPEND" },
     { "WAKEUP" }, { "WATCHDOG", true }, { "GUEST_PANICKED" }, { "RTC_CHANGE", true },
     { "DEVICE_DELETED" }, { "DEVICE_TRAY_MOVED" }, { "BLOCK_IO_ERROR" },
+    { "NIC_RX_FILTER_CHANGED" }, { "NETDEV_STREAM_CONNECTED" }, { "NETDEV_STREAM_DISCONNECTED" },
 };
 
 typedef struct Throttle {

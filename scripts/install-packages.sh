@@ -5,7 +5,7 @@
 set -eu
 
 build="gcc make pkg-config python3 libglib2.0-dev libpixman-1-dev zlib1g-dev libpng-dev
-       libcapstone-dev libzstd-dev seabios"
+       libcapstone-dev libzstd-dev libslirp-dev seabios ipxe-qemu"
 tests="xorriso e2fsprogs acpica-tools qemu-utils"
 
 want=$build

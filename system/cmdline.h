@@ -41,6 +41,7 @@ typedef struct Config {
     uint64_t max_ram;                   /* -m maxmem=, 0 = not given */
 
     GPtrArray *objects, *chardevs, *blockdevs, *netdevs, *devices;   /* of Arg */
+    GPtrArray *nets;                    /* of Arg: -nic, -net */
     GPtrArray *drives;                  /* of DriveArg */
     GPtrArray *serials, *parallels, *debugcons;    /* of Arg */
     GPtrArray *monitors;                /* of MonitorArg */
@@ -62,7 +63,7 @@ typedef struct Config {
     char *log_items, *log_file;
     bool mem_lock;
     char *rtc_base, *rtc_clock, *rtc_driftfix;
-    bool help_devices, help_cpus, help_machines;
+    bool help_devices, help_cpus, help_machines, help_nics;
     GPtrArray *firmware_dirs;           /* of char*: -L, in order */
 } Config;
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * -object.  There are two types:
+ * -object.  There are these types:
  *
  *   memory-backend-ram  guest memory of a size, for -machine memory-backend=ID
  *   secret              a password or key, from a file or the option itself, so that it need
  *                       not stand in the option that uses it
+ *   filter-dump         frames of a network back-end to a file (system/obj-filter.c)
  */
 #include "system/objects.h"
 
@@ -82,7 +83,7 @@ static const ObjectType secret_type = {
 
 /* ---- all of them ------------------------------------------------------------------------- */
 
-static const ObjectType *const types[] = { &memory_type, &secret_type };
+static const ObjectType *const types[] = { &memory_type, &secret_type, &filter_dump_type };
 static GPtrArray *objects;              /* of Object* */
 
 static const ObjectType *find_type(const char *name)
@@ -118,6 +119,13 @@ static void set_one(const char *name, const char *value, void *opaque)
     }
 }
 
+bool object_is_late(Opts *opts)
+{
+    const char *name = opts_get(opts, "qom-type");
+    const ObjectType *t = name ? find_type(name) : NULL;
+    return t && t->late;
+}
+
 bool object_add(Opts *opts, Error **err)
 {
     const char *type_name = opts_get(opts, "qom-type"), *id = opts_get(opts, "id");
@@ -126,7 +134,7 @@ bool object_add(Opts *opts, Error **err)
         return fail(err, "Parameter 'qom-type' is missing");
     }
     if (!t) {
-        return fail(err, "invalid object type: %s (memory-backend-ram and secret exist)", type_name);
+        return fail(err, "invalid object type: %s (memory-backend-ram, secret and filter-dump exist)", type_name);
     }
     if (!id || !*id) {
         return fail(err, "Parameter 'id' is missing");
@@ -138,6 +146,7 @@ bool object_add(Opts *opts, Error **err)
     s.o->type = t;
     props_set_defaults(s.o, t->props);
     opts_foreach(opts, set_one, &s);
+    s.o->id = g_strdup(id);
     if (!s.err && t->complete) {
         t->complete(s.o, &s.err);
     }
@@ -146,7 +155,6 @@ bool object_add(Opts *opts, Error **err)
         object_free(s.o);
         return false;
     }
-    s.o->id = g_strdup(id);
     if (!objects) {
         objects = g_ptr_array_new();
     }

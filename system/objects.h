@@ -17,6 +17,7 @@ typedef struct ObjectType {
     const Prop *props;
     bool (*complete)(struct Object *o, Error **err);    /* all properties are set; may be NULL */
     void (*finish)(struct Object *o);   /* before it is freed; may be NULL */
+    bool late;                          /* refers to back-ends: made behind them */
 } ObjectType;
 
 typedef struct Object {
@@ -30,12 +31,15 @@ typedef struct MemoryBackend {
     uint64_t size;
 } MemoryBackend;
 
+/* The type refers to back-ends, which must exist before the object does. */
+bool object_is_late(Opts *opts);
 /* Options are qom-type (or the first word), id and the type's properties; opts is borrowed. */
 bool object_add(Opts *opts, Error **err);
 bool object_del(const char *id, Error **err);
 Object *object_find(const char *id);
 void object_foreach(void (*fn)(Object *o, void *opaque), void *opaque);
 void object_type_foreach(void (*fn)(const ObjectType *t, void *opaque), void *opaque);
+extern const ObjectType filter_dump_type;       /* system/obj-filter.c */
 /* The guest's memory as an object says; NULL and err if id is no memory backend. */
 MemoryBackend *memory_backend_find(const char *id, Error **err);
 

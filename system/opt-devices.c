@@ -36,13 +36,13 @@ static bool opt_vga(const Option *o, const char *arg, Error **err)
     return option_string(o, arg, err);
 }
 
-static bool opt_no_network(const Option *o, const char *arg, Error **err)
+/* The type is looked at here, so that a wrong one is told before anything is made. */
+static bool opt_nic(const Option *o, const char *arg, Error **err)
 {
-    if (strcmp(arg, "none")) {
-        return fail(err, "there are no network cards and back-ends; 'none', which is also the "
-                    "default, works");
+    if (g_str_has_prefix(arg, "model=help") || strstr(arg, ",model=help")) {
+        config.help_nics = true;
     }
-    return true;
+    return option_list(o, arg, err);
 }
 
 /* The back-end that plays nothing is the only one, and needs no state. */
@@ -74,8 +74,12 @@ static const Option table[] = {
     { "vga", "std|none", "graphics card", opt_vga, &config.m.vga },
     { "usb", NULL, "same as -machine usb=on", opt_usb },
     { "audiodev", "none,id=ID", "sound back-end that plays nothing", opt_audiodev },
-    { "nic", "none", "no network card", opt_no_network, .off_only = true },
-    { "net", "none", "no network card", opt_no_network, .off_only = true },
+    { "netdev", "TYPE,id=ID[,OPTION=VALUE...]", "a network back-end (-netdev help)", option_list,
+      &config.netdevs },
+    { "nic", "none|TYPE[,model=CARD][,mac=MAC][,OPTION=VALUE...]",
+      "a network card and its back-end in one", opt_nic, &config.nets },
+    { "net", "none|nic[,model=CARD]|TYPE[,OPTION=VALUE...]",
+      "a card or a back-end on hub 0, as in former times", opt_nic, &config.nets },
     { NULL }
 };
 

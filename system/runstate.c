@@ -20,6 +20,7 @@
 #include "block/block.h"
 #include "hw/core/device.h"
 #include "hw/core/machine.h"
+#include "net/net.h"
 #include "system/cpus.h"
 #include "system/sysctl.h"
 #include "util/event.h"
@@ -182,6 +183,7 @@ void vm_start(void)
     event_emit("RESUME", NULL);
     vclock_start();
     blk_resume_all();
+    net_set_running(true);
     cpus_resume_all();
 }
 
@@ -189,6 +191,7 @@ static void stop(RunState why, bool tell)
 {
     if (runstate_running()) {
         runstate_set(why);
+        net_set_running(false);
         vclock_stop();
         cpus_pause_all();
         vclock_settle();

@@ -17,15 +17,18 @@
 #include "block/drive.h"
 #include "chardev/char.h"
 #include "hw/core/device.h"
+#include "hw/net/nics.h"
 #include "hw/timer/mc146818rtc.h"
 #include "memory/memory.h"
 #include "monitor/monitor.h"
+#include "net/netdev.h"
 #include "system/cmdline.h"
 #include "system/cpus.h"
 #include "system/daemon.h"
 #include "system/defaults.h"
 #include "system/display.h"
 #include "system/machine.h"
+#include "system/net-setup.h"
 #include "system/notify.h"
 #include "system/objects.h"
 #include "system/qtest.h"
@@ -70,6 +73,14 @@ static bool answer_lists(Error **err)
             print_and_exit(s);
         }
     }
+    for (guint i = 0; i < config.netdevs->len; i++) {
+        const Arg *a = config.netdevs->pdata[i];
+        if (!strcmp(a->text, "help") || !strcmp(a->text, "?")) {
+            GString *s = g_string_new(NULL);
+            netdev_help(s);
+            print_and_exit(s);
+        }
+    }
     for (guint i = 0; i < config.chardevs->len; i++) {
         const Arg *a = config.chardevs->pdata[i];
         if (!strcmp(a->text, "help") || !strcmp(a->text, "?")) {
@@ -108,6 +119,10 @@ static bool answer_questions(Error **err)
         device_help(s);
         print_and_exit(s);
     }
+    if (config.help_nics) {
+        nics_help(s);
+        print_and_exit(s);
+    }
     if (machine_props_wanted()) {
         const MachineType *t = machine_type_find(config.machine_type);
         if (t) {
@@ -134,10 +149,21 @@ static bool for_each_arg(const GPtrArray *list, bool (*fn)(const char *text, Err
     return true;
 }
 
-static bool add_object(const char *text, Error **err)
+static bool add_object_of(const char *text, bool late, Error **err)
 {
     g_autoptr(Opts) opts = opts_parse("-object", text, "qom-type", NULL, err);
-    return opts && object_add(opts, err);
+    return opts && (object_is_late(opts) != late || object_add(opts, err));
+}
+
+static bool add_object(const char *text, Error **err)
+{
+    return add_object_of(text, false, err);
+}
+
+/* Those that refer to back-ends */
+static bool add_late_object(const char *text, Error **err)
+{
+    return add_object_of(text, true, err);
 }
 
 static bool add_chardev(const char *text, Error **err)
@@ -189,9 +215,11 @@ static bool make_backends(const MachineType *type, Error **err)
 {
     prop_set_resolver(PROP_KIND_DRIVE, resolve_drive, name_drive);
     prop_set_resolver(PROP_KIND_CHARDEV, resolve_chardev, name_chardev);
+    network_init();
     if (!for_each_arg(config.objects, add_object, err)
         || !for_each_arg(config.chardevs, add_chardev, err)
-        || !consoles_add(type, err)
+        || !consoles_add(type, err) || !network_add(type, err)
+        || !for_each_arg(config.objects, add_late_object, err)
         || !for_each_arg(config.blockdevs, add_blockdev, err)
         || !add_drives(err)) {
         return false;
@@ -317,6 +345,7 @@ static bool make_machine(Machine *m, Error **err)
         || !add_virtio_drives(err) || !drive_check_unclaimed(err)) {
         return false;
     }
+    network_check();
     ram_block_foreach(advise_ram, m);
     return cpus_start(err) && (!m->type->ready || m->type->ready(m, err));
 }
@@ -386,6 +415,7 @@ void machine_teardown(void)
     vm_end();
     display_stop();
     monitor_cleanup();
+    netdev_cleanup();
     block_close_all();
     chardev_cleanup();
 }

@@ -59,6 +59,7 @@ typedef struct MachineType {
     unsigned max_cpus;
     uint64_t default_ram;               /* bytes */
     const char *default_cpu;
+    const char *default_nic;            /* model of a network card; NULL: it has no place for one */
     bool (*init)(Machine *m, Error **err);         /* create, set, wire */
     /* After -device: everything is plugged in; build the tables that describe it.  May be NULL. */
     bool (*ready)(Machine *m, Error **err);

@@ -22,6 +22,7 @@
 #include "hw/intc/i8259.h"
 #include "hw/intc/ioapic.h"
 #include "hw/isa/piix3.h"
+#include "hw/net/nics.h"
 #include "hw/pci/i440fx.h"
 #include "hw/timer/hpet.h"
 #include "hw/timer/i8254.h"
@@ -327,6 +328,9 @@ static bool pc_init(Machine *m, Error **err)
     create_input(pc);
     create_serial_ports(pc);
     create_floppies(pc);
+    if (!nics_create(m->type->default_nic, err)) {
+        return false;
+    }
     create_ide(pc);
     create_pm(pc);
     return pc_cmos_init(pc, err) && pc_fw_cfg_init(pc, err);
@@ -363,6 +367,7 @@ static const Prop pc_props[] = {
 static const MachineType pc_type = {
     .name = "pc-i440fx-7.2", .alias = "pc", .desc = "Standard PC (i440FX + PIIX, 1996)",
     .is_default = true, .size = sizeof(PCMachine), .props = pc_props, .max_cpus = 255,
-    .default_ram = 128 << 20, .default_cpu = "qemu64", .init = pc_init, .ready = pc_ready,
+    .default_ram = 128 << 20, .default_cpu = "qemu64", .default_nic = "e1000",
+    .init = pc_init, .ready = pc_ready,
 };
 MACHINE_TYPE(pc_type);

@@ -75,9 +75,10 @@ extern const VMState vm_virtio_pci;
                    "version 1"),                                                               \
     PROP_BOOL("disable-modern", T, proxy.disable_modern, false, "only those")
 
-#define VIRTIO_PCI_TYPE_(sym, suffix, nm, al, knd, ds, cat, cls, T, fw, vm, realize_, unrealize_) \
+#define VIRTIO_PCI_TYPE_(sym, suffix, nm, al, knd, ds, cat, cls, rom_, T, fw, vm, realize_,    \
+                         unrealize_)                                                           \
     static const VirtIOPCIInfo sym##suffix##_info = {                                          \
-        .pci = { .vendor = 0x1af4, .class_id = cls, .pin = 1 }, .kind = knd,                   \
+        .pci = { .vendor = 0x1af4, .class_id = cls, .pin = 1, .rom = rom_ }, .kind = knd,      \
     };                                                                                         \
     static const DeviceType sym##suffix = {                                                    \
         .name = nm, .alias = al, .desc = ds, .bus = "PCI", .category = cat,                    \
@@ -90,22 +91,26 @@ extern const VMState vm_virtio_pci;
 /* nm: "virtio-foo-pci", al: its alias "virtio-foo"; fw: what firmware calls the device below
  * the function ("disk@0,0") or NULL; the last argument: the device's rows of properties. */
 #define VIRTIO_PCI_DEVICE(sym, nm, al, ds, cat, cls, T, fw, vm, realize_, unrealize_, ...)     \
+    VIRTIO_PCI_DEVICE_ROM(sym, nm, al, ds, cat, cls, NULL, T, fw, vm, realize_, unrealize_,    \
+                          __VA_ARGS__)
+/* The same with an option ROM, a file name. */
+#define VIRTIO_PCI_DEVICE_ROM(sym, nm, al, ds, cat, cls, rom, T, fw, vm, realize_, unrealize_, ...) \
     static const Prop sym##_props[] = { __VA_ARGS__, VIRTIO_PCI_MODE_PROPS(T),                 \
                                         VIRTIO_PCI_PROPS(T), PROP_DONE };                      \
     static const Prop sym##_tr_props[] = { __VA_ARGS__, VIRTIO_PCI_PROPS(T), PROP_DONE };      \
     static const Prop sym##_non_props[] = { __VA_ARGS__, VIRTIO_PCI_PROPS(T), PROP_DONE };     \
-    VIRTIO_PCI_TYPE_(sym, , nm, al, VIRTIO_PCI_ADAPTS, ds, cat, cls, T, fw, vm, realize_,      \
+    VIRTIO_PCI_TYPE_(sym, , nm, al, VIRTIO_PCI_ADAPTS, ds, cat, cls, rom, T, fw, vm, realize_, \
                      unrealize_);                                                              \
     VIRTIO_PCI_TYPE_(sym, _tr, nm "-transitional", NULL, VIRTIO_PCI_TRANSITIONAL,              \
-                     ds ", transitional", cat, cls, T, fw, vm, realize_, unrealize_);          \
+                     ds ", transitional", cat, cls, rom, T, fw, vm, realize_, unrealize_);     \
     VIRTIO_PCI_TYPE_(sym, _non, nm "-non-transitional", NULL,                                  \
-                     VIRTIO_PCI_NON_TRANSITIONAL, ds ", version 1 only", cat, cls, T, fw, vm,  \
-                     realize_, unrealize_)
+                     VIRTIO_PCI_NON_TRANSITIONAL, ds ", version 1 only", cat, cls, rom, T, fw, \
+                     vm, realize_, unrealize_)
 
 /* For devices that came with version 1: nothing but the one type. */
 #define VIRTIO_PCI_MODERN_DEVICE(sym, nm, al, ds, cat, cls, T, fw, vm, realize_, unrealize_, ...) \
     static const Prop sym##_props[] = { __VA_ARGS__, VIRTIO_PCI_PROPS(T), PROP_DONE };         \
-    VIRTIO_PCI_TYPE_(sym, , nm, al, VIRTIO_PCI_NON_TRANSITIONAL, ds, cat, cls, T, fw, vm,      \
+    VIRTIO_PCI_TYPE_(sym, , nm, al, VIRTIO_PCI_NON_TRANSITIONAL, ds, cat, cls, NULL, T, fw, vm, \
                      realize_, unrealize_)
 
 #endif

@@ -74,8 +74,9 @@ def read_text(path):
         return None
 
 
-def package(name, keep=()):
-    """Folder with the unpacked files of a Debian package, or those that match keep."""
+def package(name, keep=(), tag=""):
+    """Folder with the unpacked files of a Debian package, or those that match keep; tag tells
+    different selections of one package apart."""
     def make(out):
         say("fetching Debian package %s" % name)
         tmp = os.path.dirname(out)
@@ -87,7 +88,7 @@ def package(name, keep=()):
                           "'apt-get update' been run?): %s" % (name, e))
         deb = glob.glob(os.path.join(tmp, "*.deb"))
         unpack(deb[0], out, keep)
-    return cached("pkg-" + name, make)
+    return cached("pkg-" + name + tag, make)
 
 
 def unpack(deb, out, keep):
@@ -134,6 +135,22 @@ def generic_kernel():
     pkg = package(name, keep)
     return glob.glob(pkg + "/boot/vmlinuz-*")[0], initramfs("generic-initramfs.cpio.gz", pkg,
                                                             GENERIC_MODULES)
+
+
+# Network cards, and what they lean on, in loading order.
+NET_MODULES = ["crc32c_generic", "libcrc32c", "virtio_ring", "virtio", "virtio_pci_modern_dev",
+               "virtio_pci_legacy_dev", "virtio_pci", "failover", "net_failover", "virtio_net",
+               "mii", "e1000", "e1000e", "8390", "ne2k-pci", "pcnet32",
+               "8139too", "8139cp", "button"]
+
+
+def net_kernel():
+    """(kernel, initramfs) of Debian's kernel with the drivers of all network cards."""
+    name = dependency("linux-image-amd64")
+    keep = ["./boot/vmlinuz-*"] + ["./lib/modules/*/%s.ko" % m for m in NET_MODULES]
+    pkg = package(name, keep, "-net")
+    return glob.glob(pkg + "/boot/vmlinuz-*")[0], initramfs("net-initramfs.cpio.gz", pkg,
+                                                            NET_MODULES)
 
 
 def busybox():

@@ -25,13 +25,14 @@ import boots            # noqa: E402
 import cmdline          # noqa: E402
 import fuzz             # noqa: E402
 import material         # noqa: E402
+import network          # noqa: E402
 import screens          # noqa: E402
 import vm               # noqa: E402
 
 
 def tests():
     found = []
-    for module in (cmdline, fuzz, screens, boots):
+    for module in (cmdline, fuzz, screens, network, boots):
         for name, fn in inspect.getmembers(module, inspect.isfunction):
             if name.startswith("test_") and fn.__module__ == module.__name__:
                 found.append((getattr(fn, "weight", 5), name[5:], fn))

@@ -1,0 +1,9 @@
+emu += hw/net/nics.c            # cards that -nic, -net and the board's default ask for
+emu += hw/net/e1000.c           # Intel 82540EM: registers, life
+emu += hw/net/e1000-irq.c       # ... interrupts and their delays
+emu += hw/net/e1000-phy.c       # ... PHY, link
+emu += hw/net/e1000-tx.c        # ... transmission
+emu += hw/net/e1000-rx.c        # ... reception
+emu += hw/net/virtio-net.c      # virtio network device: packets, features
+emu += hw/net/virtio-net-ctrl.c # ... control queue, filter
+emu += hw/net/virtio-net-pci.c  # ... as virtio-net-pci

@@ -1,0 +1,11 @@
+lib += net/net.c                # ends of wires, peers, link, info
+lib += net/queue.c              # the way of a frame, back-pressure
+lib += net/offload.c            # checksums and segmentation in software
+lib += net/netdev.c             # -netdev, -nic, -net
+lib += net/nic.c                # what cards have in common: addresses, back-end
+lib += net/hub.c                # hubs
+lib += net/filter.c             # filters of an end
+lib += net/dump.c               # filter-dump: frames to a pcap file
+emu += $(if $(filter yes,$(CONFIG_SLIRP)),net/user.c)      # user-mode networking (libslirp)
+emu += $(if $(filter yes,$(CONFIG_SLIRP)),net/user-fwd.c)  # ... forwarding of ports
+emu += $(if $(filter yes,$(CONFIG_SLIRP)),,net/user-none.c)  # ... left out of this build

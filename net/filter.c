@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The filters of an end.  A back-end that goes away leaves its filters with netdev NULL.
+ */
+#include "net/filter.h"
+#include "net/queue.h"
+
+static GPtrArray *all;                  /* of NetFilter* */
+
+bool net_filter_add(NetFilter *f, const char *netdev, bool at_head, Error **err)
+{
+    NetClient *nc = net_find_backend(netdev);
+
+    if (!nc) {
+        return fail(err, "netdev '%s' not found", netdev);
+    }
+    if (net_find_queue(netdev, 1)) {
+        return fail(err, "netdev '%s' has several queues: filters work on one", netdev);
+    }
+    if (!nc->filters) {
+        nc->filters = g_ptr_array_new();
+    }
+    g_ptr_array_insert(nc->filters, at_head ? 0 : -1, f);
+    f->netdev = nc;
+    if (!all) {
+        all = g_ptr_array_new();
+    }
+    g_ptr_array_add(all, f);
+    return true;
+}
+
+void net_filter_remove(NetFilter *f)
+{
+    NetClient *nc = all && g_ptr_array_remove(all, f) ? f->netdev : NULL;
+
+    if (nc && nc->filters) {
+        g_ptr_array_remove(nc->filters, f);
+    }
+}
+
+void net_filters_orphan(NetClient *nc)
+{
+    for (guint i = 0; nc->filters && i < nc->filters->len; i++) {
+        ((NetFilter *)nc->filters->pdata[i])->netdev = NULL;
+    }
+    g_clear_pointer(&nc->filters, g_ptr_array_unref);
+}
+
+static void see(const NetClient *nc, bool tx, const struct iovec *iov, int n)
+{
+    for (guint i = 0; nc->filters && i < nc->filters->len; i++) {
+        NetFilter *f = nc->filters->pdata[i];
+        if (f->on && (tx ? f->tx : f->rx)) {
+            f->see(f, iov, n);
+        }
+    }
+}
+
+void net_filters_see(NetClient *from, const struct iovec *iov, int n, const NetOffload *off)
+{
+    see(from, true, iov, n);
+    see(from->peer, false, iov, n);
+}
+
+void net_filters_info(const NetClient *nc, GString *out)
+{
+    if (!nc->filters || !nc->filters->len) {
+        return;
+    }
+    g_string_append(out, "filters:\n");
+    for (guint i = 0; i < nc->filters->len; i++) {
+        const NetFilter *f = nc->filters->pdata[i];
+        g_string_append_printf(out, "  - %s: type=%s,status=%s\n", f->id, f->type,
+                               f->on ? "on" : "off");
+    }
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What user.c and user-fwd.c share.
+ */
+#ifndef NET_USER_INT_H
+#define NET_USER_INT_H
+
+#include <libslirp.h>
+#include "net/user.h"
+
+typedef struct GuestFwd GuestFwd;
+
+typedef struct NetUser {
+    NetClient nc;                       /* always first */
+    Slirp *slirp;
+    struct in_addr net, mask, host, dns, dhcp;
+    GSource *source;
+    GPtrArray *polls;                   /* of GPollFD*: what slirp waits for */
+    guint polls_used;                   /* this round */
+    GPtrArray *guestfwds;               /* of GuestFwd* */
+} NetUser;
+
+/* Wake the main loop: what slirp waits for may have changed. */
+void net_user_kick(void);
+bool net_user_add_hostfwd(NetUser *u, const char *rule, Error **err);
+bool net_user_remove_hostfwd(NetUser *u, const char *rule, Error **err);
+bool net_user_add_guestfwd(NetUser *u, const char *rule, Error **err);
+void net_user_free_guestfwds(NetUser *u);
+/* The guestfwds may take more. */
+void net_user_poll_guestfwds(NetUser *u);
+
+#endif

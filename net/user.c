@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The "user" back-end.
+ *
+ * libslirp is called under the big lock: from a vCPU thread or the main loop when the card sends,
+ * from the main loop when one of its sockets is ready.  A GSource holds the descriptors it waits
+ * for; the set is built anew in each round but only what differs is told to GLib.
+ *
+ * The guest may send TCP segments larger than the MTU when its card offers that (if_mru).
+ */
+#include "net/user-int.h"
+#include "net/hub.h"
+#include "util/iov.h"
+#include "util/log.h"
+#include "util/mainloop.h"
+#include "util/parse.h"
+#include "util/timer.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define USER_MRU 65521                  /* libslirp's largest */
+
+/* ---- what slirp asks of us ------------------------------------------------------------ */
+
+static ssize_t user_send_packet(const void *buf, size_t len, void *opaque)
+{
+    NetUser *u = opaque;
+
+    struct iovec iov = { (void *)buf, len };
+    NetOffload off = { .flags = NET_OFFLOAD_VALID };    /* its sums were made a moment ago */
+
+    net_send(&u->nc, &iov, 1, &off);    /* what finds no room waits, or is lost */
+    return len;
+}
+
+static void user_guest_error(const char *msg, void *opaque)
+{
+    LOG_GUEST("net user: %s", msg);
+}
+
+static int64_t user_clock(void *opaque)
+{
+    return vclock_ns();
+}
+
+static void *user_timer_new(SlirpTimerCb cb, void *cb_opaque, void *opaque)
+{
+    Timer *t = g_new0(Timer, 1);
+    timer_init(t, ORRERY_CLOCK_VIRTUAL, cb, cb_opaque);
+    return t;
+}
+
+static void user_timer_free(void *timer, void *opaque)
+{
+    timer_del(timer);
+    g_free(timer);
+}
+
+static void user_timer_mod(void *timer, int64_t ms, void *opaque)
+{
+    timer_mod(timer, ms * NS_PER_MS);
+}
+
+void net_user_kick(void)
+{
+    if (!g_main_context_is_owner(NULL)) {
+        mainloop_wake();
+    }
+}
+
+static void user_register_fd(int fd, void *opaque)
+{
+    net_user_kick();
+}
+
+static void user_unregister_fd(int fd, void *opaque)
+{
+}
+
+static void user_notify(void *opaque)
+{
+    net_user_kick();
+}
+
+static const SlirpCb user_callbacks = {
+    .send_packet = user_send_packet, .guest_error = user_guest_error, .clock_get_ns = user_clock,
+    .timer_new = user_timer_new, .timer_free = user_timer_free, .timer_mod = user_timer_mod,
+    .register_poll_fd = user_register_fd, .unregister_poll_fd = user_unregister_fd,
+    .notify = user_notify,
+};
+
+/* ---- the event loop ------------------------------------------------------------------- */
+
+typedef struct UserSource {
+    GSource source;                     /* always first */
+    NetUser *u;
+} UserSource;
+
+static GIOCondition to_glib(int events)
+{
+    return (events & SLIRP_POLL_IN ? G_IO_IN : 0) | (events & SLIRP_POLL_OUT ? G_IO_OUT : 0)
+           | (events & SLIRP_POLL_PRI ? G_IO_PRI : 0) | (events & SLIRP_POLL_ERR ? G_IO_ERR : 0)
+           | (events & SLIRP_POLL_HUP ? G_IO_HUP : 0);
+}
+
+static int from_glib(GIOCondition c)
+{
+    return (c & G_IO_IN ? SLIRP_POLL_IN : 0) | (c & G_IO_OUT ? SLIRP_POLL_OUT : 0)
+           | (c & G_IO_PRI ? SLIRP_POLL_PRI : 0) | (c & G_IO_ERR ? SLIRP_POLL_ERR : 0)
+           | (c & G_IO_HUP ? SLIRP_POLL_HUP : 0);
+}
+
+/* Descriptor n of this round.  An unchanged one stays where it is: GLib keeps a sorted list. */
+static int add_poll(int fd, int events, void *opaque)
+{
+    NetUser *u = opaque;
+    guint n = u->polls_used++;
+
+    if (n == u->polls->len) {
+        GPollFD *p = g_new0(GPollFD, 1);
+        p->fd = -1;
+        g_ptr_array_add(u->polls, p);
+    }
+    GPollFD *p = u->polls->pdata[n];
+    if (p->fd != fd) {
+        if (p->fd >= 0) {
+            g_source_remove_poll(u->source, p);
+        }
+        p->fd = fd;
+        p->events = to_glib(events);
+        g_source_add_poll(u->source, p);
+    }
+    p->events = to_glib(events);
+    p->revents = 0;
+    return n;
+}
+
+static void drop_polls(NetUser *u, guint from)
+{
+    for (guint i = from; i < u->polls->len; i++) {
+        GPollFD *p = u->polls->pdata[i];
+        if (p->fd >= 0) {
+            g_source_remove_poll(u->source, p);
+            p->fd = -1;
+        }
+    }
+}
+
+static gboolean user_prepare(GSource *source, gint *timeout)
+{
+    NetUser *u = ((UserSource *)source)->u;
+    uint32_t ms = UINT32_MAX;
+
+    u->polls_used = 0;
+    slirp_pollfds_fill(u->slirp, &ms, add_poll, u);
+    drop_polls(u, u->polls_used);
+    *timeout = ms > G_MAXINT ? -1 : (gint)ms;
+    return FALSE;
+}
+
+/* Always: slirp's own timers are looked at by slirp_pollfds_poll. */
+static gboolean user_check(GSource *source)
+{
+    return TRUE;
+}
+
+static int get_revents(int n, void *opaque)
+{
+    NetUser *u = opaque;
+    return (guint)n < u->polls->len ? from_glib(((GPollFD *)u->polls->pdata[n])->revents) : 0;
+}
+
+static gboolean user_dispatch(GSource *source, GSourceFunc fn, gpointer data)
+{
+    NetUser *u = ((UserSource *)source)->u;
+
+    slirp_pollfds_poll(u->slirp, 0, get_revents, u);
+    net_user_poll_guestfwds(u);
+    return G_SOURCE_CONTINUE;
+}
+
+static GSourceFuncs user_source_funcs = { user_prepare, user_check, user_dispatch, NULL };
+
+static void start_source(NetUser *u)
+{
+    u->polls = g_ptr_array_new_with_free_func(g_free);
+    u->source = g_source_new(&user_source_funcs, sizeof(UserSource));
+    ((UserSource *)u->source)->u = u;
+    g_source_attach(u->source, NULL);
+}
+
+/* ---- the end of the wire -------------------------------------------------------------- */
+
+static bool user_receive(NetClient *nc, const struct iovec *iov, int n, const NetOffload *off)
+{
+    NetUser *u = (NetUser *)nc;
+
+    if (n == 1) {
+        slirp_input(u->slirp, iov[0].iov_base, iov[0].iov_len);
+        return true;
+    }
+    size_t len = iov_size(iov, n);
+    uint8_t small[2048];
+    g_autofree uint8_t *large = len > sizeof(small) ? g_malloc(len) : NULL;
+    uint8_t *buf = large ? large : small;
+    iov_to_buf(iov, n, 0, buf, len);
+    slirp_input(u->slirp, buf, len);
+    return true;
+}
+
+static void user_close(NetClient *nc)
+{
+    NetUser *u = (NetUser *)nc;
+
+    net_disconnect(nc);                 /* slirp says good-bye to nobody */
+    if (u->source) {
+        drop_polls(u, 0);
+        g_source_destroy(u->source);
+        g_source_unref(u->source);
+        g_ptr_array_unref(u->polls);
+    }
+    net_user_free_guestfwds(u);
+    if (u->slirp) {
+        slirp_cleanup(u->slirp);
+    }
+}
+
+static const NetOps user_ops = { .model = "user", .receive = user_receive, .close = user_close };
+
+/* ---- options -------------------------------------------------------------------------- */
+
+typedef struct UserOptions {
+    bool restricted, ipv4, ipv6;
+    const char *hostname, *tftp, *bootfile, *domain, *tftp_server;
+    GPtrArray *search;                  /* of const char*, ends with NULL */
+    struct in6_addr prefix6, host6, dns6;
+    uint64_t prefix_len;
+} UserOptions;
+
+static bool take_addr(Opts *o, const char *key, uint32_t def, struct in_addr *out, Error **err)
+{
+    const char *v = opts_get(o, key);
+
+    out->s_addr = htonl(def);
+    return !v || inet_pton(AF_INET, v, out) == 1
+           || fail(err, "%s: %s=%s: not an IPv4 address", o->owner, key, v);
+}
+
+static bool take_addr6(Opts *o, const char *key, struct in6_addr *out, Error **err)
+{
+    const char *v = opts_get(o, key);
+    return !v || inet_pton(AF_INET6, v, out) == 1
+           || fail(err, "%s: %s=%s: not an IPv6 address", o->owner, key, v);
+}
+
+/* "10.0.2.0/24", "10.0.2.0/255.255.255.0", or alone: by class. */
+static bool take_net(Opts *o, NetUser *u, Error **err)
+{
+    const char *v = opts_get(o, "net");
+    uint64_t bits = 24;
+
+    inet_pton(AF_INET, "10.0.2.0", &u->net);
+    inet_pton(AF_INET, "255.255.255.0", &u->mask);
+    if (!v) {
+        return true;
+    }
+    g_auto(GStrv) part = g_strsplit(v, "/", 2);
+    if (inet_pton(AF_INET, part[0], &u->net) != 1) {
+        return fail(err, "%s: net=%s: not of the form ADDRESS[/BITS]", o->owner, v);
+    }
+    uint32_t a = ntohl(u->net.s_addr), mask;
+    if (!part[1]) {
+        mask = !(a & 0x80000000) ? 0xff000000 : (a & 0xfff00000) == 0xac100000 ? 0xfff00000
+             : (a & 0xc0000000) == 0x80000000 ? 0xffff0000 : 0xffffff00;
+    } else if (inet_pton(AF_INET, part[1], &u->mask) == 1) {
+        mask = ntohl(u->mask.s_addr);
+    } else if (parse_uint(part[1], &bits) && bits >= 4 && bits <= 30) {
+        mask = ~0u << (32 - bits);
+    } else {
+        return fail(err, "%s: net=%s: the network's size is 4 to 30 bits, or a mask", o->owner, v);
+    }
+    if (!mask || (~mask & (~mask + 1)) || ~mask < 3) {
+        return fail(err, "%s: net=%s: impossible network mask", o->owner, v);
+    }
+    u->mask.s_addr = htonl(mask);
+    u->net.s_addr &= u->mask.s_addr;
+    return true;
+}
+
+static bool inside(Opts *o, const NetUser *u, const char *key, struct in_addr a, Error **err)
+{
+    return (a.s_addr & u->mask.s_addr) == u->net.s_addr
+           || fail(err, "%s: %s: address is not in the network (net=)", o->owner, key);
+}
+
+static bool take_v4(Opts *o, NetUser *u, Error **err)
+{
+    if (!take_net(o, u, err)) {
+        return false;
+    }
+    uint32_t net = ntohl(u->net.s_addr);
+    uint32_t room = ~ntohl(u->mask.s_addr);
+    if (!take_addr(o, "host", net | (2 & room), &u->host, err)
+        || !take_addr(o, "dhcpstart", net | (15 & room), &u->dhcp, err)
+        || !take_addr(o, "dns", net | (3 & room), &u->dns, err)
+        || !inside(o, u, "host", u->host, err) || !inside(o, u, "dhcpstart", u->dhcp, err)
+        || !inside(o, u, "dns", u->dns, err)) {
+        return false;
+    }
+    if (u->host.s_addr == u->dns.s_addr) {
+        return fail(err, "%s: dns: the host's address can't be the name server's too", o->owner);
+    }
+    if (u->dhcp.s_addr == u->host.s_addr || u->dhcp.s_addr == u->dns.s_addr) {
+        return fail(err, "%s: dhcpstart: the address is taken by host or name server", o->owner);
+    }
+    return true;
+}
+
+/* Prefix with the last bytes of an address */
+static void in_prefix(const UserOptions *opt, uint8_t last, struct in6_addr *out)
+{
+    *out = opt->prefix6;
+    out->s6_addr[15] |= last;
+}
+
+static bool take_v6(Opts *o, UserOptions *opt, Error **err)
+{
+    inet_pton(AF_INET6, "fec0::", &opt->prefix6);
+    if (!take_addr6(o, "ipv6-prefix", &opt->prefix6, err)
+        || !opts_uint(o, "ipv6-prefixlen", 64, 1, 126, &opt->prefix_len, err)) {
+        return false;
+    }
+    in_prefix(opt, 2, &opt->host6);
+    in_prefix(opt, 3, &opt->dns6);
+    return take_addr6(o, "ipv6-host", &opt->host6, err)
+           && take_addr6(o, "ipv6-dns", &opt->dns6, err);
+}
+
+static bool take_names(Opts *o, UserOptions *opt, Error **err)
+{
+    opt->hostname = opts_get(o, "hostname");
+    opt->tftp = opts_get(o, "tftp");
+    opt->bootfile = opts_get(o, "bootfile");
+    opt->domain = opts_get(o, "domainname");
+    opt->tftp_server = opts_get(o, "tftp-server-name");
+    if (opts_has(o, "smb") || opts_has(o, "smbserver")) {
+        return fail(err, "%s: smb: there is no file server for Windows (tftp=, or a server on the "
+                    "host reached at the address host=, work)", o->owner);
+    }
+    const struct { const char *key, *value; size_t max; } limits[] = {
+        { "hostname", opt->hostname, 32 }, { "bootfile", opt->bootfile, 127 },
+        { "domainname", opt->domain, 254 }, { "tftp-server-name", opt->tftp_server, 254 },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(limits); i++) {
+        if (limits[i].value && strlen(limits[i].value) > limits[i].max) {
+            return fail(err, "%s: %s: at most %zu characters", o->owner, limits[i].key,
+                        limits[i].max);
+        }
+    }
+    if (opt->tftp && access(opt->tftp, R_OK | X_OK) < 0) {
+        return fail_errno(err, errno, "%s: tftp=%s", o->owner, opt->tftp);
+    }
+    return true;
+}
+
+static bool take_family(Opts *o, UserOptions *opt, Error **err)
+{
+    bool v4 = opts_has(o, "ipv4"), v6 = opts_has(o, "ipv6");
+
+    if (!opts_bool(o, "restrict", false, &opt->restricted, err)
+        || !opts_bool(o, "ipv4", true, &opt->ipv4, err)
+        || !opts_bool(o, "ipv6", true, &opt->ipv6, err)) {
+        return false;
+    }
+    /* naming one alone as on rules out the other */
+    opt->ipv4 = v4 ? opt->ipv4 : !(v6 && opt->ipv6);
+    opt->ipv6 = v6 ? opt->ipv6 : !(v4 && opt->ipv4);
+    return opt->ipv4 || opt->ipv6 || fail(err, "%s: IPv4 and IPv6 are both off", o->owner);
+}
+
+static bool start_slirp(NetUser *u, const UserOptions *opt, Error **err)
+{
+    SlirpConfig cfg = {
+        .version = 1, .restricted = opt->restricted, .in_enabled = opt->ipv4, .vnetwork = u->net,
+        .vnetmask = u->mask, .vhost = u->host, .in6_enabled = opt->ipv6,
+        .vprefix_addr6 = opt->prefix6, .vprefix_len = opt->prefix_len, .vhost6 = opt->host6,
+        .vhostname = opt->hostname, .tftp_server_name = opt->tftp_server, .tftp_path = opt->tftp,
+        .bootfile = opt->bootfile, .vdhcp_start = u->dhcp, .vnameserver = u->dns,
+        .vnameserver6 = opt->dns6, .vdomainname = opt->domain, .if_mru = USER_MRU,
+        .vdnssearch = opt->search->len > 1 ? (const char **)opt->search->pdata : NULL,
+    };
+    u->slirp = slirp_new(&cfg, &user_callbacks, u);
+    return u->slirp || fail(err, "libslirp refuses these options");
+}
+
+static bool add_forwards(Opts *o, NetUser *u, Error **err)
+{
+    g_autoptr(GPtrArray) host = net_opts_list(o, "hostfwd"), guest = net_opts_list(o, "guestfwd");
+
+    for (guint i = 0; i < host->len; i++) {
+        if (!net_user_add_hostfwd(u, host->pdata[i], err)) {
+            return false;
+        }
+    }
+    for (guint i = 0; i < guest->len; i++) {
+        if (!net_user_add_guestfwd(u, guest->pdata[i], err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool start_user(Opts *o, NetUser *u, Error **err)
+{
+    UserOptions opt = { .search = net_opts_list(o, "dnssearch") };
+
+    g_ptr_array_add(opt.search, NULL);
+    bool ok = take_family(o, &opt, err) && take_v4(o, u, err) && take_v6(o, &opt, err)
+              && take_names(o, &opt, err) && start_slirp(u, &opt, err);
+    g_ptr_array_unref(opt.search);
+    if (!ok) {
+        return false;
+    }
+    start_source(u);
+    char net[INET_ADDRSTRLEN];
+    net_client_set_info(&u->nc, "net=%s,restrict=%s",
+                        inet_ntop(AF_INET, &u->net, net, sizeof(net)), opt.restricted ? "on" : "off");
+    return add_forwards(o, u, err);
+}
+
+static NetClient *user_open(Opts *o, const char *name, Error **err)
+{
+    NetUser *u = g_new0(NetUser, 1);
+
+    u->guestfwds = g_ptr_array_new();
+    net_client_init(&u->nc, &user_ops, "user", name);
+    u->nc.takes = NET_TAKES_TSO4 | NET_TAKES_TSO6 | NET_TAKES_ECN;
+    if (!start_user(o, u, err)) {
+        user_close(&u->nc);
+        net_client_exit(&u->nc);
+        g_free(u);
+        return NULL;
+    }
+    return &u->nc;
+}
+
+static const NetBackend user = {
+    .name = "user", .desc = "user-mode networking: NAT, DHCP, DNS, TFTP", .open = user_open,
+};
+NET_BACKEND(user);
+
+/* ---- for the monitor ------------------------------------------------------------------ */
+
+static void find_first(NetClient *nc, void *opaque)
+{
+    NetClient **found = opaque;
+    if (!*found && nc->ops == &user_ops) {
+        *found = nc;
+    }
+}
+
+static NetUser *find_user(const char *id, Error **err)
+{
+    NetClient *nc = id ? net_find_backend(id) : NULL;
+
+    if (!id) {
+        net_foreach(find_first, &nc);
+    }
+    if (nc && nc->ops == &user_ops) {
+        return (NetUser *)nc;
+    }
+    if (id) {
+        fail(err, "unrecognized netdev id '%s'", id);
+    } else {
+        fail(err, "user mode network stack not in use");
+    }
+    return NULL;
+}
+
+bool net_user_hostfwd_add(const char *id, const char *rule, Error **err)
+{
+    NetUser *u = find_user(id, err);
+    return u && net_user_add_hostfwd(u, rule, err);
+}
+
+bool net_user_hostfwd_remove(const char *id, const char *rule, Error **err)
+{
+    NetUser *u = find_user(id, err);
+    return u && net_user_remove_hostfwd(u, rule, err);
+}
+
+static void info_one(NetClient *nc, void *opaque)
+{
+    if (nc->ops == &user_ops) {
+        char *text = slirp_connection_info(((NetUser *)nc)->slirp);
+        int hub = nc->peer ? net_hub_of(nc->peer) : NET_HUB_NONE;
+        g_string_append_printf(opaque, "Hub %d (%s):\n%s", hub, nc->name, text);
+        g_free(text);
+    }
+}
+
+void net_user_info(GString *out)
+{
+    net_foreach(info_one, out);
+}

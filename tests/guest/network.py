@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: MIT
+"""Guests on the network: each card under Linux with user-mode networking, two machines on one
+wire, booting over the network."""
+
+import contextlib
+import hashlib
+import http.server
+import os
+import random
+import re
+import socket
+import socketserver
+import struct
+import tempfile
+import threading
+
+import material
+from vm import PATIENCE, VM, Failed
+
+# model: module of its driver (already in the initramfs' list)
+PCI_CARDS = ["e1000", "virtio-net-pci"]
+APPEND = "console=ttyS0 mitigations=off net.ifnames=0 quiet"
+MEGABYTE = 1 << 20
+
+
+def weight(n):
+    def mark(fn):
+        fn.weight = n
+        return fn
+    return mark
+
+
+def expect(text, pattern):
+    if not re.search(pattern, text):
+        raise Failed("no %r in:\n%s" % (pattern, text))
+
+
+# ---- servers on the host ----------------------------------------------------------------------
+
+class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True
+
+
+@contextlib.contextmanager
+def http_server(files):
+    """Serves {name: bytes} at 127.0.0.1; gives the port."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            data = files.get(self.path.lstrip("/"))
+            self.send_response(200 if data is not None else 404)
+            self.send_header("Content-Length", str(len(data or b"")))
+            self.end_headers()
+            self.wfile.write(data or b"")
+
+        def log_message(self, *args):
+            pass
+
+    server = Server(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextlib.contextmanager
+def sink():
+    """Takes one connection at a time at 127.0.0.1 and keeps what comes; gives (port, list)."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    got = []
+
+    def serve():
+        while True:
+            try:
+                conn = listener.accept()[0]
+            except OSError:
+                return
+            with conn:
+                digest, size = hashlib.md5(), 0
+                while True:
+                    data = conn.recv(65536)
+                    if not data:
+                        break
+                    digest.update(data)
+                    size += len(data)
+                got.append((size, digest.hexdigest()))
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield listener.getsockname()[1], got
+    finally:
+        listener.close()
+
+
+@contextlib.contextmanager
+def name_server(names):
+    """Answers type A questions about {name: address} on port 53 of 127.0.0.1, if that is free
+    and allowed (gives False otherwise)."""
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        s.bind(("127.0.0.1", 53))
+    except OSError:
+        s.close()
+        yield False
+        return
+
+    def serve():
+        while True:
+            try:
+                query, peer = s.recvfrom(1500)
+            except OSError:
+                return
+            labels, at = [], 12
+            while at < len(query) and query[at]:
+                labels.append(query[at + 1:at + 1 + query[at]].decode())
+                at += 1 + query[at]
+            question = query[12:at + 5]
+            address = names.get(".".join(labels))
+            is_a = query[at + 1:at + 3] == b"\0\1"
+            answer = b""
+            if address and is_a:
+                answer = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + socket.inet_aton(address)
+            head = query[:2] + struct.pack(">HHHHH", 0x8180 if address else 0x8183, 1,
+                                           1 if answer else 0, 0, 0)
+            s.sendto(head + question + answer, peer)
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield True
+    finally:
+        s.close()
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
+# ---- guests ------------------------------------------------------------------------------------
+
+def linux(args, **kw):
+    kernel, initrd = material.net_kernel()
+    return VM(["-kernel", kernel, "-initrd", initrd, "-append", APPEND] + args, mem="256", **kw)
+
+
+UDHCPC = """cat > /tmp/dhcp <<'E'
+#!/bin/sh
+[ "$1" = bound ] || exit 0
+ifconfig $interface $ip netmask $subnet
+while route del default 2>/dev/null; do :; done
+route add default gw $router $interface
+echo nameserver $dns > /etc/resolv.conf
+echo "lease $ip router $router dns $dns host $hostname domain $domain search $search boot $boot_file"
+E
+chmod +x /tmp/dhcp"""
+
+
+def prepare(vm):
+    vm.wait_serial("BusyBox shell", 300)
+    vm.shell(UDHCPC)
+    vm.shell("ifconfig lo up")
+
+
+def dhcp(vm, dev):
+    return vm.shell("ifconfig %s up && udhcpc -q -n -t 20 -T 1 -i %s -s /tmp/dhcp 2>&1" % (dev, dev), 120)
+
+
+def devices(vm):
+    """{last byte of the address: name}"""
+    text = vm.shell("for i in /sys/class/net/eth*; do echo ${i##*/} $(cat $i/address); done")
+    return {int(mac[-2:], 16): name for name, mac in re.findall(r"(eth\d+) (\S+)", text)}
+
+
+def download(vm, port, name, data):
+    got = vm.shell("wget -q -O - http://10.0.2.2:%d/%s | md5sum" % (port, name), 600)
+    expect(got, hashlib.md5(data).hexdigest())
+
+
+def upload(vm, port, got, size):
+    """The guest sends random bytes; what came must be what it sent."""
+    before = len(got)
+    text = vm.shell("dd if=/dev/urandom of=/tmp/up bs=4096 count=%d 2>/dev/null; md5sum < /tmp/up; "
+                    "nc 10.0.2.2 %d < /tmp/up" % (size // 4096, port), 600)
+    end = 300
+    while len(got) == before and end:
+        vm.drain(0.1)
+        end -= 1
+    if got[before:] != [(size, text.split()[0])]:
+        raise Failed("sent %d bytes with sum %s, %s came" % (size, text, got[before:]))
+
+
+def ask(port, request=b"hello\n", tries=50):
+    """What comes back through a forwarded port."""
+    import time
+    for n in range(tries):
+        try:
+            with socket.create_connection(("127.0.0.1", port), 10 * PATIENCE) as s:
+                s.settimeout(10 * PATIENCE)
+                s.sendall(request)
+                s.shutdown(socket.SHUT_WR)
+                answer = b""
+                while True:
+                    data = s.recv(65536)
+                    if not data:
+                        break
+                    answer += data
+                if answer:
+                    return answer
+        except OSError:
+            pass
+        time.sleep(0.2)
+    raise Failed("no answer at forwarded port %d" % port)
+
+
+def exercise(vm, dev, card, forward, servers, size):
+    """One card: address, name, traffic in both directions, a forwarded port, link."""
+    web, data, port, got, dns = servers
+    expect(dhcp(vm, dev), r"lease 10\.0\.2\.15 router 10\.0\.2\.2 dns 10\.0\.2\.3")
+    if dns:
+        vm.shell("echo nameserver 10.0.2.2 > /etc/resolv.conf")
+        expect(vm.shell("nslookup -type=a host.orrery.test"), r"192\.0\.2\.77")
+    download(vm, web, "data", data)
+    upload(vm, port, got, size)
+    vm.shell("mkdir -p /tmp/www; echo this is %s > /tmp/www/card; httpd -p 80 -h /tmp/www" % card)
+    answer = ask(forward, b"GET /card HTTP/1.0\r\n\r\n")
+    expect(answer.decode(), "this is " + card)
+    vm.shell("killall httpd")
+    link(vm, forward, "off")
+    vm.shell("for k in $(seq 50); do [ \"$(cat /sys/class/net/%s/carrier)\" = 0 ] && break; "
+             "sleep 0.2; done; grep -q 0 /sys/class/net/%s/carrier" % (dev, dev))
+    link(vm, forward, "on")
+    vm.shell("for k in $(seq 50); do [ \"$(cat /sys/class/net/%s/carrier)\" = 1 ] && break; "
+             "sleep 0.2; done; grep -q 1 /sys/class/net/%s/carrier" % (dev, dev))
+    expect(vm.shell("ping -c 2 -W 5 10.0.2.2"), "2 packets received")
+    vm.shell("ifconfig %s down" % dev)
+
+
+def forward_id(port):
+    return "p%d" % port
+
+
+def link(vm, port, state):
+    text = vm.cmd("human-monitor-command", command_line="set_link n%s %s" % (forward_id(port), state))
+    if text:
+        raise Failed("set_link: " + text)
+
+
+def check_cards(cards, size, extra=()):
+    args, forwards = list(extra), {}
+    for n, card in enumerate(cards):
+        forwards[n] = free_port()
+        args += ["-netdev", "user,id=n%s,hostfwd=tcp:127.0.0.1:%d-:80" % (forward_id(forwards[n]),
+                                                                      forwards[n]),
+                 "-device", "%s,netdev=n%s,mac=52:54:00:12:34:%02x" % (card, forward_id(forwards[n]),
+                                                                      0x60 + n)]
+    data = random.Random(1).randbytes(size)
+    with http_server({"data": data}) as web, sink() as (port, got), \
+            name_server({"host.orrery.test": "192.0.2.77"}) as dns, linux(args) as vm:
+        prepare(vm)
+        found = devices(vm)
+        for n, card in enumerate(cards):
+            if 0x60 + n not in found:
+                raise Failed("no network interface for %s; there are %s" % (card, found))
+            exercise(vm, found[0x60 + n], card, forwards[n], (web, data, port, got, dns), size)
+
+
+@weight(3)
+def test_network_cards():
+    """Each card gets an address, resolves a name, sends and receives, is reached by hostfwd."""
+    check_cards(PCI_CARDS, 4 * MEGABYTE)
