@@ -6,8 +6,8 @@
  * Telnet (RFC 854, 856, 857, 858): we offer to echo, to suppress go-ahead and to be binary,
  * drop what the client negotiates, and hand on its BREAK.
  */
-#include "chardev/address.h"
 #include "chardev/backend.h"
+#include "util/address.h"
 #include "util/mainloop.h"
 #include "util/timer.h"
 

@@ -21,6 +21,7 @@ static const struct {
     { "WAKEUP" }, { "WATCHDOG", true }, { "GUEST_PANICKED" }, { "RTC_CHANGE", true },
     { "DEVICE_DELETED" }, { "DEVICE_TRAY_MOVED" }, { "BLOCK_IO_ERROR" },
     { "NIC_RX_FILTER_CHANGED" }, { "NETDEV_STREAM_CONNECTED" }, { "NETDEV_STREAM_DISCONNECTED" },
+    { "VNC_CONNECTED" }, { "VNC_INITIALIZED" }, { "VNC_DISCONNECTED" },
 };
 
 typedef struct Throttle {

@@ -12,6 +12,7 @@
 #include "monitor/hmp-args.h"
 #include "system/objects.h"
 #include "ui/input.h"
+#include "ui/vnc.h"
 #include "util/opts.h"
 #include "util/parse.h"
 
@@ -38,10 +39,26 @@ static void cmd_block_resize(Monitor *m, const Json *args, Error **err)
 }
 
 /* change DEVICE [-f] FILE [FORMAT [retain|read-only|read-write]] */
+/* "change vnc password TEXT" */
+static void change_vnc(const char *what, const char *password, Error **err)
+{
+    if (strcmp(what, "password") && strcmp(what, "passwd")) {
+        fail(err, "of a VNC server only the password can be changed ('change vnc password TEXT')");
+    } else if (!password) {
+        fail(err, "the password is missing: 'change vnc password TEXT'");
+    } else {
+        vnc_set_password(NULL, password, err);
+    }
+}
+
 static void cmd_change(Monitor *m, const Json *args, Error **err)
 {
-    const char *mode = arg_str(args, "read-only-mode");
-    BlockBackend *b = monitor_find_drive(arg_str(args, "device"), NULL, err);
+    const char *mode = arg_str(args, "read-only-mode"), *device = arg_str(args, "device");
+    if (!strcmp(device, "vnc")) {
+        change_vnc(arg_str(args, "target"), arg_str(args, "arg"), err);
+        return;
+    }
+    BlockBackend *b = monitor_find_drive(device, NULL, err);
     int readonly = -1;
     if (!b) {
         return;

@@ -56,7 +56,7 @@ typedef struct QmpCommand {
 /* The tables, by topic; each ends with a NULL name. */
 extern const QmpCommand qmp_session_commands[], qmp_run_commands[], qmp_query_commands[],
     qmp_block_commands[], qmp_char_commands[], qmp_object_commands[], qmp_input_commands[],
-    qmp_memory_commands[], qmp_net_commands[];
+    qmp_memory_commands[], qmp_net_commands[], qmp_display_commands[];
 
 void qmp_foreach_command(void (*fn)(const QmpCommand *c, void *opaque), void *opaque);
 /* Run one by name with checked arguments, as if it came from a client.  NULL means {} unless
@@ -90,7 +90,7 @@ typedef struct HmpCommand {
 
 extern const HmpCommand hmp_run_commands[], hmp_device_commands[], hmp_memory_commands[],
     hmp_info_commands[], hmp_x86_info_commands[], hmp_help_commands[], hmp_net_commands[],
-    hmp_net_info_commands[];
+    hmp_net_info_commands[], hmp_display_commands[], hmp_display_info_commands[];
 
 /* One line of input.  Output, errors included, is in m->out. */
 void hmp_execute(Monitor *m, const char *line);

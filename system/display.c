@@ -14,10 +14,15 @@
 
 #include "hw/core/machine.h"
 #include "system/cmdline.h"
+#include "system/object-tls.h"
+#include "system/objects.h"
 #include "system/runstate.h"
 #include "ui/display.h"
+#include "ui/keystate.h"
+#include "ui/vnc.h"
 
 static Opts *options;                   /* of -display, with "type" */
+static bool announce;                   /* nobody asked for the VNC server: say where it is */
 static const DisplayType *chosen;       /* NULL: none */
 
 /* QEMU's others, so that the message can say more than "unknown". */
@@ -77,6 +82,7 @@ static void by_default(void)
         chosen = sdl;
     } else if (display_type_find("vnc")) {
         g_ptr_array_add(config.vncs, arg_new("-vnc", "localhost:0,to=99,id=default"));
+        announce = true;
     }
 }
 
@@ -150,6 +156,14 @@ static bool start_vncs(Error **err)
     return true;
 }
 
+static void announce_vnc(void)
+{
+    Json *info = vnc_query();
+    printf("VNC server running on %s:%s\n", json_get(info, "host")->s, json_get(info, "service")->s);
+    fflush(stdout);
+    json_free(info);
+}
+
 bool display_start(Error **err)
 {
     ui_hooks.powerdown = hook_powerdown;
@@ -157,9 +171,14 @@ bool display_start(Error **err)
     ui_hooks.quit = hook_quit;
     ui_hooks.running = runstate_running;
     ui_hooks.guest_name = hook_guest_name;
+    ui_hooks.tls_creds = tls_object_find;
+    ui_hooks.secret = secret_find;
     ui_keymap = config.keymap;
-    if (!start_vncs(err)) {
+    if (!keysym_load_layout(config.keymap, err) || !start_vncs(err)) {
         return false;
+    }
+    if (announce) {
+        announce_vnc();
     }
     if (chosen && config.full_screen) {
         opts_set(options, "full-screen", "on");

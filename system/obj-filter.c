@@ -67,8 +67,9 @@ static void dump_finish(Object *o)
     }
 }
 
-const ObjectType filter_dump_type = {
+static const ObjectType filter_dump_type = {
     .name = "filter-dump", .desc = "frames of a network back-end to a pcap file",
     .size = sizeof(DumpObject), .props = dump_props, .complete = dump_complete,
     .finish = dump_finish, .late = true,
 };
+OBJECT_TYPE(filter_dump_type);

@@ -29,6 +29,7 @@ static const ObjectType memory_type = {
     .name = "memory-backend-ram", .desc = "guest memory", .size = sizeof(MemoryBackend),
     .props = memory_props, .complete = memory_complete,
 };
+OBJECT_TYPE(memory_type);
 
 /* ---- secret ------------------------------------------------------------------------------ */
 
@@ -80,17 +81,34 @@ static const ObjectType secret_type = {
     .name = "secret", .desc = "a password or key", .size = sizeof(Secret),
     .props = secret_props, .complete = secret_complete, .finish = secret_finish,
 };
+OBJECT_TYPE(secret_type);
+
+char *secret_find(const char *id, Error **err)
+{
+    Object *o = object_find(id);
+    if (!o || o->type != &secret_type) {
+        fail(err, "No secret with id '%s'", id);
+        return NULL;
+    }
+    gsize len;
+    const char *data = g_bytes_get_data(((Secret *)o)->value, &len);
+    return g_strndup(data, len);
+}
 
 /* ---- all of them ------------------------------------------------------------------------- */
 
-static const ObjectType *const types[] = { &memory_type, &secret_type, &filter_dump_type };
 static GPtrArray *objects;              /* of Object* */
+
+/* The types; the linker defines the bounds. */
+extern const ObjectType *const __start_orrery_objects[] __attribute__((weak));
+extern const ObjectType *const __stop_orrery_objects[] __attribute__((weak));
 
 static const ObjectType *find_type(const char *name)
 {
-    for (size_t i = 0; i < G_N_ELEMENTS(types); i++) {
-        if (!strcmp(types[i]->name, name)) {
-            return types[i];
+    const ObjectType *const *t;
+    for (t = __start_orrery_objects; t < __stop_orrery_objects; t++) {
+        if (!strcmp((*t)->name, name)) {
+            return *t;
         }
     }
     return NULL;
@@ -196,8 +214,9 @@ void object_foreach(void (*fn)(Object *o, void *opaque), void *opaque)
 
 void object_type_foreach(void (*fn)(const ObjectType *t, void *opaque), void *opaque)
 {
-    for (size_t i = 0; i < G_N_ELEMENTS(types); i++) {
-        fn(types[i], opaque);
+    const ObjectType *const *t;
+    for (t = __start_orrery_objects; t < __stop_orrery_objects; t++) {
+        fn(*t, opaque);
     }
 }
 

@@ -33,13 +33,20 @@ typedef struct MemoryBackend {
 
 /* The type refers to back-ends, which must exist before the object does. */
 bool object_is_late(Opts *opts);
+
+/* Registers a type. */
+#define OBJECT_TYPE(var)                                                        \
+    static const ObjectType *const var##_object_entry                           \
+    __attribute__((used, section("orrery_objects"))) = &var
+
 /* Options are qom-type (or the first word), id and the type's properties; opts is borrowed. */
 bool object_add(Opts *opts, Error **err);
 bool object_del(const char *id, Error **err);
 Object *object_find(const char *id);
 void object_foreach(void (*fn)(Object *o, void *opaque), void *opaque);
 void object_type_foreach(void (*fn)(const ObjectType *t, void *opaque), void *opaque);
-extern const ObjectType filter_dump_type;       /* system/obj-filter.c */
+/* Text of a secret, g_free; NULL and err if there is none. */
+char *secret_find(const char *id, Error **err);
 /* The guest's memory as an object says; NULL and err if id is no memory backend. */
 MemoryBackend *memory_backend_find(const char *id, Error **err);
 

@@ -38,6 +38,7 @@ struct Console {
     GArray *listeners;                  /* of Listener */
     Timer timer;
     bool refreshing, changed;           /* changed: console_update was called since `frame` */
+    int64_t last;                       /* real time of the last refresh */
     unsigned quiet;                     /* refreshes without a change, one after the other */
     Cursor cursor;
 };
@@ -219,6 +220,7 @@ void console_refresh(Console *c)
         return;
     }
     c->refreshing = true;
+    c->last = clock_ns(ORRERY_CLOCK_REAL);
     c->ops->refresh(c->opaque);
     c->refreshing = false;
     if (!c->changed) {
@@ -257,7 +259,7 @@ static void rearm(Console *c)
     unsigned ms = interval(c);
 
     if (ms) {
-        timer_mod(&c->timer, clock_ns(ORRERY_CLOCK_REAL) + ms * NS_PER_MS);
+        timer_mod(&c->timer, c->last + ms * NS_PER_MS);     /* in the past: at once */
     } else {
         timer_del(&c->timer);
     }
@@ -296,11 +298,7 @@ void console_set_interval(Console *c, const DisplayListener *l, void *opaque, un
 
     if (e && e->interval_ms != ms) {
         e->interval_ms = ms;
-        /* a timer that will strike sooner anyway is left alone */
-        if (!ms || !timer_pending(&c->timer)
-            || c->timer.expires > clock_ns(ORRERY_CLOCK_REAL) + interval(c) * NS_PER_MS) {
-            rearm(c);
-        }
+        rearm(c);
     }
 }
 

@@ -21,6 +21,44 @@ typedef struct Entry {
 static GPtrArray *entries;              /* of Entry*, the preferred one first */
 static unsigned led_state;
 
+/* ---- who wants to know --------------------------------------------------------------- */
+
+typedef struct Watcher {
+    void (*fn)(void *opaque);
+    void *opaque;
+} Watcher;
+
+static GArray *watchers;                /* of Watcher */
+
+void input_on_change(void (*fn)(void *opaque), void *opaque)
+{
+    Watcher w = { fn, opaque };
+
+    if (!watchers) {
+        watchers = g_array_new(FALSE, FALSE, sizeof(Watcher));
+    }
+    g_array_append_val(watchers, w);
+}
+
+void input_forget_change(void (*fn)(void *opaque), void *opaque)
+{
+    for (guint i = 0; watchers && i < watchers->len; i++) {
+        const Watcher *w = &g_array_index(watchers, Watcher, i);
+        if (w->fn == fn && w->opaque == opaque) {
+            g_array_remove_index(watchers, i);
+            return;
+        }
+    }
+}
+
+static void changed(void)
+{
+    for (guint i = 0; watchers && i < watchers->len; i++) {
+        const Watcher *w = &g_array_index(watchers, Watcher, i);
+        w->fn(w->opaque);
+    }
+}
+
 /* ---- handlers ------------------------------------------------------------------------ */
 
 static int find_entry(const InputHandler *h, void *opaque)
@@ -43,6 +81,7 @@ void input_register(const InputHandler *h, void *opaque)
     }
     *e = (Entry) { h, opaque, false };
     g_ptr_array_insert(entries, 0, e);
+    changed();
 }
 
 void input_unregister(const InputHandler *h, void *opaque)
@@ -51,6 +90,7 @@ void input_unregister(const InputHandler *h, void *opaque)
 
     if (i >= 0) {
         g_ptr_array_remove_index(entries, i);
+        changed();
     }
 }
 
@@ -159,7 +199,10 @@ bool input_is_absolute(void)
 
 void input_set_leds(unsigned leds)
 {
-    led_state = leds;
+    if (led_state != leds) {
+        led_state = leds;
+        changed();
+    }
 }
 
 unsigned input_leds(void)

@@ -11,3 +11,5 @@ lib += util/json-read.c         # JSON: parser, splitting of streams
 lib += util/opts.c              # option strings, -readconfig
 lib += util/iov.c               # scattered memory
 lib += util/event.c             # events for the outside
+lib += util/address.c           # socket addresses, listening, connecting
+lib += util/tls.c               # TLS on sockets, through gnutls

@@ -2,7 +2,7 @@
 /*
  * Stream sockets by address.
  */
-#include "chardev/address.h"
+#include "util/address.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Addresses of stream sockets, and the calls to listen and connect.
+ * Addresses of stream sockets, and the calls to listen and connect.  Any thread.
  */
-#ifndef CHARDEV_ADDRESS_H
-#define CHARDEV_ADDRESS_H
+#ifndef UTIL_ADDRESS_H
+#define UTIL_ADDRESS_H
 
 #include "util/opts.h"
 

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Human commands: VNC servers.
+ */
+#include "monitor/internal.h"
+
+#include <string.h>
+
+#include "monitor/hmp-args.h"
+#include "ui/vnc.h"
+
+static void cmd_set_password(Monitor *m, const Json *args, Error **err)
+{
+    Json *result = qmp_call("set_password", args, err);
+    json_free(result);
+}
+
+static void cmd_expire_password(Monitor *m, const Json *args, Error **err)
+{
+    Json *result = qmp_call("expire_password", args, err);
+    json_free(result);
+}
+
+const HmpCommand hmp_display_commands[] = {
+    { "set_password", "protocol:s,password:s,connected:s?", "vnc password [keep]",
+      "the password that VNC clients need", cmd_set_password },
+    { "expire_password", "protocol:s,time:s", "vnc now|never|+seconds|seconds",
+      "when it stops being good", cmd_expire_password },
+    { NULL }
+};
+
+/* ---- info vnc ------------------------------------------------------------------------------------ */
+
+static void print_place(Monitor *m, const Json *o, const char *what)
+{
+    monitor_printf(m, "  %s: %s:%s (%s%s)\n", what, json_get(o, "host")->s, json_get(o, "service")->s,
+                   json_get(o, "family")->s, json_get(o, "websocket")->b ? ", websocket" : "");
+}
+
+static void print_auth(Monitor *m, const Json *o, const char *indent)
+{
+    const Json *sub = json_get(o, "vencrypt");
+    monitor_printf(m, "%sAuth: %s (Sub: %s)\n", indent, json_get(o, "auth")->s, sub ? sub->s : "none");
+}
+
+static void info_vnc(Monitor *m, const Json *args, Error **err)
+{
+    Json *list = vnc_query_servers();
+
+    if (!json_len(list)) {
+        monitor_puts(m, "None\n");
+    }
+    for (guint i = 0; i < json_len(list); i++) {
+        const Json *s = json_at(list, i), *places = json_get(s, "server"), *clients = json_get(s, "clients");
+        monitor_printf(m, "%s:\n", json_get(s, "id")->s);
+        for (guint k = 0; k < json_len(places); k++) {
+            print_place(m, json_at(places, k), "Server");
+            print_auth(m, json_at(places, k), "    ");
+        }
+        for (guint k = 0; k < json_len(clients); k++) {
+            print_place(m, json_at(clients, k), "Client");
+        }
+        if (!json_len(places)) {
+            print_auth(m, s, "  ");
+        }
+    }
+    json_free(list);
+}
+
+const HmpCommand hmp_display_info_commands[] = {
+    { "vnc", NULL, "", "VNC servers and their clients", info_vnc },
+    { NULL }
+};

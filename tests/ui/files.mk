@@ -1,0 +1,7 @@
+# Front ends: tests that take longer
+help-lines += "make check-vnc N=10000  hostile VNC sessions (best with --enable-sanitizers)"
+
+check-vnc: all
+	$(Q)ORRERY=$(abspath $(EMULATOR)) ORRERY_SESSIONS=$(if $(filter command%,$(origin N)),$(N),10000) \
+	    python3 tests/ui/test_vnc_fuzz.py -v
+.PHONY: check-vnc
