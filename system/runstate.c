@@ -322,8 +322,16 @@ static void reset_hardware(void)
     }
 }
 
+static ShutdownCause reset_cause;
+
+ShutdownCause machine_reset_cause(void)
+{
+    return reset_cause;
+}
+
 void machine_reset(ShutdownCause why)
 {
+    reset_cause = why;
     reset_hardware();
     if (why != CAUSE_NONE && why != CAUSE_SUBSYSTEM_RESET) {
         emit_cause("RESET", why);

@@ -77,6 +77,8 @@ void runstate_request_wakeup(void);
 void runstate_request_panic(void);
 /* Reset now: devices, board, CPUs. [main thread] */
 void machine_reset(ShutdownCause why);
+/* The `why` of the reset under way, else of the last one. */
+ShutdownCause machine_reset_cause(void);
 
 /* SIGINT, SIGTERM and SIGHUP end the machine in order from now on; SIGPIPE is ignored. */
 void runstate_catch_signals(void);

@@ -22,6 +22,12 @@ void machine_request_reset(void)
     runstate_request_reset(CAUSE_GUEST_RESET);
 }
 
+bool machine_reset_by_host(void)
+{
+    ShutdownCause why = machine_reset_cause();
+    return why == CAUSE_HOST_QMP_SYSTEM_RESET || why == CAUSE_HOST_UI;
+}
+
 void machine_request_shutdown(void)
 {
     runstate_request_shutdown(CAUSE_GUEST_SHUTDOWN);

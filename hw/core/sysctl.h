@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 void machine_request_reset(void);              /* keyboard controller, port 92h, CF9h, triple fault */
+bool machine_reset_by_host(void);              /* while devices are reset: by the button, no guest */
 void machine_request_shutdown(void);           /* ACPI S5, isa-debug-exit aside */
 void machine_request_exit(int status);         /* isa-debug-exit: end the process with a status */
 void machine_request_suspend(void);            /* ACPI S3 */

@@ -652,6 +652,13 @@ static void rtc_unrealize(Device *dev)
 }
 
 /* RESET# clears the enables and flags, nothing else. */
+/*
+ * Where firmware goes on after a reset (AT BIOS: shutdown code).  It counts for resets which the
+ * guest makes to return from protected mode; what an AT tells by the keyboard controller's
+ * system flag, whether the reset was another, is done here.
+ */
+#define CMOS_SHUTDOWN 0x0f
+
 static void rtc_reset(Device *dev)
 {
     Rtc *s = (Rtc *)dev;
@@ -659,6 +666,9 @@ static void rtc_reset(Device *dev)
     rtc_catch_up(s);
     s->cmos[RTC_B] &= ~(B_PIE | B_AIE | B_UIE | B_SQWE);
     s->cmos[RTC_C] = 0;
+    if (machine_reset_by_host()) {
+        s->cmos[CMOS_SHUTDOWN] = 0;
+    }
     s->lost = 0;
     s->index = 0;
     rtc_refresh(s);

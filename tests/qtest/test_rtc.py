@@ -281,6 +281,15 @@ class RtcTest(RtcBase):
         self.assertEqual(self.r(0x50), 0x77)
         self.assertEqual(self.now()[0], 0x24)
 
+    def test_shutdown_code(self):
+        """Where firmware goes on counts after resets the guest makes, not after the button's."""
+        self.w(0x0f, 0x0a)
+        self.q.outb(0x64, 0xfe)
+        self.q.wait_event("RESET")
+        self.assertEqual(self.r(0x0f), 0 if QEMU else 0x0a)
+        self.q.reset()
+        self.assertEqual(self.r(0x0f), 0)
+
 
 class RtcHostTest(RtcBase):
     args = ["-M", "pc"]
