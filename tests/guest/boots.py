@@ -292,7 +292,7 @@ def test_powerdown_button():
                  % event)
         vm.cmd("system_powerdown")
         vm.wait_event("POWERDOWN")
-        told = vm.shell("n=0; while [ ! -s /tmp/pressed ] && [ $n -lt 50 ]; do sleep 0.2; "
+        told = vm.shell("n=0; while [ ! -s /tmp/pressed ] && [ $n -lt 300 ]; do sleep 0.2; "
                         "n=$((n+1)); done; hexdump -C /tmp/pressed")
         expect(told, r"(?m)^00000010 +01 00 74 00 01 00 00 00 ")      # EV_KEY, KEY_POWER, down
         expect(vm.shell("cat /sys/firmware/acpi/interrupts/ff_pwr_btn"), r"^ +1 ")
