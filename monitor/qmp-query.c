@@ -39,7 +39,17 @@ static Json *cmd_kvm(const Json *args, Error **err)
     const Accel *kvm = accel_find("kvm");
     Json *o = json_object();
     json_set_bool(o, "enabled", kvm && accel_current == kvm);
-    json_set_bool(o, "present", kvm && (!kvm->available || kvm->available(NULL)));
+    bool present = kvm && (!kvm->available || kvm->available(NULL));
+    json_set_bool(o, "present", present);
+    /* beyond QEMU's: which kind it is, and why the machine runs on what it runs on */
+    if (present) {
+        const char *kind;
+        kvm->speed(&kind);
+        json_set_str(o, "kind", kind);
+    }
+    if (accel_reason) {
+        json_set_str(o, "reason", accel_reason);
+    }
     return o;
 }
 

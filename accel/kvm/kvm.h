@@ -57,7 +57,8 @@ typedef struct KvmCpu {
     int64_t slice;                  /* how long the next one may last, ns */
     int64_t until;                  /* when this one shall end; 0: now */
     int64_t left_at;                /* when the last one ended */
-    uint64_t runs_seen;             /* KVM_RUNs of the machine when blocks were last dropped */
+    uint64_t runs;                  /* [atomic] KVM_RUNs begun and ended: odd inside of one */
+    uint64_t runs_seen;             /* ... of the machine when blocks were last dropped */
     uint64_t assists, insns;        /* turns, instructions in them; read by info without a lock */
     int64_t assist_ns;
     uint64_t exits, exits_io, exits_mmio, kicks;

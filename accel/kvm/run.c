@@ -50,10 +50,6 @@
 
 static __thread KvmCpu *current;
 
-/* [atomic] KVM_RUNs that ended, of all vCPUs; vCPUs that are inside one. */
-static uint64_t kernel_runs;
-static unsigned in_kernel;
-
 KvmCpu *kvm_cpu(CPU *c)
 {
     return c->accel_cpu;
@@ -179,6 +175,15 @@ void kvm_cpu_destroy(CPU *c)
     c->engine = NULL;
 }
 
+/* Before a look at CPU.request.  A kick that comes after the look finds the flag clear, and it
+ * stays set; so nothing need be ordered when it is clear already. */
+static void listen_for_kicks(KvmCpu *k)
+{
+    if (__atomic_load_n(&k->run->immediate_exit, __ATOMIC_RELAXED)) {
+        __atomic_store_n(&k->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+    }
+}
+
 /* Never when the vCPU was already told and has not looked yet. */
 void kvm_cpu_kick(CPU *c)
 {
@@ -282,9 +287,16 @@ static void adapt(KvmCpu *k, int64_t now)
  */
 static void drop_stale_blocks(KvmCpu *k)
 {
-    uint64_t runs = __atomic_load_n(&kernel_runs, __ATOMIC_SEQ_CST);
+    uint64_t runs = 0;
+    bool inside = false;
 
-    if (runs != k->runs_seen || __atomic_load_n(&in_kernel, __ATOMIC_SEQ_CST)) {
+    for (guint n = 0; n < cpus->len; n++) {
+        const KvmCpu *other = kvm_cpu(cpu_by_index(n));
+        uint64_t had = other ? __atomic_load_n(&other->runs, __ATOMIC_SEQ_CST) : 0;
+        inside |= had & 1;
+        runs += had;
+    }
+    if (runs != k->runs_seen || inside) {
         block_flush_all();
         k->runs_seen = runs;
     }
@@ -512,10 +524,9 @@ static bool enter_kernel(KvmCpu *k, ExitReason *why)
     }
     kvm_target.before_run(k);
     k->unfinished = k->chip_access = false;
-    __atomic_fetch_add(&in_kernel, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&k->runs, k->runs + 1, __ATOMIC_RELEASE);
     int res = ioctl(k->fd, KVM_RUN, 0), e = errno;
-    __atomic_fetch_add(&kernel_runs, 1, __ATOMIC_SEQ_CST);
-    __atomic_fetch_sub(&in_kernel, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&k->runs, k->runs + 1, __ATOMIC_RELEASE);
     k->exits++;
     kvm_target.after_run(k);
     if (res >= 0) {
@@ -568,7 +579,7 @@ static ExitReason step_in_kernel(KvmCpu *k)
     }
     k->stepping = true;
     while (k->stepping && enter_kernel(k, &why) && !(cpu_pending(k->cpu) & CPU_REQ_EXIT)) {
-        __atomic_store_n(&k->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+        listen_for_kicks(k);
     }
     k->stepping = false;
     kvm_target.step(k, false);
@@ -590,7 +601,7 @@ static ExitReason loop(KvmCpu *k)
     ExitReason why = EXIT_KICKED;
 
     for (;;) {
-        __atomic_store_n(&k->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+        listen_for_kicks(k);
         uint32_t req = cpu_pending(c);
         if (req & CPU_REQ_EXIT) {
             return EXIT_KICKED;
