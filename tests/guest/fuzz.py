@@ -27,6 +27,9 @@ MAX_GROWTH = 64 << 20
 DISKS = ["-drive", "if=ide,index=0,driver=null-co,size=64M",
          "-drive", "if=ide,index=2,media=cdrom,driver=null-co,size=64M",
          "-drive", "if=floppy,index=0,driver=null-co,size=1474560",
+         "-device", "ahci,id=sata", "-drive", "if=none,id=s0,driver=null-co,size=64M",
+         "-drive", "if=none,id=s1,driver=null-co,size=64M",
+         "-device", "ide-hd,drive=s0,bus=sata.0", "-device", "ide-cd,drive=s1,bus=sata.1",
          "-serial", "null", "-parallel", "null"]
 # What is there already, and what ends the machine or speaks on the test's port.
 NOT_ADDED = {"ide-hd", "ide-cd", "floppy", "isa-fdc", "VGA", "isa-vga", "isa-debug-exit",

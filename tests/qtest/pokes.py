@@ -30,6 +30,8 @@ def device_args(name, tag="9"):
     if re.search(r"^  drive=", options, re.M):
         args += ["-drive", "if=none,driver=null-co,size=1474560,read-zeroes=on,id=d" + tag]
         extra += ",drive=d" + tag
+    if re.search(r"^  serial=.*; needed", options, re.M):
+        extra += ",serial=s" + tag
     if re.search(r"^  chardev=", options, re.M):
         args += ["-chardev", "null,id=c" + tag]
         extra += ",chardev=c" + tag

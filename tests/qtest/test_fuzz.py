@@ -31,6 +31,12 @@ BACKENDS = ["-drive", "if=ide,index=0,driver=null-co,size=64M",
 CONFIGS = {
     "full": ["-M", "pc", "-m", "16"] + BACKENDS,
     "bare": ["-M", "pc", "-m", "16"],
+    "sata": ["-M", "pc", "-m", "16", "-device", "ahci,id=sata",
+             "-drive", "if=none,id=s0,driver=null-co,size=64M",
+             "-drive", "if=none,id=s1,driver=null-co,size=64M",
+             "-drive", "if=none,id=s2,driver=null-co,size=64M",
+             "-device", "ide-hd,drive=s0,bus=sata.0", "-device", "ide-cd,drive=s1,bus=sata.1",
+             "-device", "nvme,drive=s2,serial=x"],
     "failing": ["-M", "pc", "-m", "16",
                 "-blockdev", "driver=blkdebug,node-name=d0,image.driver=null-co,image.size=64M,"
                              "inject-error.0.errno=5,inject-error.0.sector=0",
