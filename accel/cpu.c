@@ -6,7 +6,8 @@
  * Waking: a waker may hold any lock or none, so a sleeping vCPU can't wait on a condition of
  * the big lock.  It waits for its own `awake` flag under a leaf lock instead; whoever changed
  * something it may care about sets the flag afterwards.  The vCPU clears the flag before it
- * looks again, so a change between look and sleep is never lost.
+ * looks again, so a change between look and sleep is never lost.  vCPUs that share a thread
+ * share the flag.
  */
 #include "accel/cpu.h"
 #include "accel/accel.h"
@@ -19,6 +20,8 @@ typedef struct CPUWork {
 } CPUWork;
 
 GPtrArray *cpus;
+bool cpus_one_thread;
+CPU *cpu_running;
 static GCond work_done;         /* [bql] some CPUWork with a waiter was performed */
 static __thread CPU *current;
 
@@ -37,8 +40,9 @@ void cpu_init(CPU *c, int index, const TargetOps *ops)
     c->as_smm = &address_space_memory;
     c->as_io = &address_space_io;
     c->stop = true;
-    g_mutex_init(&c->sleep_lock);
-    g_cond_init(&c->sleep_cond);
+    g_mutex_init(&c->own_sleep.lock);
+    g_cond_init(&c->own_sleep.cond);
+    c->sleep = &c->own_sleep;
     g_queue_init(&c->work);
     g_ptr_array_add(cpus, c);
 }
@@ -55,21 +59,23 @@ void cpu_set_current(CPU *c)
 
 void cpu_wake(CPU *c)
 {
-    g_mutex_lock(&c->sleep_lock);
-    c->awake = true;
-    g_cond_signal(&c->sleep_cond);
-    g_mutex_unlock(&c->sleep_lock);
+    CPUSleep *s = c->sleep;
+    g_mutex_lock(&s->lock);
+    s->awake = true;
+    g_cond_signal(&s->cond);
+    g_mutex_unlock(&s->lock);
 }
 
 void cpu_sleep(CPU *c)
 {
+    CPUSleep *s = c->sleep;
     bql_unlock();
-    g_mutex_lock(&c->sleep_lock);
-    while (!c->awake) {
-        g_cond_wait(&c->sleep_cond, &c->sleep_lock);
+    g_mutex_lock(&s->lock);
+    while (!s->awake) {
+        g_cond_wait(&s->cond, &s->lock);
     }
-    c->awake = false;
-    g_mutex_unlock(&c->sleep_lock);
+    s->awake = false;
+    g_mutex_unlock(&s->lock);
     bql_lock();
 }
 
@@ -82,7 +88,20 @@ void cpu_request(CPU *c, uint32_t bits)
     if (c->accel && c->accel->kick) {
         c->accel->kick(c);
     }
+    CPU *running = __atomic_load_n(&cpu_running, __ATOMIC_SEQ_CST);
+    if (running && running != c) {
+        __atomic_fetch_or(&running->request, CPU_REQ_EXIT, __ATOMIC_SEQ_CST);
+    }
     cpu_wake(c);
+}
+
+void cpu_yield(CPU *c)
+{
+    if (cpus->len > 1 && cpus_one_thread) {
+        __atomic_fetch_or(&c->request, CPU_REQ_EXIT, __ATOMIC_SEQ_CST);
+    } else if (cpus->len > 1) {
+        g_thread_yield();
+    }
 }
 
 static void queue_work(CPU *c, void (*fn)(CPU *c, void *opaque), void *opaque, bool *done)
@@ -101,9 +120,13 @@ void cpu_run_async(CPU *c, void (*fn)(CPU *c, void *opaque), void *opaque)
 void cpu_run_on(CPU *c, void (*fn)(CPU *c, void *opaque), void *opaque)
 {
     g_assert(bql_locked());
-    /* Before its thread exists nobody else looks at the CPU. */
-    if (c == current || !c->created) {
+    /* Before its thread exists nobody else looks at the CPU; nor does anybody while another
+     * vCPU of the same thread runs. */
+    if (c == current || !c->created || (current && c->thread == current->thread)) {
+        CPU *was = current;
+        current = was ? c : NULL;
         fn(c, opaque);
+        current = was;
         return;
     }
     bool done = false;

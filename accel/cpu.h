@@ -58,6 +58,13 @@ typedef enum {
     EXIT_ERROR,               /* the accelerator can't go on: state was logged, pause the VM */
 } ExitReason;
 
+/* Where a thread of vCPUs sleeps. */
+typedef struct CPUSleep {
+    GMutex lock;                      /* leaf lock: taken last, nothing taken inside */
+    GCond cond;
+    bool awake;                       /* [lock] somebody woke it: look at everything again */
+} CPUSleep;
+
 typedef struct CPU {
     int index;
     const struct Accel *accel;
@@ -75,9 +82,8 @@ typedef struct CPU {
     bool created, unplug;             /* [bql] */
     GThread *thread;
     int thread_id;                    /* the kernel's, for query-cpus-fast; 0 before it starts */
-    GMutex sleep_lock;                /* leaf lock: taken last, nothing taken inside */
-    GCond sleep_cond;
-    bool awake;                       /* [sleep_lock] somebody woke it: look at everything again */
+    CPUSleep *sleep;                  /* its own, or the one of all vCPUs of its thread */
+    CPUSleep own_sleep;
     GQueue work;                      /* [bql] of CPUWork, run by the vCPU's own thread */
 
     sigjmp_buf jmp;                   /* where a guest exception raised in C unwinds to */
@@ -93,9 +99,15 @@ void cpu_init(CPU *c, int index, const TargetOps *ops);
 void cpu_request(CPU *c, uint32_t bits);
 /* Let a halted or stopped vCPU look again whether it has work.  Any thread, any lock. */
 void cpu_wake(CPU *c);
+/* One thread runs all vCPUs, in turn (system/cpus.c).  The accelerator's init asks for it, before
+ * the first thread starts. */
+extern bool cpus_one_thread;
+extern CPU *cpu_running;             /* [atomic] the one it runs now; NULL: none */
 /* Sleep until the next cpu_wake or cpu_request; one that came since the last sleep counts.
  * [own thread, bql: released meanwhile] */
 void cpu_sleep(CPU *c);
+/* The guest spins, waiting for another vCPU: let others run. [own thread] */
+void cpu_yield(CPU *c);
 static inline void cpu_clear_request(CPU *c, uint32_t bits)
 {
     __atomic_fetch_and(&c->request, ~bits, __ATOMIC_SEQ_CST);

@@ -113,6 +113,9 @@ bool accel_switch(const char *name, Error **err)
     if (a == accel_current) {
         return true;
     }
+    if (cpus_one_thread) {
+        return fail(err, "the vCPUs share a thread (-accel tcg,thread=single): no change to '%s'", name);
+    }
     if (runstate_running()) {
         return fail(err, "the machine runs: stop it first");
     }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The life of a vCPU thread: wait until there is something to run, run, act on the reason.
+ * Every vCPU has one, or all take turns in one (cpus_one_thread): a turn ends when the vCPU has
+ * nothing to do, when it spins, when somebody wants another one, or after SLICE.
  */
 #include "system/cpus.h"
 
@@ -14,6 +16,7 @@
 #include "util/bql.h"
 #include "util/log.h"
 #include "util/rcu.h"
+#include "util/timer.h"
 
 static GCond changed;           /* [bql] some CPU.created or CPU.stopped turned true */
 static Error *create_error;     /* [bql] the first vCPU the accelerator could not make */
@@ -27,23 +30,18 @@ static bool runnable(CPU *c)
 }
 
 /*
- * Returns when the vCPU has something to run, or shall end.  EXIT is cleared before looking
- * at what it stands for; the big lock, which whoever asks holds too, is kept until run().
+ * True when the vCPU has something to run.  EXIT is cleared before looking at what it stands
+ * for; the big lock, which whoever asks holds too, is kept until run().
  */
-static void wait_until_runnable(CPU *c)
+static bool wants_to_run(CPU *c)
 {
-    for (;;) {
-        cpu_clear_request(c, CPU_REQ_EXIT);
-        cpu_run_work(c);
-        if (c->stop && !c->stopped) {
-            c->stopped = true;
-            g_cond_broadcast(&changed);
-        }
-        if (c->unplug || runnable(c)) {
-            return;
-        }
-        cpu_sleep(c);
+    cpu_clear_request(c, CPU_REQ_EXIT);
+    cpu_run_work(c);
+    if (c->stop && !c->stopped) {
+        c->stopped = true;
+        g_cond_broadcast(&changed);
     }
+    return runnable(c);
 }
 
 static void handle_exit(CPU *c, ExitReason why)
@@ -65,25 +63,36 @@ static void handle_exit(CPU *c, ExitReason why)
     }
 }
 
-static gpointer vcpu_thread(gpointer opaque)
+static bool create(CPU *c)
 {
-    CPU *c = opaque;
-
     cpu_set_current(c);
-    rcu_register_thread();
-    bql_lock();
     c->thread_id = syscall(SYS_gettid);
     bool ok = !c->accel->cpu_create || c->accel->cpu_create(c, create_error ? NULL : &create_error);
     c->created = true;
     g_cond_broadcast(&changed);
+    return ok;
+}
 
+static void run(CPU *c)
+{
+    bql_unlock();
+    ExitReason why = c->accel->run(c);
+    bql_lock();
+    handle_exit(c, why);
+}
+
+static gpointer vcpu_thread(gpointer opaque)
+{
+    CPU *c = opaque;
+
+    rcu_register_thread();
+    bql_lock();
+    bool ok = create(c);
     while (ok && !c->unplug) {
-        wait_until_runnable(c);
-        if (!c->unplug) {
-            bql_unlock();
-            ExitReason why = c->accel->run(c);
-            bql_lock();
-            handle_exit(c, why);
+        if (wants_to_run(c)) {
+            run(c);
+        } else if (!c->unplug) {
+            cpu_sleep(c);
         }
     }
     if (ok && c->accel->cpu_destroy) {
@@ -93,21 +102,110 @@ static gpointer vcpu_thread(gpointer opaque)
     return NULL;
 }
 
+/* ---- one thread for all ---------------------------------------------------------------- */
+
+#define SLICE (10 * NS_PER_MS)
+
+static void slice_over(void *opaque)
+{
+    CPU *c = __atomic_load_n(&cpu_running, __ATOMIC_SEQ_CST);
+    if (c) {
+        __atomic_fetch_or(&c->request, CPU_REQ_EXIT, __ATOMIC_SEQ_CST);
+    }
+}
+
+/* The next one behind `last` that has something to run; NULL: none.  Looks at all of them. */
+static CPU *next_in_turn(const CPU *last)
+{
+    CPU *next = NULL;
+    for (guint k = 1; k <= cpus->len; k++) {
+        CPU *c = cpu_by_index((last->index + k) % cpus->len);
+        cpu_set_current(c);
+        if (wants_to_run(c) && !next) {
+            next = c;
+        }
+    }
+    return next;
+}
+
+/* cpu_running is set while the big lock is held: whoever asks for another vCPU later than
+ * next_in_turn has looked at it either finds cpu_running, or the slice's end finds that vCPU. */
+static void run_in_turn(CPU *c, Timer *slice)
+{
+    cpu_set_current(c);
+    if (!timer_pending(slice)) {
+        timer_mod(slice, clock_ns(ORRERY_CLOCK_REAL) + SLICE);
+    }
+    __atomic_store_n(&cpu_running, c, __ATOMIC_SEQ_CST);
+    run(c);
+    __atomic_store_n(&cpu_running, NULL, __ATOMIC_SEQ_CST);
+}
+
+static gpointer shared_thread(gpointer opaque)
+{
+    CPU *first = cpu_by_index(0), *last = first;
+    Timer slice;
+    bool ok = true;
+
+    rcu_register_thread();
+    bql_lock();
+    timer_init(&slice, ORRERY_CLOCK_REAL, slice_over, NULL);
+    for (guint i = 0; i < cpus->len && ok; i++) {
+        ok = create(cpu_by_index(i));
+    }
+    while (ok && !first->unplug) {
+        CPU *c = next_in_turn(last);
+        if (c) {
+            run_in_turn(c, &slice);
+            last = c;
+        } else if (!first->unplug) {
+            cpu_sleep(first);
+        }
+    }
+    timer_del(&slice);
+    for (guint i = 0; i < cpus->len && ok; i++) {
+        CPU *c = cpu_by_index(i);
+        cpu_set_current(c);
+        if (c->accel->cpu_destroy) {
+            c->accel->cpu_destroy(c);
+        }
+    }
+    bql_unlock();
+    return NULL;
+}
+
 /* ---- all of them ----------------------------------------------------------------------- */
+
+static bool start_thread(CPU *c, Error **err)
+{
+    char name[16];
+    if (cpus_one_thread && c->index) {
+        c->thread = cpu_by_index(0)->thread;
+        return true;
+    }
+    snprintf(name, sizeof(name), cpus_one_thread ? "CPUs" : "CPU %d", c->index);
+    c->thread = g_thread_try_new(name, cpus_one_thread ? shared_thread : vcpu_thread, c, err);
+    if (!c->thread) {
+        g_prefix_error(err, "can't start the thread of CPU %d: ", c->index);
+    }
+    return c->thread != NULL;
+}
 
 bool cpus_start(Error **err)
 {
     for (guint i = 0; i < cpus->len; i++) {
         CPU *c = cpu_by_index(i);
-        char name[16];
-        snprintf(name, sizeof(name), "CPU %u", i);
         c->stop = true;
-        c->thread = g_thread_try_new(name, vcpu_thread, c, err);
-        if (!c->thread) {
-            g_prefix_error(err, "can't start the thread of CPU %u: ", i);
+        if (cpus_one_thread) {
+            c->sleep = &cpu_by_index(0)->own_sleep;
+        }
+    }
+    for (guint i = 0; i < cpus->len; i++) {
+        CPU *c = cpu_by_index(i);
+        if (!start_thread(c, err)) {
             return false;
         }
-        while (!c->created) {
+        while (!c->created && !create_error) {
             bql_wait(&changed);
         }
         if (create_error) {
@@ -167,9 +265,9 @@ void cpus_end(void)
     for (guint i = 0; i < cpus->len; i++) {
         CPU *c = cpu_by_index(i);
         GThread *thread = c->thread;
-        if (thread) {
-            c->unplug = true;
-            c->thread = NULL;
+        c->unplug = true;
+        c->thread = NULL;
+        if (thread && !(cpus_one_thread && i)) {
             cpu_request(c, CPU_REQ_EXIT);
             bql_unlock();
             g_thread_join(thread);

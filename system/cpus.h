@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The vCPUs' threads: one for each entry of `cpus`, started together after the board is built
+ * The vCPUs' threads: one for each entry of `cpus`, or one for all, started together after the board is built
  * and stopped together whenever the machine's state must stand still.
  *
  * CPU.stop is what is wanted, CPU.stopped what was reached; both under the big lock.

@@ -78,7 +78,7 @@ static bool decode_crossing(Builder *b, unsigned have)
 static bool decode_all(Builder *b)
 {
     unsigned left = GUEST_PAGE_SIZE - (b->pc & (GUEST_PAGE_SIZE - 1));
-    unsigned max = b->one ? 1 : MAX_INSNS;
+    unsigned max = b->one ? 1 : MIN(MAX_INSNS, tcg_max_insns);
 
     while (b->count < max && b->size < left && !b->jumps && !b->stop) {
         InsnBytes in = { b->host + b->size, MIN(left - b->size, INSN_BYTES) };

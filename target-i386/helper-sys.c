@@ -560,9 +560,7 @@ void x86_mwait(X86CPU *c, uint64_t next)
 
 void x86_pause(X86CPU *c, uint64_t next)
 {
-    if (cpus->len > 1) {
-        g_thread_yield();
-    }
+    cpu_yield(&c->cpu);
     c->rip = next;
 }
 

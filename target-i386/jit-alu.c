@@ -135,7 +135,7 @@ static Rm rmw(Jit *j, const Insn *i, unsigned size)
 /* An only vCPU needs no bus lock: its own instructions are atomic to it. */
 static void lock(Jit *j, const Insn *i)
 {
-    if ((i->flags & IF_LOCK) && cpus->len > 1) {
+    if ((i->flags & IF_LOCK) && tcg_parallel) {
         asm_8(&j->a, 0xf0);
     }
 }
@@ -374,6 +374,20 @@ static bool op_xadd(Jit *j, const Insn *i, unsigned opc)
     return true;
 }
 
+/* Without a lock CMPXCHG is slower than what it stands for, and makes a store wait for a load. */
+static void cmpxchg_unlocked(Jit *j, Rm m, unsigned reg, unsigned size)
+{
+    Asm *a = &j->a;
+    asm_ldz(a, size, J_T0, m);
+    asm_alu(a, size, ALU_CMP, H_RAX, rm_r(J_T0));
+    uint8_t *differ = asm_jcc8(a, CC_NE);
+    asm_st(a, size, m, reg);
+    uint8_t *done = asm_jcc8(a, CC_E);
+    asm_patch8(differ, a->p);
+    asm_mov_r(a, size, H_RAX, J_T0);
+    asm_patch8(done, a->p);
+}
+
 static bool op_cmpxchg(Jit *j, const Insn *i, unsigned arg)
 {
     unsigned size = 1u << i->osz;
@@ -383,6 +397,11 @@ static bool op_cmpxchg(Jit *j, const Insn *i, unsigned arg)
     }
     Rm m = rmw(j, i, size);
     jit_flags_use(j);
+    if (!tcg_parallel && !reg.mem) {
+        cmpxchg_unlocked(j, m, reg.reg, size);
+        jit_flags_made(j);
+        return true;
+    }
     unsigned host = dst_begin(j, reg, size, true);
     lock(j, i);
     asm_op(&j->a, size, size == 1 ? 0x0fb0 : 0x0fb1, host, m);
@@ -404,6 +423,26 @@ static bool op_cmpxchg_pair(Jit *j, const Insn *i, unsigned size)
     return true;
 }
 
+/* The host's XCHG always locks. */
+static void xchg_unlocked(Jit *j, Rm m, Rm reg, unsigned size)
+{
+    Asm *a = &j->a;
+    unsigned from = reg.reg;
+    if (reg.mem) {
+        asm_lea(a, 8, J_T1, m);
+        m = rm_m(J_T1, 0);
+        from = J_T2;
+        asm_ld(a, 8, from, reg);
+    }
+    asm_ldz(a, size, J_T0, m);
+    asm_st(a, size, m, from);
+    if (reg.mem) {
+        dst_end(j, reg, size);
+    } else {
+        asm_mov_r(a, size, reg.reg, J_T0);
+    }
+}
+
 static bool op_xchg(Jit *j, const Insn *i, unsigned arg)
 {
     unsigned size = 1u << i->osz, k1 = j->desc->opnd[1].kind;
@@ -414,6 +453,10 @@ static bool op_xchg(Jit *j, const Insn *i, unsigned arg)
             return false;
         }
         Rm m = jit_mem_locked(j, i, size);
+        if (!tcg_parallel) {
+            xchg_unlocked(j, m, reg, size);
+            return true;
+        }
         unsigned host = dst_begin(j, reg, size, true);
         asm_op(a, size, size == 1 ? 0x86 : 0x87, host, m);
         dst_end(j, reg, size);

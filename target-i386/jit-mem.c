@@ -342,7 +342,7 @@ Rm jit_probe_locked(Jit *j, unsigned base, int32_t disp, unsigned size)
         return m;
     }
     m = jit_probe_insn(j, base, disp, size, TLB_WRITE);
-    if (size > 1) {
+    if (size > 1 && (tcg_parallel || size == 16)) {
         asm_lea(&j->a, 8, J_T0, rm_m(m.reg, m.disp));
         asm_op(&j->a, 1, 0xf6, 0, rm_r(J_T0));
         asm_8(&j->a, size - 1);

@@ -150,7 +150,7 @@ bool kvm_cpu_create(CPU *c, Error **err)
     k->level = STATE_FULL;
     c->engine = tcg_target.state(c);
     tlb_init_cpu(c);
-    tcg_follow_bql(c);
+    tcg_follow_bql();
     current = k;
     install_handler();
     c->accel_cpu = k;

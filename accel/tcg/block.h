@@ -65,7 +65,8 @@ typedef struct Block {
 #define BLOCK_CROSS (1u << 31)      /* lies in two pages: never entered by the inline look-up */
 #define BLOCK_DEAD  0xffffffffu
 
-/* Cache size in bytes; before the first block.  0: default. */
+/* Cache size in bytes, at least BLOCK_CACHE_MIN; before the first block.  0: default. */
+#define BLOCK_CACHE_MIN (64u << 10)
 void block_cache_init(size_t bytes);
 /* The cache will hold host code too: reserve memory for as much of it, and `fixed` bytes more
  * (at the start of code_area()) for code that is no block's.  After block_cache_init. */

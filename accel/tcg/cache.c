@@ -22,7 +22,6 @@
 
 #define CHUNKS 16
 #define DEFAULT_SIZE (64u << 20)
-#define MIN_SIZE (64u << 10)
 #define MIN_CHUNK (16u << 10)       /* holds two blocks of any size: see block_max_size */
 #define MAX_BLOCK (128u << 10)
 #define HASH_BITS 16
@@ -64,7 +63,7 @@ void block_unlock(void)
 
 void block_cache_init(size_t bytes)
 {
-    bytes = bytes ? MAX(bytes, MIN_SIZE) : DEFAULT_SIZE;
+    bytes = bytes ? MAX(bytes, BLOCK_CACHE_MIN) : DEFAULT_SIZE;
     chunk_count = MIN(bytes / MIN_CHUNK, CHUNKS);
     chunk_size = bytes / chunk_count & ~(size_t)((1 << STEP_BITS) - 1);
 }
@@ -213,12 +212,25 @@ void block_drop(Block *b)
 
 /* ---- storage -------------------------------------------------------------------------------------- */
 
-static void drop_jumps(void)
+void tcg_jumps_drop(TcgCPU *t, const void *from, const void *to)
+{
+    for (unsigned w = 0; w < JUMP_SIZE / 64; w++) {
+        for (uint64_t bits = t->jump_used[w]; bits; bits &= bits - 1) {
+            JumpEntry *e = &t->jump[w * 64 + __builtin_ctzll(bits)];
+            if ((const void *)e->block >= from && (const void *)e->block < to) {
+                *e = (JumpEntry) { 0, ~0ull, &block_none };
+                t->jump_used[w] &= ~(bits & -bits);
+            }
+        }
+    }
+}
+
+static void drop_jumps(const Chunk *ch)
 {
     for (unsigned k = 0; cpus && k < cpus->len; k++) {
         TcgCPU *t = tcg_cpu(cpu_by_index(k));
         if (t) {
-            tcg_jumps_clear(t);
+            tcg_jumps_drop(t, ch->mem, ch->mem + chunk_size);
         }
     }
 }
@@ -281,7 +293,7 @@ static void next_chunk(CPU *c)
         if (ahead->used) {
             stats.evicted_chunks++;
             kill_chunk(ahead);
-            drop_jumps();
+            drop_jumps(ahead);
             ahead->since = __atomic_add_fetch(&block_epoch, 1, __ATOMIC_SEQ_CST);
         }
     }
@@ -361,10 +373,10 @@ void block_flush_all(void)
     for (unsigned k = 0; k < chunk_count; k++) {
         if (chunks[k].dead < chunks[k].used) {
             kill_chunk(&chunks[k]);
+            drop_jumps(&chunks[k]);
             chunks[k].since = epoch;
         }
     }
-    drop_jumps();
     stats.flushes++;
     g_mutex_unlock(&lock);
     tcg_exclusive_end(c);

@@ -5,8 +5,8 @@
  * none is in.  A vCPU that comes in checks `wanted` after setting its flag, so one of the two
  * always sees the other.
  *
- * A vCPU leaves while it waits for the big lock and while it has it (tcg_follow_bql), so the
- * holder of the big lock may wait for all vCPUs.  The order is therefore: first the big lock,
+ * A vCPU leaves while it waits for the big lock (tcg_follow_bql), so the holder of the big lock
+ * may wait for all vCPUs.  The order is therefore: first the big lock,
  * then being alone; whoever is alone must not ask for the big lock.
  */
 #include "accel/tcg/exclusive.h"
@@ -140,7 +140,7 @@ void tcg_exclusive_unwind(CPU *c)
 
 static void leave_for_bql(void *opaque)
 {
-    CPU *c = opaque;
+    CPU *c = cpu_current();
     TcgCPU *t = tcg_cpu(c);
     t->left_for_bql = t->in_guest && !t->exclusive;
     if (t->left_for_bql) {
@@ -150,7 +150,7 @@ static void leave_for_bql(void *opaque)
 
 static void enter_after_bql(void *opaque)
 {
-    CPU *c = opaque;
+    CPU *c = cpu_current();
     TcgCPU *t = tcg_cpu(c);
     if (t->left_for_bql) {
         t->left_for_bql = false;
@@ -158,7 +158,7 @@ static void enter_after_bql(void *opaque)
     }
 }
 
-void tcg_follow_bql(CPU *c)
+void tcg_follow_bql(void)
 {
-    bql_set_hooks(leave_for_bql, enter_after_bql, c);
+    bql_set_hooks(leave_for_bql, enter_after_bql, NULL);
 }

@@ -22,8 +22,7 @@ void tcg_atomic_begin(CPU *c);
 void tcg_atomic_end(CPU *c);
 /* A guest exception unwinds: end what is open. */
 void tcg_exclusive_unwind(CPU *c);
-/* While this vCPU waits for the big lock and while it holds it, it is not in guest code.  On
- * the vCPU's thread. */
-void tcg_follow_bql(CPU *c);
+/* While the present vCPU of this thread waits for the big lock, it is not in guest code. */
+void tcg_follow_bql(void);
 
 #endif

@@ -66,7 +66,9 @@ static void run_once(CPU *c, bool one, uint64_t *insns)
             __atomic_load_n(&from->link[t->from_link].to, __ATOMIC_RELAXED) != b) {
             block_chain(from, t->from_link, b, t->from_same_page);
         }
-        t->jump[jump_hash(pc)] = (JumpEntry) { pc, t->stamp, b };
+        unsigned n = jump_hash(pc);
+        t->jump[n] = (JumpEntry) { pc, t->stamp, b };
+        t->jump_used[n >> 6] |= 1ull << (n & 63);
     }
     if (one) {
         /* Whatever the instruction is, it must not go on into a chained block. */

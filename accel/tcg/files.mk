@@ -6,5 +6,6 @@ emu += accel/tcg/pages.c       # pages with code, and stores to them
 emu += accel/tcg/tlb.c         # software TLB: fill, flush, changes of the memory map
 emu += accel/tcg/memory.c      # slow paths of guest memory accesses
 emu += accel/tcg/exclusive.c   # running alone among vCPUs
+emu += accel/tcg/torture.c     # -accel tcg,kick=random
 emu += accel/tcg/perf.c        # -perfmap, -jitdump
 emu += accel/tcg/code.c        # memory for host code, mapped writable and executable apart

@@ -89,6 +89,17 @@ typedef struct TcgTarget {
 /* Let the host's floating-point unit compute where it gives the guest's results (host-fp=on);
  * off: everything in software.  Set before the first vCPU runs. */
 extern bool tcg_host_fp;
+/*
+ * vCPUs may run at the same time.  If not, a locked instruction need not lock the host's bus:
+ * interrupts come between instructions only.  Devices of other threads take no part: they load
+ * and store, but never read and write in one, and what they store to belongs to them until they
+ * tell so (a driver that locks the very bytes a device stores to at that moment may lose the
+ * device's).  Changes from false to true only, and then no block made before is left.
+ */
+extern bool tcg_parallel;
+
+/* The most instructions the target may put into a block. */
+extern unsigned tcg_max_insns;
 
 extern const TcgTarget tcg_target;      /* there is one: defined by the target */
 
@@ -115,6 +126,7 @@ typedef struct TcgCPU {
                                  * cache) is valid if it was learnt under the same number */
     uint64_t walk_last;         /* the highest given out */
     JumpEntry jump[JUMP_SIZE];  /* by pc; survives TLB flushes, checked against the fetch TLB */
+    uint64_t jump_used[JUMP_SIZE / 64];     /* bit n: jump[n] was set since it was emptied */
     uint64_t stamp;             /* low half: the mode word, kept by the target; high half: counts
                                    changes of what is mapped where (tcg_code_moved) */
     struct TlbSlow *slow;       /* second level and page details, tlb.c */
@@ -206,12 +218,16 @@ static inline void tcg_code_moved(TcgCPU *t)
 {
     t->stamp += 1ull << 32;
 }
-/* Forget all virtual-pc look-ups. */
+/* Forget all virtual-pc look-ups; and later only those to blocks at [from, to). */
 static inline void tcg_jumps_clear(TcgCPU *t)
 {
     for (unsigned k = 0; k < JUMP_SIZE; k++) {
         t->jump[k] = (JumpEntry) { 0, ~0ull, &block_none };
     }
+    for (unsigned w = 0; w < JUMP_SIZE / 64; w++) {
+        t->jump_used[w] = 0;
+    }
 }
+void tcg_jumps_drop(TcgCPU *t, const void *from, const void *to);
 
 #endif

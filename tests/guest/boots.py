@@ -188,6 +188,57 @@ def test_linux_smp():
             raise Failed("exit status %d" % vm.proc.returncode)
 
 
+@weight(2)
+def test_linux_smp_one_thread():
+    """-accel tcg,thread=single: four vCPUs take turns in one thread, and each gets its share."""
+    with linux(["-no-reboot", "-accel", "tcg,thread=single", "-smp", "4"]) as vm:
+        vm.wait_serial("BusyBox shell", 300)
+        expect(vm.shell("grep -c ^processor /proc/cpuinfo"), "4")
+        ids = {c["thread-id"] for c in vm.cmd("query-cpus-fast")}
+        if len(ids) != 1:
+            raise Failed("the vCPUs' threads: %r" % ids)
+        # one spins on each of them, while the shell goes on
+        vm.shell("for k in 1 2 3 4; do (while :; do :; done) & done; sleep 2")
+        times = vm.shell("grep ^cpu[0-9] /proc/stat")
+        users = [int(n) for n in re.findall(r"(?m)^cpu\d (\d+)", times)]
+        if len(users) != 4 or min(users) < 5:
+            raise Failed("user time of the vCPUs: " + times)
+        vm.send("poweroff -f\n")
+        if vm.wait_exit(60) != 0:
+            raise Failed("exit status %d" % vm.proc.returncode)
+
+
+TORTURE = {
+    "one-insn": "one-insn-per-tb=on",
+    "tlb": "tlb-entries=2",
+    "cache": "tb-bytes=65536",
+    "kick": "kick=random",
+}
+
+
+def tortured(*names):
+    accel = "tcg," + ",".join(TORTURE[n] for n in names)
+    with linux(["-no-reboot", "-accel", accel, "-smp", "2"]) as vm:
+        vm.wait_serial("BusyBox shell", 900)
+        expect(vm.shell("seq 1 300 | md5sum", 300),
+               hashlib.md5(b"".join(b"%d\n" % k for k in range(1, 301))).hexdigest())
+        vm.send("poweroff -f\n")
+        if vm.wait_exit(120) != 0:
+            raise Failed("exit status %d" % vm.proc.returncode)
+
+
+@weight(3)
+def test_linux_tortured_blocks():
+    """Blocks of one instruction, vCPUs disturbed at random moments."""
+    tortured("one-insn", "kick")
+
+
+@weight(3)
+def test_linux_tortured_space():
+    """A TLB of two entries and a block cache of 64 KiB."""
+    tortured("tlb", "cache")
+
+
 def litmus(accel):
     with tempfile.TemporaryDirectory() as d:
         with VM(["-accel", accel, "-smp", "2", "-kernel", material.freestanding("litmus"),
@@ -202,6 +253,18 @@ def litmus(accel):
 def test_litmus():
     """What two vCPUs see of each other: order, locked instructions, patched code, shoot-downs."""
     litmus("tcg")
+
+
+@weight(1)
+def test_litmus_one_thread():
+    """The same with both vCPUs in one thread."""
+    litmus("tcg,thread=single")
+
+
+@weight(1)
+def test_litmus_tortured():
+    """The same with everything scarce, and kicks."""
+    litmus("tcg," + ",".join(TORTURE.values()))
 
 
 @weight(1)

@@ -42,7 +42,7 @@ class VM:
         self.wide = False
         self.args = [EMULATOR, "-display", "none", "-nodefaults", "-no-user-config", "-vga", "std",
                      "-m", mem, "-qmp", "unix:%s/qmp,server=on,wait=off" % self.dir]
-        if accel:
+        if accel and "-accel" not in args:      # the first usable one is taken
             self.args += ["-accel", ACCEL]
         if serial:
             self.args += ["-serial", "unix:%s/serial,server=on,wait=off" % self.dir]
