@@ -4,6 +4,7 @@
  * pool thread, collected under the big lock again - by the main loop, or by whoever drains.
  */
 #include "block/backend.h"
+#include "block/job.h"
 #include "util/bql.h"
 #include "util/iov.h"
 #include "util/mainloop.h"
@@ -29,6 +30,8 @@ struct BlockBackend {
     const BlkDevOps *ops;
     void *ops_opaque;
     bool locked;                        /* by the guest */
+    ThrottleGroup *throttle;            /* NULL: no limits */
+    bool user_opened;                   /* the monitor opened the tray of a device without one */
 };
 
 typedef enum { REQ_READ, REQ_WRITE, REQ_FLUSH, REQ_DISCARD, REQ_WRITE_ZEROES } RequestType;
@@ -43,6 +46,8 @@ struct BlkRequest {
     BlkDone *done;
     void *opaque;
     int64_t start_ns;
+    Timer wait;                         /* its turn by the limits of the slot */
+    bool waiting;
     int cancelled;                      /* [atomic] */
     bool finished;                      /* in the completed queue [completed_lock] */
     int ret;
@@ -50,6 +55,7 @@ struct BlkRequest {
 };
 
 static GPtrArray *backends;
+static GQueue throttled = G_QUEUE_INIT; /* requests whose turn has not come */
 static GThreadPool *pool;
 
 static GMutex completed_lock;
@@ -63,7 +69,7 @@ const char *const blk_on_error_names[] = { "report", "ignore", "enospc", "stop",
 
 /* ---- requests ----------------------------------------------------------------------- */
 
-static int work(BlkRequest *r)
+static int do_request(BlkRequest *r)
 {
     int ret = 0;
     switch (r->type) {
@@ -81,6 +87,14 @@ static int work(BlkRequest *r)
         break;
     }
     return !ret && r->flags & BLK_FUA ? node_flush(r->node) : ret;
+}
+
+static int work(BlkRequest *r)
+{
+    graph_read_lock();
+    int ret = do_request(r);
+    graph_read_unlock();
+    return ret;
 }
 
 static void account(BlkRequest *r)
@@ -209,6 +223,36 @@ static int check(const BlockBackend *b, const BlkRequest *r)
     return 0;
 }
 
+static void start(BlkRequest *r)
+{
+    r->node = node_ref(r->blk->root);
+    if (!pool) {
+        pool = g_thread_pool_new(pool_thread, NULL, POOL_THREADS, FALSE, NULL);
+    }
+    g_thread_pool_push(pool, r, NULL);
+}
+
+static void turn_has_come(void *opaque)
+{
+    BlkRequest *r = opaque;
+    r->waiting = false;
+    timer_del(&r->wait);
+    g_queue_remove(&throttled, r);
+    start(r);
+}
+
+/* Who drains does not wait for the limits (NULL: of any slot). */
+static void start_throttled(const BlockBackend *b)
+{
+    for (GList *l = throttled.head, *next; l; l = next) {
+        BlkRequest *r = l->data;
+        next = l->next;
+        if (!b || r->blk == b) {
+            turn_has_come(r);
+        }
+    }
+}
+
 static BlkRequest *submit(BlockBackend *b, RequestType type, uint64_t offset, uint64_t len,
                           const struct iovec *iov, int niov, unsigned flags, BlkDone *done,
                           void *opaque)
@@ -233,11 +277,16 @@ static BlkRequest *submit(BlockBackend *b, RequestType type, uint64_t offset, ui
         complete(r, ret);
         return r;
     }
-    r->node = node_ref(b->root);
-    if (!pool) {
-        pool = g_thread_pool_new(pool_thread, NULL, POOL_THREADS, FALSE, NULL);
+    int64_t wait = b->throttle && type != REQ_FLUSH
+                   ? throttle_reserve(b->throttle, type != REQ_READ, len) : 0;
+    if (wait) {
+        r->waiting = true;
+        timer_init(&r->wait, ORRERY_CLOCK_REAL, turn_has_come, r);
+        timer_mod(&r->wait, r->start_ns + wait);
+        g_queue_push_tail(&throttled, r);
+    } else {
+        start(r);
     }
-    g_thread_pool_push(pool, r, NULL);
     return r;
 }
 
@@ -249,6 +298,9 @@ BlkRequest *blk_read(BlockBackend *b, uint64_t offset, const struct iovec *iov, 
 
 bool blk_try_read(BlockBackend *b, uint64_t offset, const struct iovec *iov, int niov)
 {
+    if (b->throttle) {
+        return false;
+    }
     uint64_t len = iov_size(iov, niov);
     int64_t start = clock_ns(ORRERY_CLOCK_REAL);
     if (!b->root || len > TRY_MAX || node_try_read(b->root, offset, iov, niov) < 0) {
@@ -291,6 +343,9 @@ BlkRequest *blk_write_zeroes(BlockBackend *b, uint64_t offset, uint64_t len, uns
 void blk_cancel(BlkRequest *r)
 {
     g_atomic_int_set(&r->cancelled, 1);
+    if (r->waiting) {
+        turn_has_come(r);
+    }
     g_mutex_lock(&completed_lock);
     while (!r->finished) {
         g_cond_wait(&completed_cond, &completed_lock);
@@ -302,7 +357,9 @@ void blk_cancel(BlkRequest *r)
 
 void blk_drain(BlockBackend *b)
 {
+    throttle_bypass(true);
     while (b->in_flight) {
+        start_throttled(b);
         BlkRequest *r = take_completed(b);
         if (r) {
             finish(r);
@@ -320,6 +377,7 @@ void blk_drain(BlockBackend *b)
         }
         g_mutex_unlock(&completed_lock);
     }
+    throttle_bypass(false);
 }
 
 void blk_drain_all(void)
@@ -384,7 +442,7 @@ bool blk_has_medium(const BlockBackend *b)
 
 bool blk_tray_open(const BlockBackend *b)
 {
-    return b->ops && b->ops->tray_open && b->ops->tray_open(b->ops_opaque);
+    return b->user_opened || (b->ops && b->ops->tray_open && b->ops->tray_open(b->ops_opaque));
 }
 
 bool blk_inserted(const BlockBackend *b)
@@ -428,8 +486,14 @@ bool blk_resize(BlockBackend *b, uint64_t length, Error **err)
     if (length % BLK_SECTOR) {
         return fail(err, "The new size must be a multiple of %u", BLK_SECTOR);
     }
-    blk_drain(b);
-    if (!node_truncate(b->root, length, PREALLOC_OFF, err)) {
+    if (b->root->job || b->root->bitmaps) {
+        return fail(err, "Node '%s' is busy: %s", b->root->name,
+                    b->root->job ? "a block job works on it" : "it has dirty bitmaps");
+    }
+    graph_write_lock();
+    bool ok = node_truncate(b->root, length, PREALLOC_OFF, err);
+    graph_write_unlock();
+    if (!ok) {
         return false;
     }
     if (b->ops && b->ops->resized) {
@@ -471,6 +535,11 @@ BlockNode *blk_root(const BlockBackend *b)
 void blk_replace_root(BlockBackend *b, BlockNode *root)
 {
     blk_drain(b);
+    blk_swap_root(b, root);
+}
+
+void blk_swap_root(BlockBackend *b, BlockNode *root)
+{
     BlockNode *old = b->root;
     b->root = root;
     node_unref(old);
@@ -479,6 +548,18 @@ void blk_replace_root(BlockBackend *b, BlockNode *root)
 void blk_set_flags(BlockBackend *b, BlockFlags flags)
 {
     b->flags = flags;
+}
+
+void blk_set_throttle(BlockBackend *b, ThrottleGroup *g)
+{
+    start_throttled(b);
+    throttle_group_unref(b->throttle);
+    b->throttle = g;
+}
+
+ThrottleGroup *blk_throttle(const BlockBackend *b)
+{
+    return b->throttle;
 }
 
 const BlkStats *blk_stats(const BlockBackend *b)
@@ -613,6 +694,64 @@ bool blk_change_medium(BlockBackend *b, const char *file, const char *format, in
     return true;
 }
 
+bool blk_user_tray(BlockBackend *b, bool open, bool force, Error **err)
+{
+    if (!blk_removable(b)) {
+        return fail(err, "Device '%s' is not removable", b->name);
+    }
+    if (blk_tray_open(b) == open) {
+        return true;
+    }
+    if (open && !may_remove(b, force, err)) {
+        return false;
+    }
+    blk_drain(b);
+    b->user_opened = open && !(b->ops && b->ops->tray_open);
+    tell_device(b, !open);
+    blk_eject(b, open);
+    return true;
+}
+
+static bool tray_is_open(const BlockBackend *b, Error **err)
+{
+    if (!blk_removable(b)) {
+        return fail(err, "Device '%s' is not removable", b->name);
+    }
+    return !b->ops || !b->ops->tray_open || blk_tray_open(b)
+           || fail(err, "Tray of device '%s' is not open", b->name);
+}
+
+bool blk_remove_medium(BlockBackend *b, Error **err)
+{
+    if (!tray_is_open(b, err)) {
+        return false;
+    }
+    blk_drain(b);
+    if (!blk_tray_open(b)) {
+        tell_device(b, false);          /* a floppy drive: nothing to open */
+    }
+    node_unref(g_steal_pointer(&b->root));
+    return true;
+}
+
+bool blk_insert_medium(BlockBackend *b, BlockNode *n, Error **err)
+{
+    if (!tray_is_open(b, err)) {
+        return false;
+    }
+    if (b->root) {
+        return fail(err, "There already is a medium in device '%s'", b->name);
+    }
+    if (!node_usable_medium(n, err)) {
+        return false;
+    }
+    b->root = node_ref(n);
+    if (!blk_tray_open(b)) {
+        tell_device(b, true);
+    }
+    return true;
+}
+
 /* ---- errors ------------------------------------------------------------------------- */
 
 void blk_set_on_error(BlockBackend *b, BlkOnError read, BlkOnError write)
@@ -709,7 +848,13 @@ BlockBackend *blk_find(const char *id)
         BlockBackend *other = backends->pdata[i];
         b = other->root == n ? other : NULL;
     }
-    return b || !n ? b : blk_new("", node_ref(n));
+    if (b || !n) {
+        return b;
+    }
+    if (n->flags.auto_read_only) {
+        node_set_writable(n, true, NULL);       /* or it stays read-only */
+    }
+    return blk_new("", node_ref(n));
 }
 
 void blk_foreach(void (*fn)(BlockBackend *b, void *opaque), void *opaque)
@@ -725,6 +870,7 @@ void blk_delete(BlockBackend *b)
     drive_forget(b);
     g_ptr_array_remove(backends, b);
     node_unref(b->root);
+    throttle_group_unref(b->throttle);
     g_free(b->name);
     g_free(b);
 }
@@ -738,6 +884,7 @@ static void unref_if_named(BlockNode *n, void *opaque)
 
 void block_close_all(void)
 {
+    job_cancel_all();
     blk_drain_all();
     while (backends && backends->len) {
         blk_delete(backends->pdata[backends->len - 1]);

@@ -127,6 +127,13 @@ bool blk_user_eject(BlockBackend *b, bool force, Error **err);
 bool blk_change_medium(BlockBackend *b, const char *file, const char *format, int readonly /* -1 keep */,
                        bool force, Error **err);
 
+/* The same by steps: the tray opens (the medium stays in it) or closes; the medium goes and another
+ * node takes its place, which wants the tray open if the device has one. */
+bool blk_user_tray(BlockBackend *b, bool open, bool force, Error **err);
+bool blk_remove_medium(BlockBackend *b, Error **err);
+struct BlockNode;
+bool blk_insert_medium(BlockBackend *b, struct BlockNode *n, Error **err);
+
 /* ---- errors --------------------------------------------------------------------------- */
 
 typedef enum { BLK_ON_ERROR_REPORT, BLK_ON_ERROR_IGNORE, BLK_ON_ERROR_ENOSPC, BLK_ON_ERROR_STOP,

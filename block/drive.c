@@ -113,6 +113,10 @@ typedef struct DriveOptions {
     BlockFlags flags;
     bool writethrough, snapshot;
     int rerror, werror;
+    bool throttled;
+    ThrottleConfig limits;
+    char *group;                        /* of the limits; NULL: one of its own */
+    char *aio;
 } DriveOptions;
 
 static bool parse_cache(Opts *o, DriveOptions *d, Error **err)
@@ -170,9 +174,7 @@ static bool parse_options(Opts *o, DriveIf def_if, DriveOptions *d, Error **err)
     if (d->media == 1 && ro_given && !d->flags.read_only) {
         return fail(err, "-drive: media=cdrom is read-only");
     }
-    if (aio && strcmp(aio, "threads")) {
-        return fail(err, "-drive: aio=%s is not supported (aio=threads is)", aio);
-    }
+    d->aio = g_strdup(aio);             /* whether it can be had is the file's business */
     if (d->iface == DRIVE_IF_SD || d->iface == DRIVE_IF_MTD || d->iface == DRIVE_IF_XEN) {
         return fail(err, "-drive: if=%s: no machine here has such a connector", if_names[d->iface]);
     }
@@ -208,6 +210,10 @@ static BlockNode *open_medium(Opts *o, DriveOptions *d, Error **err)
     if (!options) {
         return NULL;
     }
+    if (!throttle_take_options(options, &d->limits, &d->group, &d->throttled, err)) {
+        json_free(options);
+        return NULL;
+    }
     Json *below = json_get(options, "file");
     const char *deep = NULL;
     if (!file && below && below->type == JSON_OBJECT
@@ -226,6 +232,14 @@ static BlockNode *open_medium(Opts *o, DriveOptions *d, Error **err)
         }
         json_free(options);
         return NULL;
+    }
+    if (d->aio) {
+        if (!below) {
+            json_set(options, "file", below = json_object());
+        }
+        if (below->type == JSON_OBJECT) {
+            json_set_str(below, "aio", d->aio);
+        }
     }
     BlockNode *n = node_open_file(file ? file : "", format, options, flags, err);
     return n && d->snapshot ? overlay_open(n, err) : n;
@@ -255,6 +269,11 @@ static BlockBackend *make_backend(Opts *o, const char *name, DriveOptions *d, Er
     blk_set_flags(b, d->flags);
     blk_set_write_cache(b, !d->writethrough);
     blk_set_on_error(b, d->rerror, d->werror);
+    if (d->throttled) {
+        ThrottleGroup *g = throttle_group_get(d->group ? d->group : name);
+        throttle_group_set(g, &d->limits);
+        blk_set_throttle(b, g);
+    }
     return b;
 }
 
@@ -270,6 +289,8 @@ static DriveInfo *add_with_options(Opts *o, DriveIf def_if, Error **err)
     const char *id = opts_get(o, "id");
     g_autofree char *name = id ? g_strdup(id) : default_name(d.iface, bus, unit, cdrom);
     BlockBackend *b = make_backend(o, name, &d, err);
+    g_free(d.group);
+    g_free(d.aio);
     if (!b) {
         return NULL;
     }

@@ -52,11 +52,6 @@ static int try_open(const char *name, bool read_only, bool direct)
 static bool open_fd(BlockNode *n, FileNode *f, Error **err)
 {
     f->fd = try_open(f->filename, n->flags.read_only, n->flags.direct);
-    if (f->fd < 0 && !n->flags.read_only && n->flags.auto_read_only
-        && (errno == EACCES || errno == EROFS || errno == EPERM)) {
-        n->flags.read_only = true;
-        f->fd = try_open(f->filename, true, n->flags.direct);
-    }
     if (f->fd < 0) {
         if (errno == EINVAL && n->flags.direct) {
             return fail(err, "Could not open '%s': the file system may not support O_DIRECT "
@@ -148,14 +143,23 @@ static bool take_locking(Json *options, BlockNode *n, Error **err)
     return true;
 }
 
-static bool take_aio(Json *options, Error **err)
+static bool take_aio(BlockNode *n, Json *options, Error **err)
 {
     g_autofree char *aio = NULL;
     if (!block_take_str(options, "aio", &aio, err)) {
         return false;
     }
-    return !aio || !strcmp(aio, "threads")
-           || fail(err, "aio=%s is not supported (aio=threads is)", aio);
+    if (!aio || !strcmp(aio, "threads")) {
+        return true;
+    }
+    if (strcmp(aio, "native") && strcmp(aio, "io_uring")) {
+        return fail(err, "Option 'aio': '%s' is none of: threads, native, io_uring", aio);
+    }
+    if (!strcmp(aio, "native") && !n->flags.direct) {
+        return fail(err, "aio=native was specified, but it requires cache.direct=on, which was not "
+                    "specified.");
+    }
+    return true;
 }
 
 static bool file_open(BlockNode *n, Json *options, Error **err)
@@ -163,13 +167,14 @@ static bool file_open(BlockNode *n, Json *options, Error **err)
     FileNode *f = n->state;
     f->fd = f->buffered_fd = -1;
     if (!block_take_str(options, "filename", &f->filename, err) || !take_locking(options, n, err)
-        || !take_aio(options, err)) {
+        || !take_aio(n, options, err)) {
         goto failed;
     }
     if (!f->filename || !*f->filename) {
         fail(err, "The 'file' block driver requires a file name");
         goto failed;
     }
+    n->flags.read_only |= n->flags.auto_read_only;      /* until somebody wants to write */
     if (!check_kind(f->filename, err) || !open_fd(n, f, err) || !measure(f, err)) {
         goto failed;
     }
@@ -179,6 +184,50 @@ static bool file_open(BlockNode *n, Json *options, Error **err)
     }
 failed:
     file_close(n);
+    return false;
+}
+
+/* New descriptors take the places of the old ones, whose locks go with them. */
+static bool replace_fds(BlockNode *n, bool writable, Error **err)
+{
+    FileNode *f = n->state;
+    int fd = try_open(f->filename, !writable, n->flags.direct);
+    int buffered = fd >= 0 && f->buffered_fd >= 0 ? try_open(f->filename, !writable, false) : -1;
+    struct stat old, new;
+    bool ok = fd >= 0 && (buffered >= 0 || f->buffered_fd < 0);
+    if (!ok) {
+        open_failed(f->filename, errno, err);
+    } else if (fstat(f->fd, &old) < 0 || fstat(fd, &new) < 0 || old.st_ino != new.st_ino
+               || old.st_dev != new.st_dev) {
+        ok = fail(err, "Could not reopen '%s': it is another file now", f->filename);
+    }
+    if (ok) {
+        dup3(fd, f->fd, O_CLOEXEC);
+        if (buffered >= 0) {
+            dup3(buffered, f->buffered_fd, O_CLOEXEC);
+        }
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (buffered >= 0) {
+        close(buffered);
+    }
+    return ok;
+}
+
+static bool file_reopen(BlockNode *n, bool writable, Error **err)
+{
+    FileNode *f = n->state;
+    if (!replace_fds(n, writable, err)) {
+        return false;
+    }
+    if (n->flags.no_lock || image_lock(f->fd, f->filename, writable, err)) {
+        return true;
+    }
+    if (!replace_fds(n, !writable, NULL) || !image_lock(f->fd, f->filename, !writable, NULL)) {
+        warn_report("'%s': the lock on the image is lost", f->filename);
+    }
     return false;
 }
 
@@ -482,6 +531,7 @@ static const BlockDriver file_driver = {
     .flush = file_flush, .discard = file_discard, .write_zeroes = file_write_zeroes,
     .file_name = file_name, .limits = file_limits, .status = file_status,
     .truncate = file_truncate, .create = file_create, .fd = file_fd,
+    .reopen = file_reopen,
 };
 BLOCK_DRIVER(file_driver);
 
@@ -492,5 +542,6 @@ static const BlockDriver host_device_driver = {
     .flush = file_flush, .discard = file_discard, .write_zeroes = file_write_zeroes,
     .file_name = file_name, .limits = file_limits, .status = file_status,
     .truncate = file_truncate, .create = file_create, .fd = file_fd,
+    .reopen = file_reopen,
 };
 BLOCK_DRIVER(host_device_driver);

@@ -1,5 +1,6 @@
 lib += block/node.c             # the graph of nodes, opening, checks of requests
 lib += block/io.c               # requests to nodes
+lib += block/graph.c            # changing the graph; watching changes of a node
 lib += block/paths.c            # other files that an image names; which it may name
 lib += block/file.c             # images in files and on block devices of the host
 lib += block/lock.c             # locks on images, compatible with qemu-img's
@@ -18,6 +19,12 @@ lib += block/vdi.c              # format vdi
 lib += block/vpc.c              # format vpc (.vhd), read-only
 lib += block/null.c             # a disk that forgets
 lib += block/blkdebug.c         # error injection
+lib += block/throttle.c         # limits on requests and bytes a second
+lib += block/dirtymap.c         # bitmaps of what changed
+lib += block/job.c              # jobs: life, events, what clients ask
+lib += block/job-copy.c         # ... mirror and commit
+lib += block/job-backup.c       # ... backup
+lib += block/job-stream.c       # ... stream, create
 lib += block/overlay.c          # snapshot=on
 lib += block/backend.c          # slots with media; asynchronous requests
 lib += block/drive.c            # -drive, -blockdev

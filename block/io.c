@@ -4,7 +4,7 @@
  * Any thread.
  */
 #include "block/block.h"
-#include "block/node.h"
+#include "block/track.h"
 #include "util/iov.h"
 
 #include <errno.h>
@@ -50,6 +50,54 @@ int node_try_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
     return n->driver->try_read(n, off, iov, niov);
 }
 
+/* ---- changes, with those who watch them ------------------------------------------------ */
+
+typedef enum { CHANGE_WRITE, CHANGE_ZERO, CHANGE_DISCARD, CHANGE_COMPRESSED } ChangeKind;
+
+typedef struct Change {
+    ChangeKind kind;
+    uint64_t off, len;
+    const struct iovec *iov;
+    int niov;
+    bool may_unmap;
+} Change;
+
+static int write_zero_buffer(BlockNode *n, uint64_t off, uint64_t len);
+
+static int make_change(BlockNode *n, const Change *c)
+{
+    const BlockDriver *d = n->driver;
+    int ret = -ENOTSUP;
+    switch (c->kind) {
+    case CHANGE_WRITE:
+        return d->write(n, c->off, c->iov, c->niov);
+    case CHANGE_ZERO:
+        if (d->write_zeroes) {
+            ret = d->write_zeroes(n, c->off, c->len, c->may_unmap);
+        }
+        return ret == -ENOTSUP ? write_zero_buffer(n, c->off, c->len) : ret;
+    case CHANGE_DISCARD:
+        return d->discard(n, c->off, c->len);
+    case CHANGE_COMPRESSED:
+        return d->write_compressed(n, c->off, c->iov->iov_base, c->len);
+    }
+    return ret;
+}
+
+static int change(BlockNode *n, const Change *c)
+{
+    if (G_LIKELY(!n->observers)) {
+        return make_change(n, c);
+    }
+    TrackedRange r;
+    track_begin(n, &r, c->off, c->len, false);
+    int ret = observers_before(n, c->off, c->len);
+    ret = ret ? ret : make_change(n, c);
+    observers_after(n, c->off, c->len);
+    track_end(n, &r);
+    return ret;
+}
+
 int node_write(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
 {
     size_t len = iov_size(iov, niov);
@@ -60,7 +108,7 @@ int node_write(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
     if (n->detect_zeroes && iov_is_zero(iov, niov)) {
         return node_write_zeroes(n, off, len, n->detect_zeroes == 2);
     }
-    return n->driver->write(n, off, iov, niov);
+    return change(n, &(Change) { CHANGE_WRITE, off, len, iov, niov });
 }
 
 int node_pread(BlockNode *n, uint64_t off, void *buf, size_t len)
@@ -90,7 +138,7 @@ int node_discard(BlockNode *n, uint64_t off, uint64_t len)
     if (ret < 0 || !n->flags.unmap || !n->driver->discard || !len) {
         return ret;
     }
-    return n->driver->discard(n, off, len);
+    return change(n, &(Change) { CHANGE_DISCARD, off, len });
 }
 
 /* For drivers without a quick way: write zeroes from a buffer. */
@@ -114,11 +162,7 @@ int node_write_zeroes(BlockNode *n, uint64_t off, uint64_t len, bool may_unmap)
     if (ret < 0 || !len) {
         return ret;
     }
-    ret = -ENOTSUP;
-    if (n->driver->write_zeroes) {
-        ret = n->driver->write_zeroes(n, off, len, may_unmap && n->flags.unmap);
-    }
-    return ret == -ENOTSUP ? write_zero_buffer(n, off, len) : ret;
+    return change(n, &(Change) { CHANGE_ZERO, off, len, .may_unmap = may_unmap && n->flags.unmap });
 }
 
 int node_write_compressed(BlockNode *n, uint64_t off, const void *buf, size_t len)
@@ -127,7 +171,53 @@ int node_write_compressed(BlockNode *n, uint64_t off, const void *buf, size_t le
     if (ret < 0) {
         return ret;
     }
-    return n->driver->write_compressed ? n->driver->write_compressed(n, off, buf, len) : -ENOTSUP;
+    struct iovec iov = { (void *)buf, len };
+    return n->driver->write_compressed ? change(n, &(Change) { CHANGE_COMPRESSED, off, len, &iov, 1 })
+                                       : -ENOTSUP;
+}
+
+/* One stretch of node_copy_up, inside the lock of its range. */
+static int copy_up(BlockNode *n, BlockNode *base, uint64_t off, uint64_t *len, void *buf)
+{
+    BlockStatus st;
+    int ret = node_status(n, off, *len, &st);
+    if (ret < 0 || st.allocated) {
+        *len = st.len;
+        return ret;
+    }
+    *len = st.len;
+    ret = n->backing ? node_status_above(n->backing, base, off, *len, &st, NULL) : 0;
+    if (ret < 0 || !n->backing) {
+        return ret;
+    }
+    *len = st.len;
+    if (!st.allocated) {
+        return 0;                       /* base has it, or nobody */
+    }
+    if (st.zero) {
+        return make_change(n, &(Change) { CHANGE_ZERO, off, *len, .may_unmap = n->flags.unmap });
+    }
+    struct iovec iov = { buf, *len };
+    ret = node_read(n, off, &iov, 1);
+    return ret ? ret : make_change(n, &(Change) { CHANGE_WRITE, off, *len, &iov, 1 });
+}
+
+int node_copy_up(BlockNode *n, BlockNode *base, uint64_t off, uint64_t len, void *buf)
+{
+    TrackedRange r;
+    int ret = check_write(n, off, len);
+    if (ret < 0) {
+        return ret;
+    }
+    track_begin(n, &r, off, len, true);
+    while (len && !ret) {
+        uint64_t part = len;
+        ret = copy_up(n, base, off, &part, buf);
+        off += part;
+        len -= part;
+    }
+    track_end(n, &r);
+    return ret;
 }
 
 /* ---- what is where ------------------------------------------------------------------ */

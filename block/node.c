@@ -2,8 +2,9 @@
 /*
  * Nodes: opening by options, names and reference counts.
  */
-#include "block/node.h"
+#include "block/track.h"
 #include "block/block.h"
+#include "block/dirtymap.h"
 #include "util/parse.h"
 
 #include <errno.h>
@@ -223,6 +224,8 @@ static void free_node(BlockNode *n)
     if (n->backing) {
         node_unref(n->backing);
     }
+    bitmap_free_all(n);
+    tracker_free(n);
     g_free(n->state);
     g_free(n->name);
     g_free(n->backing_file);
@@ -333,10 +336,15 @@ bool node_delete(const char *name, Error **err)
     if (!n->named) {
         return fail(err, "Node %s is not owned by the monitor", name);
     }
+    if (n->job) {
+        return fail(err, "Node '%s' is busy: block device is in use by block job: %s", name, n->job);
+    }
     if (n->refs > 1) {
         return fail(err, "Node %s is in use", name);
     }
+    graph_write_lock();
     node_unref(n);
+    graph_write_unlock();
     return true;
 }
 
@@ -349,37 +357,55 @@ static BlockNode *adopt(BlockNode *parent, BlockNode *child)
     return child;
 }
 
+/* A writable parent over a file that is not: the file follows, or the parent gives in. */
+static bool agree(BlockNode *parent, BlockNode *child, Error **err)
+{
+    Error *why = NULL;
+    if (!child->flags.read_only || parent->flags.read_only) {
+        return true;
+    }
+    if (child->flags.auto_read_only && node_set_writable(child, true, &why)) {
+        return true;
+    }
+    if (parent->flags.auto_read_only) {
+        g_clear_error(&why);
+        parent->flags.read_only = true;
+        return true;
+    }
+    if (why) {
+        g_propagate_error(err, why);
+        return false;
+    }
+    return fail(err, "Block node is read-only: '%s' below a writable node", child->name);
+}
+
 BlockNode *node_open_child(BlockNode *parent, Json *options, const char *key, Error **err)
 {
-    Json *j = json_steal(options, key);
+    g_autoptr(Json) j = json_steal(options, key);
+    BlockNode *n;
     if (!j) {
         fail(err, "A block device must be specified for \"%s\"", key);
         return NULL;
     }
     if (j->type == JSON_STRING) {
-        BlockNode *n = node_find(j->s);
+        n = node_find(j->s);
         if (!n) {
             fail(err, "Cannot find device='' nor node-name='%s'", j->s);
-        } else if (n->flags.read_only && !parent->flags.read_only && parent->flags.auto_read_only) {
-            parent->flags.read_only = true;
-        } else if (n->flags.read_only && !parent->flags.read_only) {
-            fail(err, "Block node is read-only: '%s' below a writable node", j->s);
-            n = NULL;
+            return NULL;
         }
-        json_free(j);
-        return n ? adopt(parent, node_ref(n)) : NULL;
-    }
-    if (j->type != JSON_OBJECT) {
+        node_ref(n);
+    } else if (j->type == JSON_OBJECT) {
+        if (!json_get(j, "driver")) {
+            json_set_str(j, "driver", "file");
+        }
+        n = node_open(g_steal_pointer(&j), parent->flags, err);
+    } else {
         bad_value(key, j, "a node-name or a group of options", err);
-        json_free(j);
         return NULL;
     }
-    if (!json_get(j, "driver")) {
-        json_set_str(j, "driver", "file");
-    }
-    BlockNode *n = node_open(j, parent->flags, err);
-    if (n && n->flags.read_only) {
-        parent->flags.read_only = true;
+    if (n && !agree(parent, n, err)) {
+        node_unref(n);
+        return NULL;
     }
     return n ? adopt(parent, n) : NULL;
 }
@@ -389,6 +415,18 @@ static char *protocol_prefix(const char *file)
 {
     size_t len = strspn(file, "abcdefghijklmnopqrstuvwxyz0123456789+-.");
     return len > 1 && file[len] == ':' ? g_strndup(file, len) : NULL;
+}
+
+/* "json:{...}": options in place of a name.  They take the place of what the caller has. */
+static Json *json_name(const char *file, Error **err)
+{
+    Json *o = json_parse(file + strlen("json:"), err);
+    if (o && o->type != JSON_OBJECT) {
+        json_free(o);
+        fail(err, "Could not open '%s': a JSON object is expected", file);
+        return NULL;
+    }
+    return o;
 }
 
 static BlockNode *open_protocol(const char *file, Json *options, BlockFlags flags, Error **err)
@@ -447,8 +485,29 @@ BlockNode *node_open_file(const char *file, const char *format, Json *options, B
                           Error **err)
 {
     g_autoptr(Json) o = options ? options : json_object();
+    if (g_str_has_prefix(file, "json:")) {
+        g_autoptr(Json) named = json_name(file, err);
+        if (!named) {
+            return NULL;
+        }
+        for (guint i = 0; i < json_len(o); i++) {
+            json_set(named, json_key_at(o, i), json_copy(json_at(o, i)));
+        }
+        if (json_get(named, "driver")) {
+            return node_open(g_steal_pointer(&named), flags, err);
+        }
+        return node_open_file("", format, g_steal_pointer(&named), flags, err);
+    }
     Json *below = json_steal(o, "file");
     bool probed;
+    if (below && below->type == JSON_STRING && node_find(below->s)) {
+        g_autofree char *chosen = choose_format(node_find(below->s), file, format, &probed, err);
+        if (chosen) {
+            json_set_str(o, "driver", chosen);
+        }
+        json_set(o, "file", below);
+        return chosen ? node_open(g_steal_pointer(&o), flags, err) : NULL;
+    }
     if (below && below->type != JSON_OBJECT) {
         bad_value("file", below, "a group of options", err);
         json_free(below);
@@ -470,7 +529,7 @@ BlockNode *node_open_file(const char *file, const char *format, Json *options, B
     g_autofree char *chosen = choose_format(bottom, file, format, &probed, err);
     BlockNode *n = NULL;
     if (chosen) {
-        flags.read_only = bottom->flags.read_only;
+        flags.read_only |= bottom->flags.read_only && !flags.auto_read_only;
         json_set_str(o, "driver", chosen);
         json_set_str(o, "file", bottom->name);
         if (!block_driver_find(chosen)->has_backing && json_get(o, "backing")

@@ -116,6 +116,9 @@ typedef struct BlockDriver {
     bool (*snapshot_load)(BlockNode *n, const char *id_or_name, Error **err);
     /* Where bytes of a protocol node can be had as they are: an open file, or -1. */
     int (*fd)(BlockNode *n);
+    /* Becomes writable or read-only; the file below is writable while this runs, n->flags still
+     * say how it was.  NULL: nothing to do, or (protocol) impossible. */
+    bool (*reopen)(BlockNode *n, bool writable, Error **err);
 } BlockDriver;
 
 typedef struct BlockCreateOption {
@@ -125,6 +128,15 @@ typedef struct BlockCreateOption {
 #define BLOCK_DRIVER(var)                                                       \
     static const BlockDriver *const var##_driver_entry                          \
     __attribute__((used, section("orrery_blockdrv"))) = &var
+
+/* Watches the changes of a node: jobs, bitmaps.  Called on the thread of the request. */
+typedef struct NodeObserver {
+    /* Before [off, off + len) changes; < 0: it must not, the request fails with this. */
+    int (*before)(struct NodeObserver *o, uint64_t off, uint64_t len);
+    void (*after)(struct NodeObserver *o, uint64_t off, uint64_t len);  /* it may have changed */
+    void *opaque;
+    struct NodeObserver *next;
+} NodeObserver;
 
 struct BlockNode {
     const BlockDriver *driver;
@@ -137,7 +149,10 @@ struct BlockNode {
     int detect_zeroes;                  /* 0 off, 1 on, 2 unmap */
     bool probed_raw;                    /* raw because it looks like nothing else */
     bool growable;                      /* a format above may write behind the end */
-    bool frozen;                        /* used by a block job: can't be removed */
+    const char *job;                    /* type of the block job that works on it, or NULL */
+    NodeObserver *observers;            /* [graph lock] */
+    struct DirtyBitmap *bitmaps;        /* block/dirtymap.h */
+    struct NodeTracker *tracker;        /* requests in flight, while there are observers */
     char *backing_file, *backing_format;        /* as the image names them, or NULL */
     uint32_t cluster_size;              /* bytes; 0: the format has none */
 };
@@ -190,8 +205,8 @@ void node_limits(BlockNode *n, struct BlkLimits *out);
 /* Makes an image file of this format (options stay the caller's). */
 bool node_create_image(const BlockDriver *d, const char *filename, Json *options, Error **err);
 /* For format drivers that make images: an empty file (replacing what was there), opened for
- * writing, locked. */
-BlockNode *node_create_file(const char *filename, Error **err);
+ * writing, locked.  options may name a node to be used instead, as "file". */
+BlockNode *node_create_file(const char *filename, Json *options, Error **err);
 /* Opens n->backing: the "backing" option (a node-name, options, or null: none), else what
  * n->backing_file names.  False only on errors. */
 bool node_open_backing(BlockNode *n, Json *options, Error **err);
@@ -205,6 +220,37 @@ char *node_full_path(const char *image, const char *name);
 void block_allow_path(const char *path);
 BlockSnapshot *snapshot_find(BlockNode *n, const char *id_or_name);    /* NULL */
 void snapshot_free(BlockSnapshot *s);
+
+/*
+ * ---- changing the graph (block/graph.c) ----
+ *
+ * Children and observers of nodes change only under the big lock and the graph's write lock.
+ * So whoever holds the big lock may look at them, and a thread without it that makes requests
+ * does so between graph_read_lock and graph_read_unlock (which do not nest, and inside which
+ * the big lock must not be taken).  The writer waits for the readers.
+ */
+void graph_read_lock(void);
+void graph_read_unlock(void);
+void graph_write_lock(void);            /* waits for all requests of all slots first */
+void graph_write_unlock(void);
+
+/* The following hold the graph's write lock. */
+void node_add_observer(BlockNode *n, NodeObserver *o);
+void node_remove_observer(BlockNode *n, NodeObserver *o);
+/* Whatever stands on old stands on new from now on, but for new itself. */
+void node_replace(BlockNode *old, BlockNode *new);
+void node_set_backing(BlockNode *n, BlockNode *backing);       /* takes a reference; NULL: none */
+
+/* Reopens a node and the files below.  [bql, graph write lock if requests may run] */
+bool node_set_writable(BlockNode *n, bool writable, Error **err);
+/* Is below in the tree under n (or n itself)? */
+bool node_contains(const BlockNode *n, const BlockNode *below);
+/* The node whose backing node this is, looking down from top; NULL. */
+BlockNode *node_overlay_of(BlockNode *top, const BlockNode *below);
+
+/* What n reads from below itself (down to base, not included) becomes its own; writers of the
+ * same range wait.  The node must have an observer.  [graph read lock] */
+int node_copy_up(BlockNode *n, BlockNode *base, uint64_t off, uint64_t len, void *buf);
 
 /* Options, for drivers: take one out of the object.  Values may be typed or strings.  false:
  * wrong value, err set; absent leaves *out alone. */

@@ -198,8 +198,28 @@ bool node_open_backing(BlockNode *n, Json *options, Error **err)
 
 /* ---- making images --------------------------------------------------------------------- */
 
-BlockNode *node_create_file(const char *filename, Error **err)
+/* blockdev-create names a node instead of a file. */
+static BlockNode *use_given(Json *options, Error **err)
 {
+    g_autoptr(Json) name = json_steal(options, "file");
+    BlockNode *n = name->type == JSON_STRING ? node_find(name->s) : NULL;
+    if (!n) {
+        fail(err, "Cannot find device='' nor node-name='%s'",
+             name->type == JSON_STRING ? name->s : "?");
+        return NULL;
+    }
+    if (!node_set_writable(n, true, err) || !node_truncate(n, 0, PREALLOC_OFF, err)) {
+        return NULL;
+    }
+    n->growable = true;
+    return node_ref(n);
+}
+
+BlockNode *node_create_file(const char *filename, Json *options, Error **err)
+{
+    if (options && json_get(options, "file")) {
+        return use_given(options, err);
+    }
     const BlockDriver *d = block_driver_find("file");
     if (g_str_has_prefix(filename, "file:")) {
         filename += strlen("file:");

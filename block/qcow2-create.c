@@ -157,7 +157,7 @@ static int write_empty(BlockNode *file, const Making *m, uint64_t incompatible)
 static bool make_data_file(const char *image, const Making *m, Error **err)
 {
     g_autofree char *path = node_full_path(image, m->data_file);
-    BlockNode *d = node_create_file(path, err);
+    BlockNode *d = node_create_file(path, NULL, err);
     bool ok = d && node_truncate(d, m->size, PREALLOC_OFF, err);
     node_unref(d);
     return ok;
@@ -208,7 +208,7 @@ bool qcow2_create(const char *filename, Json *options, Error **err)
     if (m.size > INT64_MAX - (1 << 21) || qcow2_l1_needed(&probe, m.size) > QCOW2_MAX_L1 / 8) {
         return fail(err, "The image size is too large (try using a larger cluster size)");
     }
-    BlockNode *file = node_create_file(filename, err);
+    BlockNode *file = node_create_file(filename, options, err);
     if (!file) {
         return false;
     }

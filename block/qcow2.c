@@ -194,16 +194,46 @@ static bool qcow2_open(BlockNode *n, Json *options, Error **err)
     return false;
 }
 
+/* Nothing is left to write, nothing to repair for the next one. */
+static int settle(BlockNode *n)
+{
+    Qcow2 *q = n->state;
+    int ret = qcow2_sync(q);            /* the second pass writes what the first one freed */
+    q->lazy = false;
+    ret = ret ? ret : qcow2_sync(q);
+    if (!ret && (q->incompatible & INCOMPAT_DIRTY) && !n->flags.check) {
+        ret = qcow2_set_incompatible(q, INCOMPAT_DIRTY, false);
+    }
+    return ret;
+}
+
+static bool qcow2_reopen(BlockNode *n, bool writable, Error **err)
+{
+    Qcow2 *q = n->state;
+    if (!writable) {
+        int ret = settle(n);
+        return !ret || fail_errno(err, -ret, "'%s': the last changes could not be written",
+                                  node_file_name(n));
+    }
+    if (q->incompatible & INCOMPAT_CORRUPT) {
+        return fail(err, "qcow2: Image is corrupt; cannot be opened read/write");
+    }
+    if (q->external && !node_set_writable(q->data, true, err)) {
+        return false;
+    }
+    q->lazy = q->compatible & COMPAT_LAZY_REFCOUNTS;
+    q->virgin = node_length(n->file);
+    n->flags.read_only = false;         /* repairs write */
+    bool ok = prepare_writing(n, err);
+    n->flags.read_only = true;
+    return ok;
+}
+
 static void qcow2_close(BlockNode *n)
 {
     Qcow2 *q = n->state;
     if (!n->flags.read_only) {
-        int ret = qcow2_sync(q);        /* the second pass writes what the first one freed */
-        q->lazy = false;
-        ret = ret ? ret : qcow2_sync(q);
-        if (!ret && (q->incompatible & INCOMPAT_DIRTY) && !n->flags.check) {
-            ret = qcow2_set_incompatible(q, INCOMPAT_DIRTY, false);
-        }
+        int ret = settle(n);
         if (ret < 0) {
             error_report("'%s': the last changes could not be written: %s", node_file_name(n),
                          g_strerror(-ret));
@@ -233,5 +263,6 @@ static const BlockDriver qcow2_driver = {
     .make_empty = qcow2_make_empty, .snapshots = qcow2_snapshots,
     .snapshot_create = qcow2_snapshot_create, .snapshot_apply = qcow2_snapshot_apply,
     .snapshot_delete = qcow2_snapshot_delete, .snapshot_load = qcow2_snapshot_load,
+    .reopen = qcow2_reopen,
 };
 BLOCK_DRIVER(qcow2_driver);

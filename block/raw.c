@@ -148,7 +148,7 @@ static bool raw_create(const char *filename, Json *options, Error **err)
     if (!block_prealloc_names[mode] || mode == PREALLOC_METADATA) {
         return fail(err, "raw: preallocation '%s' is none of: off, falloc, full", prealloc);
     }
-    BlockNode *file = node_create_file(filename, err);
+    BlockNode *file = node_create_file(filename, options, err);
     size = (size + BLK_SECTOR - 1) / BLK_SECTOR * BLK_SECTOR;
     bool ok = file && node_truncate(file, size, mode, err);
     node_unref(file);

@@ -324,7 +324,7 @@ static bool vdi_create(const char *filename, Json *options, Error **err)
     if (blocks > MAX_BLOCKS) {
         return fail(err, "Unsupported VDI image size (at most %u TiB)", MAX_BLOCKS >> 20);
     }
-    BlockNode *file = node_create_file(filename, err);
+    BlockNode *file = node_create_file(filename, options, err);
     if (!file) {
         return false;
     }

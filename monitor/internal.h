@@ -56,12 +56,16 @@ typedef struct QmpCommand {
 /* The tables, by topic; each ends with a NULL name. */
 extern const QmpCommand qmp_session_commands[], qmp_run_commands[], qmp_query_commands[],
     qmp_block_commands[], qmp_char_commands[], qmp_object_commands[], qmp_input_commands[],
-    qmp_memory_commands[], qmp_net_commands[], qmp_display_commands[];
+    qmp_memory_commands[], qmp_net_commands[], qmp_display_commands[], qmp_job_commands[],
+    qmp_transaction_commands[];
 
 void qmp_foreach_command(void (*fn)(const QmpCommand *c, void *opaque), void *opaque);
 /* Run one by name with checked arguments, as if it came from a client.  NULL means {} unless
  * err is set. */
 Json *qmp_call(const char *name, const Json *args, Error **err);
+
+/* Do the arguments fit the command of this name? */
+bool qmp_check(const char *name, const Json *args, Error **err);
 
 /* Events: from util/event.h to every session that negotiated. */
 void qmp_events_init(void);

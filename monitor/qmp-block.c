@@ -3,6 +3,7 @@
  * Machine protocol: disks and their media.
  */
 #include "monitor/internal.h"
+#include "monitor/qmp-disks.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -87,10 +88,31 @@ static unsigned backing_depth(const BlockNode *n)
     return depth;
 }
 
-/* write_cache: as the device sees it; for a node alone there is always one. */
-static Json *node_info(BlockNode *n, bool write_cache)
+static void add_limits(Json *o, ThrottleGroup *g)
 {
-    static const char *const limits[] = { "bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr" };
+    ThrottleConfig c = { 0 };
+    if (g) {
+        throttle_group_config(g, &c);
+        json_set_str(o, "group", throttle_group_name(g));
+    }
+    for (int i = 0; i < LIMIT_COUNT; i++) {
+        const char *name = throttle_qmp_names[i];
+        json_set_uint(o, name, c.avg[i]);
+        if (c.max[i]) {
+            g_autofree char *max = g_strconcat(name, "_max", NULL);
+            g_autofree char *length = g_strconcat(name, "_max_length", NULL);
+            json_set_uint(o, max, c.max[i]);
+            json_set_uint(o, length, MAX(c.length[i], 1));
+        }
+    }
+    if (c.iops_size) {
+        json_set_uint(o, "iops_size", c.iops_size);
+    }
+}
+
+/* write_cache: as the device sees it; for a node alone there is always one. */
+static Json *node_info(BlockNode *n, bool write_cache, ThrottleGroup *limits)
+{
     static const char *const zeroes[] = { "off", "on", "unmap" };
     Json *o = json_object(), *cache = json_object();
     json_set_str(o, "node-name", n->name);
@@ -101,8 +123,12 @@ static Json *node_info(BlockNode *n, bool write_cache)
     json_set_str(o, "detect_zeroes", zeroes[n->detect_zeroes]);
     json_set_int(o, "backing_file_depth", backing_depth(n));
     json_set_int(o, "write_threshold", 0);
-    for (size_t i = 0; i < G_N_ELEMENTS(limits); i++) {
-        json_set_int(o, limits[i], 0);
+    if (n->backing) {
+        json_set_str(o, "backing_file", node_file_name(n->backing));
+    }
+    add_limits(o, limits);
+    if (n->bitmaps) {
+        json_set(o, "dirty-bitmaps", bitmap_list(n));
     }
     json_set_bool(cache, "writeback", write_cache);
     json_set_bool(cache, "direct", n->flags.direct);
@@ -128,7 +154,7 @@ static void add_drive(BlockBackend *b, void *list)
     }
     if (blk_has_medium(b)) {
         json_set_str(o, "io-status", blk_io_status(b));
-        json_set(o, "inserted", node_info(blk_root(b), blk_write_cache(b)));
+        json_set(o, "inserted", node_info(blk_root(b), blk_write_cache(b), blk_throttle(b)));
     }
     json_append(list, o);
 }
@@ -224,7 +250,7 @@ static Json *cmd_blockstats(const Json *args, Error **err)
 
 static void add_node(BlockNode *n, void *list)
 {
-    json_append(list, node_info(n, true));
+    json_append(list, node_info(n, true, NULL));
 }
 
 static Json *cmd_nodes(const Json *args, Error **err)
@@ -233,8 +259,6 @@ static Json *cmd_nodes(const Json *args, Error **err)
     node_foreach(add_node, list);
     return list;
 }
-
-/* ---- media --------------------------------------------------------------------------------------- */
 
 static const char *optional_str(const Json *args, const char *key)
 {
@@ -252,6 +276,51 @@ static BlockBackend *drive_of(const Json *args, Error **err)
 {
     return monitor_find_drive(optional_str(args, "device"), optional_str(args, "id"), err);
 }
+
+/* ---- limits -------------------------------------------------------------------------------------- */
+
+static bool limit_arg(const Json *args, const char *fmt, const char *name, uint64_t *out, Error **err)
+{
+    g_autofree char *key = g_strdup_printf(fmt, name);
+    return json_get_uint(args, key, JSON_OPTIONAL, out, err) || !json_get(args, key);
+}
+
+static Json *cmd_set_throttle(const Json *args, Error **err)
+{
+    BlockBackend *b = drive_of(args, err);
+    const char *group = optional_str(args, "group");
+    ThrottleConfig c = { 0 };
+    if (!b) {
+        return NULL;
+    }
+    for (int i = 0; i < LIMIT_COUNT; i++) {
+        const char *name = throttle_qmp_names[i];
+        if (!limit_arg(args, "%s", name, &c.avg[i], err)
+            || !limit_arg(args, "%s_max", name, &c.max[i], err)
+            || !limit_arg(args, "%s_max_length", name, &c.length[i], err)) {
+            return NULL;
+        }
+    }
+    if (!limit_arg(args, "%s", "iops_size", &c.iops_size, err) || !throttle_config_valid(&c, err)) {
+        return NULL;
+    }
+    if (!throttle_config_on(&c)) {
+        blk_set_throttle(b, NULL);
+        return NULL;
+    }
+    const char *own = *blk_name(b) ? blk_name(b) : optional_str(args, "id");
+    ThrottleGroup *g = group ? throttle_group_get(group) : blk_throttle(b) ? blk_throttle(b)
+                       : throttle_group_get(own ? own : "");
+    throttle_group_set(g, &c);
+    if (g != blk_throttle(b)) {
+        blk_set_throttle(b, g);
+    } else if (group) {
+        throttle_group_unref(g);
+    }
+    return NULL;
+}
+
+/* ---- media --------------------------------------------------------------------------------------- */
 
 static Json *cmd_eject(const Json *args, Error **err)
 {
@@ -280,6 +349,47 @@ static Json *cmd_change_medium(const Json *args, Error **err)
     }
     blk_change_medium(b, json_get(args, "filename")->s, optional_str(args, "format"), readonly,
                       optional_bool(args, "force"), err);
+    return NULL;
+}
+
+/* The medium out and in by steps, as blockdev clients do: open the tray, take out, put in, close. */
+static Json *cmd_open_tray(const Json *args, Error **err)
+{
+    BlockBackend *b = drive_of(args, err);
+    if (b) {
+        blk_user_tray(b, true, optional_bool(args, "force"), err);
+    }
+    return NULL;
+}
+
+static Json *cmd_close_tray(const Json *args, Error **err)
+{
+    BlockBackend *b = drive_of(args, err);
+    if (b) {
+        blk_user_tray(b, false, false, err);
+    }
+    return NULL;
+}
+
+static Json *cmd_remove_medium(const Json *args, Error **err)
+{
+    BlockBackend *b = monitor_find_drive(NULL, json_get(args, "id")->s, err);
+    if (b) {
+        blk_remove_medium(b, err);
+    }
+    return NULL;
+}
+
+static Json *cmd_insert_medium(const Json *args, Error **err)
+{
+    const char *name = json_get(args, "node-name")->s;
+    BlockBackend *b = monitor_find_drive(NULL, json_get(args, "id")->s, err);
+    BlockNode *n = b ? node_find(name) : NULL;
+    if (n) {
+        blk_insert_medium(b, n, err);
+    } else if (b) {
+        fail(err, "Cannot find device='' nor node-name='%s'", name);
+    }
     return NULL;
 }
 
@@ -334,8 +444,12 @@ static Json *cmd_block_resize(const Json *args, Error **err)
     }
     if (s.found) {
         blk_resize(s.found, size, err);
+    } else if (s.node->job || s.node->bitmaps) {
+        fail(err, "Node '%s' is busy", s.node->name);
     } else {
+        graph_write_lock();
         node_truncate(s.node, size, PREALLOC_OFF, err);
+        graph_write_unlock();
     }
     return NULL;
 }
@@ -357,26 +471,31 @@ static BlockNode *snapshot_node(const Json *args, Error **err)
     return n;
 }
 
-static Json *cmd_snapshot_internal(const Json *args, Error **err)
+bool monitor_snapshot_internal(const Json *args, Error **err)
 {
     const char *name = json_get(args, "name")->s;
     BlockNode *n = snapshot_node(args, err);
     if (!n) {
-        return NULL;
+        return false;
     }
     int64_t now = g_get_real_time();
     BlockSnapshot s = { .name = (char *)name, .date_sec = now / 1000000, .icount = UINT64_MAX,
                         .date_nsec = now % 1000000 * 1000,
                         .vm_clock_ns = clock_ns(ORRERY_CLOCK_VIRTUAL) };
     if (!*name) {
-        fail(err, "Name is empty");
-    } else if (snapshot_find(n, name)) {
-        fail(err, "Snapshot with name '%s' already exists on device '%s'", name,
-             json_get(args, "device")->s);
-    } else {
-        n->driver->snapshot_create(n, &s, err);
+        return fail(err, "Name is empty");
     }
-    return NULL;
+    if (snapshot_find(n, name)) {
+        return fail(err, "Snapshot with name '%s' already exists on device '%s'", name,
+                    json_get(args, "device")->s);
+    }
+    if (n->job) {
+        return fail(err, "Node '%s' is busy: block device is in use by block job: %s", n->name, n->job);
+    }
+    graph_write_lock();
+    bool ok = n->driver->snapshot_create(n, &s, err);
+    graph_write_unlock();
+    return ok;
 }
 
 static Json *cmd_snapshot_delete_internal(const Json *args, Error **err)
@@ -395,67 +514,76 @@ static Json *cmd_snapshot_delete_internal(const Json *args, Error **err)
     }
     Json *info = snapshot_info(s);
     g_autofree char *which = g_strdup(s->id);
+    graph_write_lock();
     if (!n->driver->snapshot_delete(n, which, err)) {
         g_clear_pointer(&info, json_free);
     }
+    graph_write_unlock();
     return info;
 }
 
-/* A new qcow2 image over the drive's; "existing": it is there already. */
-static BlockNode *open_overlay(BlockNode *below, const Json *args, bool existing, Error **err)
+bool monitor_snapshot_delete(const Json *args, Error **err)
 {
-    const char *file = json_get(args, "snapshot-file")->s;
-    const char *node_name = optional_str(args, "snapshot-node-name");
-    g_autoptr(Json) making = json_object();
-    if (!existing) {
-        char *path = realpath(node_file_name(below), NULL);
-        json_set_uint(making, "size", node_length(below));
-        json_set_str(making, "backing_file", path ? path : node_file_name(below));
-        json_set_str(making, "backing_fmt", below->driver->name);
-        free(path);
-        if (!node_create_image(block_driver_find("qcow2"), file, making, err)) {
-            return NULL;
-        }
+    Error *why = NULL;
+    json_free(cmd_snapshot_delete_internal(args, &why));
+    if (why) {
+        g_propagate_error(err, why);
     }
-    Json *o = json_object(), *f = json_object();
-    json_set_str(f, "driver", "file");
-    json_set_str(f, "filename", file);
-    json_set_str(o, "driver", "qcow2");
-    json_set(o, "file", f);
-    json_set_str(o, "backing", below->name);
-    if (node_name) {
-        json_set_str(o, "node-name", node_name);
-    }
-    return node_open(o, below->flags, err);
+    return !why;
 }
 
-static Json *cmd_snapshot_sync(const Json *args, Error **err)
+static bool create_overlay(BlockNode *below, const char *file, Error **err)
 {
+    g_autoptr(Json) making = json_object();
+    char *path = realpath(node_file_name(below), NULL);
+    json_set_uint(making, "size", node_length(below));
+    json_set_str(making, "backing_file", path ? path : node_file_name(below));
+    json_set_str(making, "backing_fmt", below->driver->name);
+    free(path);
+    return node_create_image(block_driver_find("qcow2"), file, making, err);
+}
+
+BlockNode *monitor_make_overlay(const Json *args, BlockNode **below, Error **err)
+{
+    static const char *const modes[] = { "absolute-paths", "existing", NULL };
+    const char *file = json_get(args, "snapshot-file")->s;
+    const char *device = optional_str(args, "device"), *node_name = optional_str(args, "node-name");
     const char *format = optional_str(args, "format"), *mode = optional_str(args, "mode");
-    BlockBackend *b = monitor_find_drive(json_get(args, "device")->s, NULL, err);
-    BlockNode *below = b ? blk_root(b) : NULL;
+    const char *name = optional_str(args, "snapshot-node-name");
+    BlockNode *b = device || node_name ? monitor_find_node(device ? device : node_name, err) : NULL;
     if (!b) {
+        fail(device || node_name ? NULL : err, "Cannot find device='' nor node-name=''");
         return NULL;
     }
-    if (!below || below->flags.read_only) {
-        fail(err, "Device '%s' has no medium that can be written", json_get(args, "device")->s);
+    *below = b;
+    if (b->flags.read_only) {
+        fail(err, "Device '%s' has no medium that can be written", device ? device : node_name);
+    } else if (b->job) {
+        fail(err, "Node '%s' is busy: block device is in use by block job: %s", b->name, b->job);
     } else if (format && strcmp(format, "qcow2")) {
         fail(err, "Invalid snapshot format '%s' (qcow2)", format);
-    } else if (mode && strcmp(mode, "existing") && strcmp(mode, "absolute-paths")) {
+    } else if (mode && !g_strv_contains(modes, mode)) {
         fail(err, "Parameter 'mode' does not accept value '%s'", mode);
-    } else {
-        blk_drain(b);
-        int ret = node_flush(below);
-        BlockNode *n = ret ? NULL : open_overlay(below, args, mode && !strcmp(mode, "existing"), err);
-        if (ret) {
-            fail_errno(err, -ret, "Could not write out the image below");
-        } else if (n && node_length(n) != node_length(below)) {
+    } else if ((mode && !strcmp(mode, "existing")) || create_overlay(b, file, err)) {
+        Json *o = json_object(), *f = json_object();
+        json_set_str(f, "driver", "file");
+        json_set_str(f, "filename", file);
+        json_set_str(o, "driver", "qcow2");
+        json_set(o, "file", f);
+        json_set(o, "backing", json_null());
+        if (name) {
+            json_set_str(o, "node-name", name);
+        }
+        BlockNode *n = node_open(o, b->flags, err);
+        if (n && node_length(n) != node_length(b)) {
             fail(err, "The snapshot file's length is not that of the disk");
             node_unref(n);
-        } else if (n) {
-            n->named = false;           /* lives with the drive */
-            blk_replace_root(b, n);
+            return NULL;
         }
+        if (n) {
+            n->named = false;           /* lives with the drive */
+        }
+        return n;
     }
     return NULL;
 }
@@ -467,12 +595,18 @@ const QmpCommand qmp_block_commands[] = {
     { "eject", "device:s? id:s? force:b?", cmd_eject },
     { "blockdev-change-medium", "device:s? id:s? filename:s format:s? force:b? read-only-mode:s?",
       cmd_change_medium },
+    { "blockdev-open-tray", "device:s? id:s? force:b?", cmd_open_tray },
+    { "blockdev-close-tray", "device:s? id:s?", cmd_close_tray },
+    { "blockdev-remove-medium", "id:s", cmd_remove_medium },
+    { "blockdev-insert-medium", "id:s node-name:s", cmd_insert_medium },
+    { "block_set_io_throttle",
+      "device:s? id:s? bps:u bps_rd:u bps_wr:u iops:u iops_rd:u iops_wr:u bps_max:u? bps_rd_max:u? "
+      "bps_wr_max:u? iops_max:u? iops_rd_max:u? iops_wr_max:u? bps_max_length:u? "
+      "bps_rd_max_length:u? bps_wr_max_length:u? iops_max_length:u? iops_rd_max_length:u? "
+      "iops_wr_max_length:u? iops_size:u? group:s?", cmd_set_throttle },
     { "blockdev-add", "**", cmd_blockdev_add },
     { "blockdev-del", "node-name:s", cmd_blockdev_del },
     { "block_resize", "device:s? node-name:s? size:i", cmd_block_resize },
-    { "blockdev-snapshot-sync",
-      "device:s snapshot-file:s snapshot-node-name:s? format:s? mode:s?", cmd_snapshot_sync },
-    { "blockdev-snapshot-internal-sync", "device:s name:s", cmd_snapshot_internal },
     { "blockdev-snapshot-delete-internal-sync", "device:s id:s? name:s?",
       cmd_snapshot_delete_internal },
     { NULL }

@@ -303,7 +303,5 @@ const QmpCommand qmp_query_commands[] = {
     { "query-tpm-types", NULL, cmd_none },
     { "query-iothreads", NULL, cmd_none },
     { "query-memory-devices", NULL, cmd_none },
-    { "query-jobs", NULL, cmd_none },
-    { "query-block-jobs", NULL, cmd_none },
     { NULL }
 };

@@ -28,8 +28,8 @@ static Session *current;                /* whose command is being run */
 static const QmpCommand *const tables[] = {
     qmp_session_commands, qmp_run_commands, qmp_query_commands, qmp_block_commands,
     qmp_char_commands, qmp_object_commands, qmp_input_commands, qmp_memory_commands,
-    qmp_net_commands,
-    qmp_display_commands,
+    qmp_net_commands, qmp_display_commands,
+    qmp_job_commands, qmp_transaction_commands,
 };
 
 /* ---- output ------------------------------------------------------------------------------ */
@@ -188,6 +188,12 @@ void qmp_foreach_command(void (*fn)(const QmpCommand *c, void *opaque), void *op
             fn(c, opaque);
         }
     }
+}
+
+bool qmp_check(const char *name, const Json *args, Error **err)
+{
+    const QmpCommand *c = find_command(name);
+    return c ? check_args(c, args, err) : fail(err, "The command %s has not been found", name);
 }
 
 Json *qmp_call(const char *name, const Json *args, Error **err)

@@ -6,6 +6,8 @@
  *   secret              a password or key, from a file or the option itself, so that it need
  *                       not stand in the option that uses it
  *   filter-dump         frames of a network back-end to a file (system/obj-filter.c)
+ *   throttle-group      limits that disks share (system/object-throttle.c)
+ *   tls-creds-*         keys and certificates for TLS (system/object-tls.c)
  */
 #include "system/objects.h"
 
@@ -103,6 +105,16 @@ static GPtrArray *objects;              /* of Object* */
 extern const ObjectType *const __start_orrery_objects[] __attribute__((weak));
 extern const ObjectType *const __stop_orrery_objects[] __attribute__((weak));
 
+/* Of all types, for messages. */
+static char *type_names(void)
+{
+    GString *s = g_string_new(NULL);
+    for (const ObjectType *const *t = __start_orrery_objects; t < __stop_orrery_objects; t++) {
+        g_string_append_printf(s, "%s%s", s->len ? ", " : "", (*t)->name);
+    }
+    return g_string_free(s, false);
+}
+
 static const ObjectType *find_type(const char *name)
 {
     const ObjectType *const *t;
@@ -152,7 +164,8 @@ bool object_add(Opts *opts, Error **err)
         return fail(err, "Parameter 'qom-type' is missing");
     }
     if (!t) {
-        return fail(err, "invalid object type: %s (memory-backend-ram, secret and filter-dump exist)", type_name);
+        g_autofree char *known = type_names();
+        return fail(err, "invalid object type: %s (there are %s)", type_name, known);
     }
     if (!id || !*id) {
         return fail(err, "Parameter 'id' is missing");
@@ -217,6 +230,14 @@ void object_type_foreach(void (*fn)(const ObjectType *t, void *opaque), void *op
     const ObjectType *const *t;
     for (t = __start_orrery_objects; t < __stop_orrery_objects; t++) {
         fn(*t, opaque);
+    }
+}
+
+void object_help(GString *s)
+{
+    g_string_append(s, "Object types:\n");
+    for (const ObjectType *const *t = __start_orrery_objects; t < __stop_orrery_objects; t++) {
+        g_string_append_printf(s, "%-20s %s\n", (*t)->name, (*t)->desc);
     }
 }
 

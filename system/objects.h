@@ -44,6 +44,8 @@ bool object_add(Opts *opts, Error **err);
 bool object_del(const char *id, Error **err);
 Object *object_find(const char *id);
 void object_foreach(void (*fn)(Object *o, void *opaque), void *opaque);
+/* A line for each type (-object help). */
+void object_help(GString *s);
 void object_type_foreach(void (*fn)(const ObjectType *t, void *opaque), void *opaque);
 /* Text of a secret, g_free; NULL and err if there is none. */
 char *secret_find(const char *id, Error **err);

@@ -67,7 +67,7 @@ static const Option table[] = {
       &config.devices },
     { "global", "TYPE.PROP=VALUE", "default of a property for all devices of a type", option_list,
       &config.globals },
-    { "object", "TYPE,id=ID[,PROP=VALUE...]", "add an object: memory-backend-ram, secret",
+    { "object", "TYPE,id=ID[,PROP=VALUE...]", "add an object (-object help lists the types)",
       option_list, &config.objects },
     { "nodefaults", NULL, "only what is asked for: no default serial port, drives, monitor, graphics",
       option_flag, &config.nodefaults },

@@ -55,6 +55,19 @@ static void print_and_exit(GString *s)
 }
 
 /* -device X,help and -chardev help */
+/* -netdev help and the like */
+static void list_if_asked(GPtrArray *args, void (*list)(GString *s))
+{
+    for (guint i = 0; i < args->len; i++) {
+        const Arg *a = args->pdata[i];
+        if (!strcmp(a->text, "help") || !strcmp(a->text, "?")) {
+            GString *s = g_string_new(NULL);
+            list(s);
+            print_and_exit(s);
+        }
+    }
+}
+
 static bool answer_lists(Error **err)
 {
     for (guint i = 0; i < config.devices->len; i++) {
@@ -73,22 +86,9 @@ static bool answer_lists(Error **err)
             print_and_exit(s);
         }
     }
-    for (guint i = 0; i < config.netdevs->len; i++) {
-        const Arg *a = config.netdevs->pdata[i];
-        if (!strcmp(a->text, "help") || !strcmp(a->text, "?")) {
-            GString *s = g_string_new(NULL);
-            netdev_help(s);
-            print_and_exit(s);
-        }
-    }
-    for (guint i = 0; i < config.chardevs->len; i++) {
-        const Arg *a = config.chardevs->pdata[i];
-        if (!strcmp(a->text, "help") || !strcmp(a->text, "?")) {
-            GString *s = g_string_new(NULL);
-            chardev_help(s);
-            print_and_exit(s);
-        }
-    }
+    list_if_asked(config.netdevs, netdev_help);
+    list_if_asked(config.chardevs, chardev_help);
+    list_if_asked(config.objects, object_help);
     return true;
 }
 

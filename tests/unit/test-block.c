@@ -364,7 +364,8 @@ static void test_bad_drives(void)
                       "file=%s,if=idee", path);
     check_drive_error("-drive: unit=2 is out of range (0 to 1)", "file=%s,unit=2", path);
     check_drive_error("-drive: index cannot be used with bus and unit", "file=%s,index=1,bus=0", path);
-    check_drive_error("-drive: aio=io_uring is not supported (aio=threads is)", "file=%s,aio=io_uring", path);
+    check_drive_error("Option 'aio': 'posix' is none of: threads, native, io_uring",
+                      "file=%s,aio=posix", path);
     check_drive_error("-drive: rerror=enospc: a read can't run out of space", "file=%s,rerror=enospc", path);
     check_drive_error("-drive: copy-on-read is not supported", "file=%s,copy-on-read=on", path);
     check_drive_error("Option 'discard': 'maybe' is none of: ignore, off, unmap, on",
