@@ -82,7 +82,9 @@ bool tcg_engine_init(size_t cache, TcgEngine engine, Error **err)
     if (done) {
         return true;
     }
-    block_cache_init(cache);
+    if (!block_cache_init(cache, err)) {
+        return false;
+    }
     if (!tcg_target.init(engine, err)) {
         return false;
     }

@@ -25,12 +25,11 @@
 
 struct CodePage;
 
-/* A direct jump from one block to another; on the target's list of incoming links. */
+/* A direct jump from one block to another; on the target's list of incoming links, whose
+ * elements are the address of a block + the number of its link; 0 ends. */
 typedef struct BlockLink {
     struct Block *to;               /* [atomic] NULL: not chained */
-    struct Block *from;             /* whose link it is, and which */
-    unsigned n;
-    struct BlockLink *next;
+    uintptr_t next;
 } BlockLink;
 
 /* A constant in the code: where patching it may leave the block as it is. */
@@ -41,6 +40,9 @@ typedef struct BlockHole {
 } BlockHole;
 #define BLOCK_HOLES 4
 
+/* A block in half the space of a pointer: (its address - block_base) / 16; 0: none. */
+typedef uint32_t BlockRef;
+
 typedef struct Block {
     const uint8_t *host;            /* first guest byte */
     uint32_t mode;                  /* [atomic] BLOCK_DEAD once invalidated */
@@ -49,16 +51,26 @@ typedef struct Block {
     uint32_t alloc;                 /* bytes of the whole thing */
     uint32_t code_size;             /* bytes of host code */
     const uint8_t *code;            /* host code, where an indirect jump enters it; NULL: none */
-    struct Block *hash_next;        /* [atomic] */
+    BlockRef hash_next;             /* [atomic] */
+    BlockRef page_next[2];
     struct CodePage *page[2];       /* where it is listed; [1] NULL unless it crosses */
     const uint8_t *host2;           /* second page's first byte, or NULL */
-    struct Block *page_next[2];
     BlockLink link[2];              /* taken / not taken */
-    BlockLink *incoming;
+    uintptr_t incoming;
     uint8_t holes;
     BlockHole hole[BLOCK_HOLES];
     uint64_t payload[];
 } Block;
+
+extern uint8_t *block_base;
+static inline Block *block_at(BlockRef r)
+{
+    return r ? (Block *)(block_base + (uintptr_t)r * 16) : NULL;
+}
+static inline BlockRef block_ref(const Block *b)
+{
+    return b ? ((const uint8_t *)b - block_base) / 16 : 0;
+}
 
 /* Mode bits the generic code adds to the target's (which uses the low 28). */
 #define BLOCK_ONE   (1u << 30)      /* one instruction, then back to the loop */
@@ -67,7 +79,7 @@ typedef struct Block {
 
 /* Cache size in bytes, at least BLOCK_CACHE_MIN; before the first block.  0: default. */
 #define BLOCK_CACHE_MIN (64u << 10)
-void block_cache_init(size_t bytes);
+bool block_cache_init(size_t bytes, Error **err);
 /* The cache will hold host code too: reserve memory for as much of it, and `fixed` bytes more
  * (at the start of code_area()) for code that is no block's.  After block_cache_init. */
 bool block_cache_init_code(size_t fixed, Error **err);

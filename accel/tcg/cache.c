@@ -14,8 +14,10 @@
  */
 #include "accel/tcg/pages.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/mman.h>
 #include "accel/tcg/code.h"
 #include "accel/tcg/exclusive.h"
 #include "util/log.h"
@@ -28,7 +30,7 @@
 #define HASH_SIZE (1u << HASH_BITS)
 
 typedef struct Chunk {
-    uint8_t *mem;
+    uint8_t *mem;                       /* pages come when they are touched */
     size_t used, code_used;         /* the second in the chunk's part of the code area */
     size_t dead;                    /* below this all blocks are invalid */
     uint64_t since;                 /* free (but for used) once all vCPUs have seen this epoch */
@@ -40,13 +42,14 @@ static GMutex lock;
 static Chunk chunks[CHUNKS];
 static unsigned chunk_count, chunk_now;
 static size_t chunk_size;
+uint8_t *block_base;                /* of all chunks, less 16: a BlockRef is never 0 */
 static uint8_t *code_base;          /* NULL: no host code */
 /* The first block whose code begins in each 1 << STEP_BITS bytes of the code area. [lock] */
 #define STEP_BITS 10
 static Block **code_step;
 uint32_t block_kills;
 uint64_t block_epoch = 1;
-static Block *hash[HASH_SIZE];      /* [atomic] */
+static BlockRef hash[HASH_SIZE];    /* [atomic] */
 
 static struct {
     uint64_t made, made_insns, made_bytes, made_code, invalidated, evicted_chunks, flushes;
@@ -61,11 +64,21 @@ void block_unlock(void)
     g_mutex_unlock(&lock);
 }
 
-void block_cache_init(size_t bytes)
+bool block_cache_init(size_t bytes, Error **err)
 {
     bytes = bytes ? MAX(bytes, BLOCK_CACHE_MIN) : DEFAULT_SIZE;
     chunk_count = MIN(bytes / MIN_CHUNK, CHUNKS);
     chunk_size = bytes / chunk_count & ~(size_t)((1 << STEP_BITS) - 1);
+    uint8_t *mem = mmap(NULL, chunk_size * chunk_count, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mem == MAP_FAILED) {
+        return fail_errno(err, errno, "no memory for translated blocks");
+    }
+    for (unsigned k = 0; k < chunk_count; k++) {
+        chunks[k].mem = mem + k * chunk_size;
+    }
+    block_base = mem - 16;
+    return true;
 }
 
 size_t block_max_size(void)
@@ -126,23 +139,32 @@ static inline unsigned hash_of(const uint8_t *host, uint32_t mode)
 
 Block *block_find(const uint8_t *host, uint32_t mode)
 {
-    Block *b = __atomic_load_n(&hash[hash_of(host, mode)], __ATOMIC_ACQUIRE);
+    Block *b = block_at(__atomic_load_n(&hash[hash_of(host, mode)], __ATOMIC_ACQUIRE));
     while (b && !(b->host == host && (b->mode & ~BLOCK_CROSS) == mode && b->mode != BLOCK_DEAD)) {
-        b = __atomic_load_n(&b->hash_next, __ATOMIC_ACQUIRE);
+        b = block_at(__atomic_load_n(&b->hash_next, __ATOMIC_ACQUIRE));
     }
     return b;
 }
 
 /* ---- chaining ---------------------------------------------------------------------------------- */
 
-static void unlink_one(BlockLink *l)
+static inline Block *link_from(uintptr_t l, unsigned *n)
 {
-    BlockLink **p = &l->to->incoming;
-    while (*p != l) {
-        p = &(*p)->next;
+    *n = l & 1;
+    return (Block *)(l & ~(uintptr_t)1);
+}
+
+static void unlink_one(Block *from, unsigned n)
+{
+    BlockLink *l = &from->link[n];
+    uintptr_t *p = &l->to->incoming;
+    while (*p != ((uintptr_t)from | n)) {
+        unsigned m;
+        Block *other = link_from(*p, &m);
+        p = &other->link[m].next;
     }
     *p = l->next;
-    l->next = NULL;
+    l->next = 0;
     __atomic_store_n(&l->to, NULL, __ATOMIC_RELEASE);
 }
 
@@ -152,11 +174,11 @@ void block_chain(Block *from, unsigned n, Block *to, bool same_page)
     BlockLink *l = &from->link[n];
     if (from->mode != BLOCK_DEAD && to->mode != BLOCK_DEAD && l->to != to) {
         if (l->to) {                    /* in another page, which is mapped elsewhere now */
-            unlink_one(l);
+            unlink_one(from, n);
             tcg_target.link(from, n, NULL);
         }
         l->next = to->incoming;
-        to->incoming = l;
+        to->incoming = (uintptr_t)from | n;
         __atomic_store_n(&l->to, to, __ATOMIC_RELEASE);
         if (same_page) {
             tcg_target.link(from, n, to);
@@ -167,16 +189,18 @@ void block_chain(Block *from, unsigned n, Block *to, bool same_page)
 
 static void unchain(Block *b)
 {
-    for (BlockLink *l = b->incoming, *next; l; l = next) {
-        next = l->next;
-        l->next = NULL;
-        __atomic_store_n(&l->to, NULL, __ATOMIC_RELEASE);
-        tcg_target.link(l->from, l->n, NULL);
+    for (uintptr_t l = b->incoming, next; l; l = next) {
+        unsigned n;
+        Block *from = link_from(l, &n);
+        next = from->link[n].next;
+        from->link[n].next = 0;
+        __atomic_store_n(&from->link[n].to, NULL, __ATOMIC_RELEASE);
+        tcg_target.link(from, n, NULL);
     }
-    b->incoming = NULL;
+    b->incoming = 0;
     for (unsigned n = 0; n < 2; n++) {
         if (b->link[n].to) {
-            unlink_one(&b->link[n]);
+            unlink_one(b, n);
             tcg_target.link(b, n, NULL);
         }
     }
@@ -186,9 +210,9 @@ static void unchain(Block *b)
 
 void block_invalidate(Block *b)
 {
-    Block **at = &hash[hash_of(b->host, b->mode & ~BLOCK_CROSS)];
-    while (*at != b) {
-        at = &(*at)->hash_next;
+    BlockRef *at = &hash[hash_of(b->host, b->mode & ~BLOCK_CROSS)];
+    while (block_at(*at) != b) {
+        at = &block_at(*at)->hash_next;
     }
     __atomic_store_n(at, b->hash_next, __ATOMIC_RELEASE);
     __atomic_store_n(&b->mode, BLOCK_DEAD, __ATOMIC_RELEASE);
@@ -303,7 +327,7 @@ static void next_chunk(CPU *c)
 
 Block *block_alloc(CPU *c, size_t payload, size_t code, uint8_t **rx)
 {
-    size_t size = (sizeof(Block) + payload + 63) & ~(size_t)63;
+    size_t size = (sizeof(Block) + payload + 15) & ~(size_t)15;
     size_t code_size = (code + BLOCK_CODE_ALIGN - 1) & ~(size_t)(BLOCK_CODE_ALIGN - 1);
     Block *b;
 
@@ -311,10 +335,6 @@ Block *block_alloc(CPU *c, size_t payload, size_t code, uint8_t **rx)
     for (;;) {
         g_mutex_lock(&lock);
         Chunk *ch = &chunks[chunk_now];
-        if (!ch->mem) {
-            ch->mem = g_malloc(chunk_size + 64);
-            ch->mem += -(uintptr_t)ch->mem & 63;
-        }
         if (ch->used + size <= chunk_size && ch->code_used + code_size <= chunk_size) {
             b = (Block *)(ch->mem + ch->used);
             memset(b, 0, sizeof(*b));
@@ -341,19 +361,15 @@ void block_insert(CPU *c, Block *b)
     TcgCPU *t = tcg_cpu(c);
     uint32_t mode = b->mode;
 
-    for (unsigned n = 0; n < 2; n++) {
-        b->link[n].from = b;
-        b->link[n].n = n;
-    }
     g_mutex_lock(&lock);
     b->page[0] = t->making[0];
     b->page[1] = t->making[1] != t->making[0] ? t->making[1] : NULL;
     for (unsigned n = 0; n < 2 && b->page[n]; n++) {
         page_list(b->page[n], b, n);
     }
-    Block **head = &hash[hash_of(b->host, mode & ~BLOCK_CROSS)];
+    BlockRef *head = &hash[hash_of(b->host, mode & ~BLOCK_CROSS)];
     b->hash_next = *head;
-    __atomic_store_n(head, b, __ATOMIC_RELEASE);
+    __atomic_store_n(head, block_ref(b), __ATOMIC_RELEASE);
     stats.made++;
     stats.made_insns += b->count;
     stats.made_bytes += b->size;

@@ -85,10 +85,10 @@ void page_list(CodePage *p, Block *b, unsigned n)
     unsigned first, last;
     block_range(b, n, &first, &last);
     if (!p->start) {
-        p->start = g_new0(Block *, PAGE_LINES);
+        p->start = g_new0(BlockRef, PAGE_LINES);
     }
     b->page_next[n] = p->start[first >> 6];
-    p->start[first >> 6] = b;
+    p->start[first >> 6] = block_ref(b);
     p->starts |= 1ull << (first >> 6);
     p->span = MAX(p->span, (last >> 6) - (first >> 6));
     p->idle = 0;
@@ -99,9 +99,9 @@ void page_unlist(CodePage *p, Block *b, unsigned n)
 {
     unsigned first, last;
     block_range(b, n, &first, &last);
-    Block **at = &p->start[first >> 6];
-    while (*at != b) {
-        at = &(*at)->page_next[block_nth(*at, p)];
+    BlockRef *at = &p->start[first >> 6];
+    while (block_at(*at) != b) {
+        at = &block_at(*at)->page_next[block_nth(block_at(*at), p)];
     }
     *at = b->page_next[n];
     if (!p->start[first >> 6]) {
@@ -111,7 +111,8 @@ void page_unlist(CodePage *p, Block *b, unsigned n)
     uint64_t mine = line_mask(first, last), still = 0;
     unsigned from = first & ~63u, to = last | 63;
     for (uint64_t s = reaching(p, from, to); s; s &= s - 1) {
-        for (Block *o = p->start[__builtin_ctzll(s)]; o; o = o->page_next[block_nth(o, p)]) {
+        for (Block *o = block_at(p->start[__builtin_ctzll(s)]); o;
+             o = block_at(o->page_next[block_nth(o, p)])) {
             unsigned f, l;
             block_range(o, block_nth(o, p), &f, &l);
             still |= line_mask(f, l);
@@ -195,9 +196,9 @@ static void drop_range(CodePage *p, unsigned from, unsigned to)
 {
     uint64_t patched = 0;
     for (uint64_t s = reaching(p, from, to); s; s &= s - 1) {
-        for (Block *b = p->start[__builtin_ctzll(s)], *next; b; b = next) {
+        for (Block *b = block_at(p->start[__builtin_ctzll(s)]), *next; b; b = next) {
             unsigned n = block_nth(b, p);
-            next = b->page_next[n];
+            next = block_at(b->page_next[n]);
             if (block_hit(b, n, from, to, &patched)) {
                 block_invalidate(b);
             }

@@ -24,7 +24,7 @@ typedef struct CodePage {
     uint64_t lines;                 /* [atomic] bit n: code in bytes 64n .. 64n+63 */
     uint64_t starts;                /* lines in which blocks begin */
     uint64_t patched;               /* [atomic] lines in which constants were changed */
-    Block **start;                  /* [PAGE_LINES] these blocks; NULL: there never was one */
+    BlockRef *start;                /* [PAGE_LINES] these blocks; NULL: there never was one */
     uint8_t *guard;                 /* the page's guard byte */
     uint32_t making, stores;        /* [atomic] see above */
     uint8_t span;                   /* lines the longest block goes on for */

@@ -50,10 +50,12 @@ MODULES = ["scsi_common", "scsi_mod", "crct10dif_generic", "crc-t10dif", "crc64"
 
 # What is measured from outside: name, unit, caption.
 OUTSIDE = [
+    ("start", "ms", "process start to its end, by a firmware of two instructions"),
     ("firmware", "s", "power-on to the boot loader's first line"),
     ("boot", "s", "boot loader's first line to the kernel's init"),
     ("idle", "% CPU", "host CPU time while the guest sleeps"),
     ("resident", "MiB", "resident memory of the process, guest idle (-m %d)" % MEMORY),
+    ("beside", "MiB", "... of it, not the guest's RAM; what is mapped twice counts once"),
     ("empty", "MiB", "resident memory of a machine that has not started"),
 ]
 
@@ -172,6 +174,24 @@ class Engine:
         return [self.program, "-accel", "tcg" + ("," + self.options if self.options else ""),
                 "-m", str(MEMORY), "-display", "none", "-nodefaults", "-no-reboot"]
 
+    def start_time(self):
+        """Least milliseconds from the process's start to the end that the
+        guest's first instructions bring about, None where that can't be had."""
+        with tempfile.TemporaryDirectory() as d:
+            image = bytearray(b"\xf4" * 65536)
+            image[0xfff0:0xfff7] = b"\xba\xf4\x00\xb0\x00\xee\xf4"    # mov dx, F4h; mov al, 0; out dx, al
+            with open(d + "/bios", "wb") as f:
+                f.write(image)
+            cmd = self.command() + ["-bios", d + "/bios", "-device",
+                                    "isa-debug-exit,iobase=0xf4,iosize=1"]
+            times = []
+            for _ in range(8):
+                begin = time.monotonic()
+                if subprocess.run(cmd, stdin=subprocess.DEVNULL, timeout=60).returncode != 1:
+                    raise Trouble("%s: the exit port was not written" % self.name)
+                times.append(1000 * (time.monotonic() - begin))
+            return min(times)
+
     def empty_size(self):
         """Resident MiB of a machine that has not started, None where that can't be had."""
         p = subprocess.Popen(self.command() + ["-vga", "std", "-S"], stdin=subprocess.DEVNULL,
@@ -239,6 +259,9 @@ class Bochs(Engine):
     def empty_size(self):
         return None
 
+    def start_time(self):
+        return None
+
     @classmethod
     def missing(cls):
         if not cls.program:
@@ -261,6 +284,25 @@ def tail(path):
 def resident(pid):
     with open("/proc/%d/status" % pid) as f:
         return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1)) / 1024
+
+
+def beside_ram(pid):
+    """Resident MiB without the guest's RAM (the first mapping of at least its size).  Memory that
+    is mapped twice, as code may be, counts once."""
+    total, ram, size, shared = 0, False, 0, False
+    with open("/proc/%d/smaps" % pid) as f:
+        for line in f:
+            m = re.match(r"(Size|Rss|Pss):\s+(\d+) kB", line)
+            if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+                shared = "memfd:" in line
+            elif m and m.group(1) == "Size":
+                size = int(m.group(2))
+            elif m and m.group(1) == ("Pss" if shared else "Rss"):
+                if not ram and size >= MEMORY << 10:
+                    ram = True
+                else:
+                    total += int(m.group(2))
+    return total / 1024
 
 
 def cpu_seconds(pid):
@@ -352,10 +394,12 @@ def watch(engine, lines, p, begin, result):
         elif what == "fail":
             result.problems.append(" ".join(rest))
         elif what == "idle-begin":
-            idle = at, cpu_seconds(p.pid)
+            idle = time.monotonic(), cpu_seconds(p.pid)
             result.outside["resident"] = resident(p.pid)
+            if not engine.own_time:
+                result.outside["beside"] = beside_ram(p.pid)
         elif what == "idle-end":
-            result.outside["idle"] = 100 * (cpu_seconds(p.pid) - idle[1]) / (at - idle[0])
+            result.outside["idle"] = 100 * (cpu_seconds(p.pid) - idle[1]) / (time.monotonic() - idle[0])
         elif what == "done":
             return
 
@@ -519,7 +563,7 @@ def choose_workloads(text, workloads):
 
 def measure_all(a, engines, program, workloads, outside, d):
     names = [w.name for w in workloads]
-    idle = 4 if {"idle", "resident"} & set(outside) else 0
+    idle = 4 if {"idle", "resident", "beside"} & set(outside) else 0
     ms = 150 if a.quick else a.ms
     cd = d + "/bench.iso"
     make_cd(cd, program, names, ms, idle)
@@ -531,8 +575,10 @@ def measure_all(a, engines, program, workloads, outside, d):
         for e in engines:
             begin = time.monotonic()
             r = run_engine(e, cd, "disk-write" in names, a.cpu)
-            if "empty" in outside and e.empty_size():
-                r.outside["empty"] = e.empty_size()
+            for name, measure in ("empty", e.empty_size), ("start", e.start_time):
+                value = measure() if name in outside else None
+                if value:
+                    r.outside[name] = value
             results[e.name].append(r)
             problems += ["%s: %s" % (e.name, x) for x in r.problems]
             print("run %d: %s took %.0f s" % (n + 1, e.name, time.monotonic() - begin), flush=True)

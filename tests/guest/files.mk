@@ -8,7 +8,11 @@ help-lines += "make check-smp N=50  boot Linux with four vCPUs N times"
 check-smp: all
 	$(Q)python3 tests/guest/smp.py -n $(or $(N),50) $(SMP_ARGS)
 
+help-lines += "make check-torture  Linux and litmus tests with all switches that make things scarce"
+check-torture: all
+	$(Q)python3 tests/guest/torture.py
+
 demo:
 	$(Q)sh scripts/demo.sh
 
-.PHONY: check-guest check-smp
+.PHONY: check-guest check-smp check-torture
