@@ -13,7 +13,7 @@
 #include "util/error.h"
 
 typedef enum { STATE_RUNTIME, STATE_RESET, STATE_FULL } StateLevel;
-typedef enum { BP_INSERT, BP_REMOVE, BP_REMOVE_ALL } BpOp;
+typedef enum { BP_INSERT, BP_REMOVE } BpOp;
 
 /* Slowest first.  A software KVM had not unpacked a Linux kernel after 40 s; the interpreter,
  * which had it next, was past that within seconds. */
@@ -44,6 +44,8 @@ typedef struct Accel {
     void (*get_state)(CPU *c);        /* accelerator -> c; the copy is then the truth */
     bool (*put_state)(CPU *c, StateLevel what, Error **err);
     const MemListener *slots;         /* optional: hears every change of the memory map */
+    /* Optional: the list of accel/debug.h got or loses this one (a BpType), for c; called for
+     * every vCPU.  false: can't. [bql, vCPUs stopped] */
     bool (*breakpoint)(CPU *c, BpOp op, uint64_t addr, unsigned len, int type);
     void (*info)(GString *out);       /* optional: `info jit` / `info kvm` */
 } Accel;

@@ -86,6 +86,13 @@ typedef struct CPU {
     CPUSleep own_sleep;
     GQueue work;                      /* [bql] of CPUWork, run by the vCPU's own thread */
 
+    /* A debugger's (accel/debug.h), changed while all vCPUs stand */
+    bool debug_step;                  /* stop after one instruction; interrupts wait */
+    bool debug_hold;                  /* stand still though the machine runs */
+    bool debug_stepped;               /* [own thread] the one instruction was begun */
+    uint8_t debug_hit;                /* the kind of watchpoint that was hit (a BpType); 0: none */
+    uint64_t debug_hit_addr;
+
     sigjmp_buf jmp;                   /* where a guest exception raised in C unwinds to */
     void *engine;                     /* private to accel/tcg (struct TcgCPU) */
     void *accel_cpu;                  /* private to an accelerator that has accel/tcg beside it */

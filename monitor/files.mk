@@ -24,5 +24,6 @@ emu += monitor/hmp-memory.c     # ... memory, ports, disassembly
 emu += monitor/hmp-info.c       # ... info
 emu += monitor/hmp-x86.c        # ... info of x86: registers, page tables, APIC
 emu += monitor/hmp-net.c        # ... network
+emu += monitor/gdb.c            # server for gdb
 emu += monitor/readline.c       # line editing
 emu += monitor/expr.c           # expressions with registers

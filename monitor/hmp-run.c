@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "monitor/actions.h"
+#include "monitor/gdb.h"
 #include "monitor/hmp-args.h"
 #include "system/accel-switch.h"
 #include "system/runstate.h"
@@ -91,6 +92,16 @@ static void cmd_set_accel(Monitor *m, const Json *args, Error **err)
     accel_switch(arg_str(args, "name"), err);
 }
 
+static void cmd_gdbserver(Monitor *m, const Json *args, Error **err)
+{
+    const char *where = arg_str(args, "device") ? arg_str(args, "device") : "tcp::1234";
+
+    if (gdb_serve(where, err)) {
+        monitor_printf(m, strcmp(where, "none") ? "Waiting for gdb connection on device '%s'\n"
+                                                : "Disabled gdbserver\n", where);
+    }
+}
+
 const HmpCommand hmp_run_commands[] = {
     { "quit|q", NULL, "", "end the emulator", cmd_quit },
     { "stop|s", NULL, "", "pause the guest", cmd_stop },
@@ -105,6 +116,8 @@ const HmpCommand hmp_run_commands[] = {
     { "set_action", "event:s,action:s", "reboot|shutdown|panic|watchdog action",
       "what happens at an event", cmd_set_action },
     { "log", "items:s", "item1[,...]", "log items to the log file ('help log' lists them)", cmd_log },
+    { "gdbserver", "device:s?", "[device]", "let gdb connect on a device (tcp::1234), or 'none'",
+      cmd_gdbserver },
     { "logfile", "filename:F", "filename", "write the log to this file", cmd_logfile },
     { "cpu", "index:i", "index", "the CPU commands are about", cmd_cpu },
     { NULL }

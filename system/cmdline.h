@@ -45,6 +45,7 @@ typedef struct Config {
     GPtrArray *drives;                  /* of DriveArg */
     GPtrArray *serials, *parallels, *debugcons;    /* of Arg */
     GPtrArray *monitors;                /* of MonitorArg */
+    char *gdb;                          /* -gdb, -s: where a debugger may connect */
     char *qtest, *qtest_log;
     bool snapshot;
 

@@ -18,6 +18,8 @@
 #include "util/rcu.h"
 #include "util/timer.h"
 
+int cpu_debugged = -1;
+
 static GCond changed;           /* [bql] some CPU.created or CPU.stopped turned true */
 static Error *create_error;     /* [bql] the first vCPU the accelerator could not make */
 
@@ -26,7 +28,7 @@ static Error *create_error;     /* [bql] the first vCPU the accelerator could no
 static bool runnable(CPU *c)
 {
     bool asleep = c->halted && !c->sleeps_inside && !c->ops->has_work(c);
-    return !c->stopped && c->accel->run && !asleep;
+    return !c->stopped && !c->debug_hold && c->accel->run && !asleep;
 }
 
 /*
@@ -55,6 +57,10 @@ static void handle_exit(CPU *c, ExitReason why)
         machine_request_reset();
         break;
     case EXIT_DEBUG:
+        if (cpu_debugged < 0) {
+            cpu_debugged = c->index;
+        }
+        c->stop = true;                 /* not one instruction more meanwhile */
         runstate_request_stop(RUN_STATE_DEBUG);
         break;
     case EXIT_ERROR:

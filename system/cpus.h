@@ -18,6 +18,8 @@ void cpus_pause_all(void);
 void cpus_resume_all(void);
 /* On a vCPU thread: execute nothing more until cpus_resume_all; else no effect. */
 void cpus_stop_current(void);
+/* The vCPU that stopped first with EXIT_DEBUG; -1: none since it was last set so. [bql] */
+extern int cpu_debugged;
 /* End the threads. [bql] */
 void cpus_end(void);
 

@@ -15,6 +15,7 @@
 #include "block/drive.h"
 #include "chardev/char.h"
 #include "hw/core/device.h"
+#include "monitor/gdb.h"
 #include "monitor/monitor.h"
 #include "system/cmdline.h"
 #include "system/display.h"
@@ -183,6 +184,10 @@ bool consoles_add(const MachineType *type, Error **err)
         if (!open_monitor(config.monitors->pdata[i], i, err)) {
             return false;
         }
+    }
+    if (config.gdb && !gdb_serve(config.gdb, err)) {
+        arg_prefix(err, "-gdb", config.gdb);
+        return false;
     }
     return open_ports(false, config.serials, err) && open_ports(true, config.parallels, err)
            && add_defaults(&d, err);

@@ -115,7 +115,17 @@ static bool opt_nothing(const Option *o, const char *arg, Error **err)
     return true;                        /* there are no configuration files read by themselves */
 }
 
+static bool opt_gdb_port(const Option *o, const char *arg, Error **err)
+{
+    g_free(config.gdb);
+    config.gdb = g_strdup("tcp::1234");
+    return true;
+}
+
 static const Option table[] = {
+    { "gdb", "DEV", "let gdb connect here: tcp::1234, unix:PATH, chardev:ID, none", option_string,
+      &config.gdb },
+    { "s", NULL, "-gdb tcp::1234", opt_gdb_port },
     { "S", NULL, "start paused; the monitor's 'cont' lets the guest run", option_flag,
       &config.start_paused },
     { "no-reboot", NULL, "a reset ends the emulator", opt_policy, .with = "reboot=shutdown" },

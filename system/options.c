@@ -43,8 +43,6 @@ static const struct {
     { "win2k-hack",        false, "disk writes already complete as the drive's interrupts do" },
     { "tpmdev",            true,  "there is no TPM" },
     { "compat",            true,  "there are no deprecated commands" },
-    { "gdb",               true,  "use the monitor's 'x', 'info registers' and -d in_asm,int" },
-    { "s",                 false, "use the monitor's 'x', 'info registers' and -d in_asm,int" },
     { "singlestep",        false, "-d in_asm,exec shows what runs" },
     { "preconfig",         false, "use -S and device_add" },
     { "dfilter",           true,  "-d logs all addresses" },

@@ -167,6 +167,8 @@ bool runstate_needs_reset(void)
     return state == RUN_STATE_INTERNAL_ERROR || state == RUN_STATE_SHUTDOWN;
 }
 
+void (*runstate_stop_hook)(void);
+
 void vm_start(void)
 {
     bool was_to_stop = __atomic_exchange_n(&want.stop, 0, __ATOMIC_SEQ_CST);
@@ -197,6 +199,9 @@ static void stop(RunState why, bool tell)
         vclock_settle();
         if (tell) {
             event_emit("STOP", NULL);
+            if (runstate_stop_hook) {
+                runstate_stop_hook();
+            }
         }
     }
     blk_drain_all();

@@ -57,6 +57,8 @@ void vm_start(void);
 /* Pause it, ending in state `why`; waits for disk requests and flushes.  No effect on a VM
  * that does not run.  From a vCPU thread it is only asked for. */
 void vm_stop(RunState why);
+/* Called after each vm_stop of a machine that ran; NULL: nobody. [main thread, bql] */
+extern void (*runstate_stop_hook)(void);
 /* For the last time: no event, and the vCPUs' threads end. [main thread] */
 void vm_end(void);
 /* The monitor's `cont`. */

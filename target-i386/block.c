@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include "accel/debug.h"
 #include "accel/tcg/slow.h"
 #include "target-i386/disas.h"
 #include "target-i386/flow.h"
@@ -81,6 +82,9 @@ static bool decode_all(Builder *b)
     unsigned max = b->one ? 1 : MIN(MAX_INSNS, tcg_max_insns);
 
     while (b->count < max && b->size < left && !b->jumps && !b->stop) {
+        if (unlikely(debug_points) && b->count && debug_code_like(b->pc + b->size)) {
+            break;                      /* it begins a block of its own: exec.c looks at those */
+        }
         InsnBytes in = { b->host + b->size, MIN(left - b->size, INSN_BYTES) };
         DecodeResult res = insn_decode(b->c, b->mode, in, b->first + b->size, &b->insn[b->count]);
         if (res != DECODE_MORE) {

@@ -732,7 +732,7 @@ Boundary x86_boundary(X86CPU *c)
             return inject(c, EVENT_NMI, EXC_NMI);
         }
     }
-    if ((req & CPU_REQ_IRQ) && !shadow) {
+    if ((req & CPU_REQ_IRQ) && !shadow && !c->cpu.debug_step) {
         if (c->rflags & FL_IF) {
             int vector = x86_take_irq(c);
             if (vector >= 0) {

@@ -328,20 +328,6 @@ static void undo(KvmCpu *k)
     c->running_one = c->began_with_tf = c->run_one = false;
 }
 
-static bool step(KvmCpu *k, bool on)
-{
-    struct kvm_guest_debug d = {
-        .control = on ? KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP : 0,
-    };
-
-#ifdef KVM_GUESTDBG_BLOCKIRQ
-    if (on && (kvm_cap(KVM_CAP_SET_GUEST_DEBUG2) & KVM_GUESTDBG_BLOCKIRQ)) {
-        d.control |= KVM_GUESTDBG_BLOCKIRQ;
-    }
-#endif
-    return kvm_ioctl(k->fd, KVM_SET_GUEST_DEBUG, &d) >= 0;
-}
-
 /* Has the kernel an interrupt that the guest would take now? */
 static bool irq_due(X86CPU *c)
 {
@@ -406,7 +392,9 @@ const KvmTarget kvm_target = {
     .active = active,
     .must_stay = must_stay,
     .undo = undo,
-    .step = step,
+    .step = x86_kvm_debug_set,
+    .breakpoint = x86_kvm_breakpoint,
+    .debug_exit = x86_kvm_debug_exit,
     .pull_irq = pull_irq,
     .vcpu_id = vcpu_id,
     .cpu_create = cpu_create,

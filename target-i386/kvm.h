@@ -75,6 +75,11 @@ void x86_kvm_pic_put(const PicChip *c, struct kvm_pic_state *k);
 void x86_kvm_pit_get(PitImage *pit, const struct kvm_pit_state2 *k, int64_t now);
 void x86_kvm_pit_put(const PitImage *pit, struct kvm_pit_state2 *k, int64_t now);
 
+/* kvm-debug.c: KvmTarget.step, breakpoint, debug_exit */
+bool x86_kvm_debug_set(KvmCpu *k, bool step);
+bool x86_kvm_breakpoint(KvmCpu *k, BpOp op, uint64_t addr, int type);
+KvmVerdict x86_kvm_debug_exit(KvmCpu *k);
+
 /* kvm-cpuid.c */
 void x86_kvm_cpuid_init(void);
 bool x86_kvm_cpuid_set(KvmCpu *k, Error **err);

@@ -10,6 +10,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include "accel/debug.h"
 #include "accel/tcg/exclusive.h"
 #include "accel/tcg/host/atomic16.h"
 #include "target-i386/flow.h"
@@ -375,7 +376,8 @@ static void unaligned(CPU *cpu, uint64_t va, unsigned size, bool write)
 static bool watched(CPU *cpu, uint64_t page)
 {
     X86CPU *c = x86_cpu(cpu);
-    return unlikely(c->dr7_active & DR7_ACTIVE_DATA) && x86_page_watched(c, page);
+    return (unlikely(c->dr7_active & DR7_ACTIVE_DATA) && x86_page_watched(c, page))
+           || (unlikely(debug_points) && debug_page_watched(page));
 }
 
 /*
@@ -388,11 +390,21 @@ static void watch(CPU *cpu, uint64_t va, unsigned size, bool write)
     X86CPU *c = x86_cpu(cpu);
     uint64_t before = c->pending_dbg;
     x86_data_breakpoint(c, va, size, write);
-    if (c->pending_dbg != before && !c->running_one) {
+    bool hit = debug_points && debug_data_hit(cpu, va, size, write);
+    if ((hit || c->pending_dbg != before) && !c->running_one) {
         c->pending_dbg = before;
+        cpu->debug_hit = 0;             /* when it is done */
         c->run_one = true;
         siglongjmp(cpu->jmp, 1);
     }
+}
+
+static void put_off(CPU *cpu)
+{
+    X86CPU *c = x86_cpu(cpu);
+
+    c->run_one |= c->running_one;
+    c->running_one = c->began_with_tf = false;
 }
 
 static TargetBoundary boundary(CPU *cpu)
@@ -478,6 +490,7 @@ const TcgTarget tcg_target = {
     .watched = watched,
     .watch = watch,
     .boundary = boundary,
+    .put_off = put_off,
     .settled = settled,
     .pc = pc,
     .translate = x86_translate,

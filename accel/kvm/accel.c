@@ -274,6 +274,7 @@ static const Accel kvm_accel = {
     .kick = kvm_cpu_kick,
     .get_state = kvm_cpu_get_state,
     .put_state = kvm_cpu_put_state,
+    .breakpoint = kvm_breakpoint,
     .info = kvm_info,
 };
 ACCEL(kvm_accel);

@@ -33,6 +33,7 @@ typedef struct KvmVm {
     bool readonly_mem, immediate_exit, emulation_exit;
     bool initially_set;             /* manual protection of the dirty log is on */
     KvmIrqchip irqchip;
+    bool debug_interprets;          /* a debugger's breakpoint has no place in hardware */
     bool wide_apic_ids;             /* 32 bits in the local APICs' state */
 } KvmVm;
 extern KvmVm kvm;
@@ -50,6 +51,7 @@ typedef struct KvmCpu {
     bool chip_access;               /* a turn ended because the kernel has the chip */
     bool stays;                     /* ... which it may not do in this turn */
     bool stepping;                  /* the kernel runs one instruction */
+    bool debug_changed;             /* a debugger's breakpoints did */
     void *arch;                     /* the target's */
     timer_t timer;                  /* ends the kernel's turn, if timed */
     bool timed;
@@ -95,8 +97,13 @@ typedef struct KvmTarget {
     /* The interpreter keeps the vCPU, or it sleeps, while the kernel has its local APIC: take
      * an interrupt from there if one is due. */
     bool (*pull_irq)(KvmCpu *k, Error **err);
-    /* Single-step the guest from the next KVM_RUN on, which ends with KVM_EXIT_DEBUG. */
+    /* From the next KVM_RUN on: single-step the guest (it ends with KVM_EXIT_DEBUG), and have
+     * the debugger's breakpoints. */
     bool (*step)(KvmCpu *k, bool on);
+    /* One of accel/debug.h comes or goes. [bql, vCPUs stopped] */
+    bool (*breakpoint)(KvmCpu *k, BpOp op, uint64_t addr, int type);
+    /* KVM_EXIT_DEBUG outside of a step.  KVM_UNKNOWN: it is the debugger's. */
+    KvmVerdict (*debug_exit)(KvmCpu *k);
     /* The kernel reports a triple fault, the registers are fetched.  May it be wrong?  Then make
      * the CPU ready to execute the instruction once more. */
     bool (*doubt)(KvmCpu *k);
@@ -120,6 +127,7 @@ bool kvm_enable_cap(uint32_t cap, uint64_t arg);
 bool kvm_cpu_create(CPU *c, Error **err);
 void kvm_cpu_destroy(CPU *c);
 ExitReason kvm_cpu_run(CPU *c);
+bool kvm_breakpoint(CPU *c, BpOp op, uint64_t addr, unsigned len, int type);
 void kvm_cpu_kick(CPU *c);
 void kvm_cpu_get_state(CPU *c);
 bool kvm_cpu_put_state(CPU *c, StateLevel what, Error **err);

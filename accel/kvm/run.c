@@ -32,6 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "accel/debug.h"
 #include "accel/tcg/block.h"
 #include "accel/tcg/exclusive.h"
 #include "accel/tcg/exec.h"
@@ -441,6 +442,15 @@ static ExitReason do_halt(KvmCpu *k)
     return EXIT_HALTED;
 }
 
+/* The interpreter does what the kernel could not, and goes on. */
+static bool do_assist(KvmCpu *k, ExitReason *why)
+{
+    k->stays = true;
+    *why = assist(k);
+    k->stays = false;
+    return *why == EXIT_KICKED;
+}
+
 /*
  * A triple fault.  Software KVMs were seen to report one where the guest did nothing wrong
  * (32-bit paging): the interpreter does the instruction again, and if it is a triple fault
@@ -452,10 +462,20 @@ static bool do_shutdown(KvmCpu *k, ExitReason *why)
         *why = EXIT_RESET;
         return false;
     }
-    k->stays = true;
-    *why = assist(k);
-    k->stays = false;
-    return *why == EXIT_KICKED;
+    return do_assist(k, why);
+}
+
+static bool do_debug(KvmCpu *k, ExitReason *why)
+{
+    switch (kvm_target.debug_exit(k)) {
+    case KVM_GO_ON:
+        return true;
+    case KVM_INTERPRET:
+        return do_assist(k, why);
+    default:
+        *why = EXIT_DEBUG;
+        return false;
+    }
 }
 
 /* false: leave run() with *why */
@@ -478,7 +498,7 @@ static bool handle_exit(KvmCpu *k, ExitReason *why)
             k->stepping = false;
             return true;
         }
-        break;
+        return do_debug(k, why);
     case KVM_EXIT_HLT:
         *why = do_halt(k);
         return false;
@@ -489,10 +509,7 @@ static bool handle_exit(KvmCpu *k, ExitReason *why)
             *why = give_up(k, "KVM internal error", run->internal.suberror);
             return false;
         }
-        k->stays = true;
-        *why = assist(k);
-        k->stays = false;
-        return *why == EXIT_KICKED;
+        return do_assist(k, why);
     case KVM_EXIT_FAIL_ENTRY:
         *why = give_up(k, "the hardware refused to run the guest, reason",
                        run->fail_entry.hardware_entry_failure_reason);
@@ -556,7 +573,7 @@ static ExitReason keep(KvmCpu *k)
         struct timespec t = { .tv_nsec = PULL_PERIOD };
         nanosleep(&t, NULL);
     }
-    if (!kvm_target.pull_irq(k, &err)) {
+    if (!c->debug_step && !kvm_target.pull_irq(k, &err)) {
         error_report("kvm: CPU %d: %s", c->index, err->message);
         g_error_free(err);
         return EXIT_ERROR;
@@ -586,6 +603,26 @@ static ExitReason step_in_kernel(KvmCpu *k)
     return why;
 }
 
+/* Steps of a debugger's are the interpreter's; so are its breakpoints where it has turns, and
+ * where the CPU has no register for one. */
+static bool kvm_debug_interprets(const CPU *c)
+{
+    return unlikely(c->debug_step || (debug_points && (kvm.turns || kvm.debug_interprets)));
+}
+
+/* The list changed. [bql, vCPUs stopped] */
+bool kvm_breakpoint(CPU *c, BpOp op, uint64_t addr, unsigned len, int type)
+{
+    KvmCpu *k = kvm_cpu(c);
+
+    if (!k) {
+        return false;
+    }
+    k->debug_changed = true;
+    block_flush_all();
+    return kvm.turns || kvm_target.breakpoint(k, op, addr, type);
+}
+
 /* Out of HLT, if there is a reason to. */
 static bool woken(CPU *c)
 {
@@ -607,7 +644,12 @@ static ExitReason loop(KvmCpu *k)
             return EXIT_KICKED;
         }
         cpu_clear_request(c, req & (CPU_REQ_TLB | CPU_REQ_SYNC | CPU_REQ_STEP));
-        if (kvm_target.wants_interpreter(k, req)
+        if (unlikely(k->debug_changed)) {
+            k->debug_changed = false;
+            kvm_target.step(k, false);
+            tcg_tlb_flush(c);           /* watched pages have marks there */
+        }
+        if (kvm_target.wants_interpreter(k, req) || kvm_debug_interprets(c)
             || (k->timed && k->left_at && now_ns() - k->left_at >= KERNEL_TURN)) {
             why = k->chip_access ? step_in_kernel(k) : c->sleeps_inside ? keep(k) : assist(k);
             if (why != EXIT_KICKED) {

@@ -176,6 +176,14 @@ static void tcg_info(GString *out)
     }
 }
 
+/* All vCPUs stand; blocks and TLBs are made anew, with the list in mind. */
+static bool tcg_breakpoint(CPU *c, BpOp op, uint64_t addr, unsigned len, int type)
+{
+    block_flush_all();
+    tcg_flush_request(c);
+    return true;
+}
+
 static const Accel tcg_accel = {
     .name = "tcg",
     .desc = "runs guest code by translation or interpretation, on any host",
@@ -190,6 +198,7 @@ static const Accel tcg_accel = {
     .kick = tcg_kick,
     .get_state = tcg_get_state,
     .put_state = tcg_put_state,
+    .breakpoint = tcg_breakpoint,
     .info = tcg_info,
 };
 ACCEL(tcg_accel);

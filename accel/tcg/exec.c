@@ -5,6 +5,7 @@
  */
 #include "accel/tcg/exec.h"
 
+#include "accel/debug.h"
 #include "accel/tcg/block.h"
 #include "accel/tcg/exclusive.h"
 #include "accel/tcg/slow.h"
@@ -45,6 +46,8 @@ static void run_once(CPU *c, bool one, uint64_t *insns)
         return;
     }
     const uint8_t *host = f->host + (pc & (GUEST_PAGE_SIZE - 1));
+    /* To where a breakpoint is no way leads but this one. */
+    one |= unlikely(debug_points) && debug_code_like(pc);
     Block *from = t->from, *b;
     uint64_t epoch = t->epoch;
     t->from = NULL;
@@ -95,6 +98,26 @@ static bool requests(CPU *c, uint32_t req)
     return !(req & CPU_REQ_EXIT);
 }
 
+/* At an instruction boundary: does the debugger want the vCPU here? */
+static bool debug_stops(CPU *c)
+{
+    uint32_t mode;
+    int mmu;
+
+    if (c->debug_hit || (c->debug_step && c->debug_stepped)
+        || (debug_points && debug_code_at(tcg_target.pc(c, &mode, &mmu)))) {
+        tcg_target.put_off(c);
+        return true;
+    }
+    c->debug_stepped = true;
+    return false;
+}
+
+static inline bool debugged(const CPU *c)
+{
+    return unlikely(c->debug_step || debug_points);
+}
+
 static ExitReason loop(CPU *c)
 {
     for (;;) {
@@ -110,7 +133,10 @@ static ExitReason loop(CPU *c)
         case TARGET_DEBUG:  return EXIT_DEBUG;
         case TARGET_RUN: case TARGET_ONE: break;
         }
-        run_once(c, next == TARGET_ONE, &tcg_cpu(c)->insns);
+        if (debugged(c) && debug_stops(c)) {
+            return EXIT_DEBUG;
+        }
+        run_once(c, next == TARGET_ONE || c->debug_step, &tcg_cpu(c)->insns);
     }
 }
 
@@ -174,10 +200,13 @@ static ExitReason slice_loop(CPU *c, Slice *s)
         case TARGET_DEBUG:  return EXIT_DEBUG;
         case TARGET_RUN: case TARGET_ONE: break;
         }
+        if (debugged(c) && debug_stops(c)) {
+            return EXIT_DEBUG;
+        }
         s->blocks++;
         /* back here after this block, whatever it is chained to */
         __atomic_fetch_or(&c->request, CPU_REQ_STEP, __ATOMIC_RELAXED);
-        run_once(c, next == TARGET_ONE, s->insns);
+        run_once(c, next == TARGET_ONE || c->debug_step, s->insns);
     }
 }
 

@@ -63,6 +63,8 @@ typedef struct TcgTarget {
     void (*end)(CPU *c);
     /* Between instructions: deliver exceptions and interrupts.  May unwind. */
     TargetBoundary (*boundary)(CPU *c);
+    /* What `boundary` prepared is not run now: leave things as before it. */
+    void (*put_off)(CPU *c);
     /* Nothing is under way that only this engine knows of: no exception on its way, not in
      * the middle of a single step, not halted. */
     bool (*settled)(CPU *c);
