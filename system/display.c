@@ -129,7 +129,7 @@ static void hook_reset(void)
 
 static void hook_quit(void)
 {
-    runstate_request_shutdown(CAUSE_HOST_UI);
+    runstate_request_quit(CAUSE_HOST_UI, 0);
 }
 
 static const char *hook_guest_name(void)

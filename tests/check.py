@@ -250,7 +250,8 @@ def find(build):
 
 # What hostile input reaches: devices under a guest that makes no sense, disk images, saved
 # states, the protocols and the command line.
-SANITIZED = ("qtest/", "qmp/", "disk/", "guest/fuzz", "guest/bad_options")
+SANITIZED = ("qtest/", "qmp/", "disk/", "guest/fuzz", "guest/bad_options",
+             "ui/test_vnc_fuzz", "ui/test_console")
 # The quarantine of freed memory would hide how little a process grows.
 SANITIZED_ENV = {"ORRERY_PATIENCE": str(4 * PATIENCE),
                  "ASAN_OPTIONS": "quarantine_size_mb=16",

@@ -213,7 +213,8 @@ void console_move_cursor(Console *c, int x, int y, bool visible)
 
 /* ---- the front ends' side ------------------------------------------------------------ */
 
-/* An update told outside a refresh is a frame of its own at the next tick. */
+/* An update told outside a refresh is a frame of its own at the next tick.  A listener that asks
+ * for a refresh while it hears of a frame has it already. */
 void console_refresh(Console *c)
 {
     if (c->refreshing) {
@@ -222,19 +223,14 @@ void console_refresh(Console *c)
     c->refreshing = true;
     c->last = clock_ns(ORRERY_CLOCK_REAL);
     c->ops->refresh(c->opaque);
-    c->refreshing = false;
-    if (!c->changed) {
-        c->quiet++;
-        return;
-    }
-    c->changed = false;
-    c->quiet = 0;
-    for (guint i = 0; i < c->listeners->len; i++) {
+    c->quiet = c->changed ? 0 : c->quiet + 1;
+    for (guint i = 0; c->changed && i < c->listeners->len; i++) {
         const Listener *l = &g_array_index(c->listeners, Listener, i);
         if (l->l->frame) {
             l->l->frame(l->opaque);
         }
     }
+    c->changed = c->refreshing = false;
 }
 
 /* The most impatient listener sets the pace; 0 = nobody wants to be kept up to date. */

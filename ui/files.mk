@@ -17,3 +17,8 @@ emu += ui/vnc-pixel.c           # ... pixel formats
 emu += ui/vnc-enc-basic.c       # ... Raw, RRE, Hextile
 emu += ui/vnc-enc-zlib.c        # ... Zlib, ZRLE
 emu += ui/vnc-enc-tight.c       # ... Tight, JPEG
+ifeq ($(CONFIG_SDL),yes)
+emu += ui/sdl.c                 # the window
+emu += ui/sdl-lib.c             # ... the library, loaded when it is needed
+emu += ui/sdl-icon.c            # ... its icon
+endif

@@ -248,10 +248,12 @@ static void display_update(void *opaque, int x, int y, int w, int h)
 
 static void update_all(VncServer *s)
 {
-    for (guint i = s->clients->len; i-- > 0;) {
-        VncClient *c = s->clients->pdata[i];
-        vnc_try_update(c);
-        vnc_flush(c);
+    /* a client may close itself meanwhile; it is freed later */
+    g_autoptr(GPtrArray) clients = g_ptr_array_copy(s->clients, NULL, NULL);
+
+    for (guint i = 0; i < clients->len; i++) {
+        vnc_try_update(clients->pdata[i]);
+        vnc_flush(clients->pdata[i]);
     }
     vnc_adjust_pace(s);
 }

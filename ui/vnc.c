@@ -226,8 +226,10 @@ static void input_changed(void *opaque)
 {
     VncServer *s = opaque;
 
-    for (guint i = s->clients->len; i-- > 0;) {
-        VncClient *c = s->clients->pdata[i];
+    g_autoptr(GPtrArray) clients = g_ptr_array_copy(s->clients, NULL, NULL);
+
+    for (guint i = 0; i < clients->len; i++) {
+        VncClient *c = clients->pdata[i];
         if (c->initialized) {
             c->send_leds |= c->features & HAS_LED_STATE && c->leds != input_leds();
             c->send_pointer_type |= c->features & HAS_POINTER_TYPE

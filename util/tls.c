@@ -15,17 +15,24 @@
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 
+/* A folder's certificates as they were read once; sessions keep theirs when they are read anew. */
+typedef struct Certificates {
+    int refs;
+    gnutls_certificate_credentials_t x509;
+} Certificates;
+
 struct TlsCreds {
     int refs;
     bool server, verify, anon;
     char *dir, *priority;
-    gnutls_certificate_credentials_t x509;
+    Certificates *certs;
     gnutls_anon_server_credentials_t anon_server;
     gnutls_anon_client_credentials_t anon_client;
 };
 
 struct TlsSession {
     TlsCreds *creds;
+    Certificates *certs;
     gnutls_session_t session;
     char *host;
     bool broken;
@@ -52,7 +59,15 @@ static bool load_key(const TlsCreds *c, gnutls_certificate_credentials_t x, Erro
                  "can't use certificate and key", cert);
 }
 
-static gnutls_certificate_credentials_t load_x509(const TlsCreds *c, Error **err)
+static void certs_unref(Certificates *k)
+{
+    if (k && --k->refs == 0) {
+        gnutls_certificate_free_credentials(k->x509);
+        g_free(k);
+    }
+}
+
+static Certificates *load_x509(const TlsCreds *c, Error **err)
 {
     gnutls_certificate_credentials_t x;
     g_autofree char *ca = g_build_filename(c->dir, "ca-cert.pem", NULL);
@@ -68,7 +83,9 @@ static gnutls_certificate_credentials_t load_x509(const TlsCreds *c, Error **err
         return NULL;
     }
     gnutls_certificate_set_known_dh_params(x, GNUTLS_SEC_PARAM_MEDIUM);
-    return x;
+    Certificates *k = g_new(Certificates, 1);
+    *k = (Certificates) { 1, x };
+    return k;
 }
 
 static TlsCreds *new_creds(bool server, const char *priority)
@@ -97,7 +114,7 @@ TlsCreds *tls_creds_x509(const char *dir, bool server, bool verify, const char *
     TlsCreds *c = new_creds(server, priority);
     c->dir = g_strdup(dir);
     c->verify = verify;
-    if (!check_priority(c, err) || !(c->x509 = load_x509(c, err))) {
+    if (!check_priority(c, err) || !(c->certs = load_x509(c, err))) {
         tls_creds_unref(c);
         return NULL;
     }
@@ -132,9 +149,7 @@ void tls_creds_unref(TlsCreds *c)
     if (!c || --c->refs) {
         return;
     }
-    if (c->x509) {
-        gnutls_certificate_free_credentials(c->x509);
-    }
+    certs_unref(c->certs);
     if (c->anon_server) {
         gnutls_anon_free_server_credentials(c->anon_server);
     }
@@ -161,12 +176,12 @@ bool tls_creds_reload(TlsCreds *c, Error **err)
     if (c->anon) {
         return fail(err, "anonymous credentials have no certificates to read again");
     }
-    gnutls_certificate_credentials_t x = load_x509(c, err);
-    if (!x) {
+    Certificates *k = load_x509(c, err);
+    if (!k) {
         return false;
     }
-    /* sessions in progress hold the old ones: they are few and stay until the process ends */
-    c->x509 = x;
+    certs_unref(c->certs);
+    c->certs = k;
     return true;
 }
 
@@ -177,7 +192,7 @@ static bool set_credentials(TlsSession *s)
     TlsCreds *c = s->creds;
     return (c->anon ? gnutls_credentials_set(s->session, GNUTLS_CRD_ANON,
                                              c->server ? (void *)c->anon_server : (void *)c->anon_client)
-                    : gnutls_credentials_set(s->session, GNUTLS_CRD_CERTIFICATE, c->x509)) >= 0;
+                    : gnutls_credentials_set(s->session, GNUTLS_CRD_CERTIFICATE, s->certs->x509)) >= 0;
 }
 
 TlsSession *tls_session_new(TlsCreds *c, int fd, const char *host, Error **err)
@@ -186,6 +201,10 @@ TlsSession *tls_session_new(TlsCreds *c, int fd, const char *host, Error **err)
     g_autofree char *priority = c->anon ? g_strconcat(c->priority, ":+ANON-ECDH:+ANON-DH", NULL)
                                         : g_strdup(c->priority);
     s->creds = tls_creds_ref(c);
+    if (c->certs) {
+        s->certs = c->certs;
+        s->certs->refs++;
+    }
     s->host = g_strdup(host);
     if (gnutls_init(&s->session, (c->server ? GNUTLS_SERVER : GNUTLS_CLIENT) | GNUTLS_NONBLOCK
                     | GNUTLS_NO_SIGNAL) < 0
@@ -212,6 +231,7 @@ void tls_session_free(TlsSession *s)
             }
             gnutls_deinit(s->session);
         }
+        certs_unref(s->certs);
         tls_creds_unref(s->creds);
         g_free(s->host);
         g_free(s);

@@ -826,7 +826,8 @@ class Reverse(VncCase):
 class CommandLine(unittest.TestCase):
     def refused(self, words, *args):
         r = subprocess.run([EMULATOR, "-M", "none", "-accel", "qtest", "-display", "none", *args],
-                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                           timeout=60 * PATIENCE)
         err = r.stderr.decode()
         self.assertEqual((r.returncode, err.count("\n")), (1, 1), err)
         for w in words:

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""An X server without a screen (Xvfb) for tests of the window: its picture, and what a person at it
+would do (xdotool)."""
+
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+import time
+
+PATIENCE = float(os.environ.get("ORRERY_PATIENCE", "1"))
+
+
+def missing():
+    """Names of the Debian packages that are not there."""
+    return [package for program, package in (("Xvfb", "xvfb"), ("xdotool", "xdotool"))
+            if not shutil.which(program)]
+
+
+class XServer:
+    def __init__(self, width=1024, height=768):
+        self.width, self.height = width, height
+        self.dir = tempfile.mkdtemp(prefix="orrery-x-")
+        read, write = os.pipe()
+        self.proc = subprocess.Popen(
+            ["Xvfb", "-displayfd", str(write), "-screen", "0", "%dx%dx24" % (width, height),
+             "-fbdir", self.dir, "-nolisten", "tcp", "-noreset"],
+            pass_fds=[write], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+        os.close(write)
+        with os.fdopen(read) as f:
+            self.display = ":" + f.readline().strip()
+        if self.display == ":":
+            raise AssertionError("Xvfb did not start")
+        self.env = dict(os.environ, DISPLAY=self.display, SDL_VIDEODRIVER="x11")
+        self.env.pop("WAYLAND_DISPLAY", None)
+        self.wm = None
+
+    def manager(self):
+        """A window manager, without which nothing becomes full screen; False: none is installed."""
+        if not shutil.which("openbox"):
+            return False
+        if not self.wm:
+            self.wm = subprocess.Popen(["openbox", "--sm-disable"], env=self.env,
+                                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.DEVNULL)
+        return True
+
+    def close(self):
+        if self.wm:
+            self.wm.terminate()
+            self.wm.wait()
+        self.proc.terminate()
+        self.proc.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def do(self, *args):
+        r = subprocess.run(["xdotool", *map(str, args)], env=self.env, stdout=subprocess.PIPE,
+                           stderr=subprocess.DEVNULL, timeout=60 * PATIENCE)
+        return r.stdout.decode()
+
+    def wait(self, what, fn, timeout=60):
+        end = time.monotonic() + timeout * PATIENCE
+        while True:
+            found = fn()
+            if found:
+                return found
+            if time.monotonic() > end:
+                raise AssertionError("waited in vain for " + what)
+            time.sleep(0.05)
+
+    def find_window(self):
+        self.window = self.wait("the window", lambda: self.do("search", "--class", "orrery").split())[0]
+        # there is no window manager to give it the keyboard
+        self.do("windowfocus", "--sync", self.window)
+        return self.window
+
+    def title(self):
+        return self.do("getwindowname", self.window).strip()
+
+    def geometry(self):
+        """x, y, width, height of the window"""
+        v = dict(line.split("=") for line in self.do("getwindowgeometry", "--shell", self.window).split())
+        return tuple(int(v[k]) for k in ("X", "Y", "WIDTH", "HEIGHT"))
+
+    def screen(self):
+        """The whole screen as rows of RGB bytes."""
+        with open(self.dir + "/Xvfb_screen0", "rb") as f:
+            data = f.read()
+        head = struct.unpack(">25I", data[:100])
+        stride, at = head[12], head[0] + 12 * head[19]
+        rows = []
+        for y in range(self.height):
+            row = data[at + y * stride:at + y * stride + 4 * self.width]
+            rgb = bytearray(3 * self.width)
+            rgb[0::3], rgb[1::3], rgb[2::3] = row[2::4], row[1::4], row[0::4]
+            rows.append(bytes(rgb))
+        return rows
+
+    def picture(self):
+        """The window's part of it: width, height, RGB bytes."""
+        x, y, w, h = self.geometry()
+        return w, h, b"".join(row[3 * x:3 * (x + w)] for row in self.screen()[y:y + h])
