@@ -5,6 +5,7 @@
  */
 #include "block/backend.h"
 #include "block/job.h"
+#include "block/nbd.h"
 #include "util/bql.h"
 #include "util/iov.h"
 #include "util/mainloop.h"
@@ -884,6 +885,7 @@ static void unref_if_named(BlockNode *n, void *opaque)
 
 void block_close_all(void)
 {
+    nbd_server_stop();
     job_cancel_all();
     blk_drain_all();
     while (backends && backends->len) {

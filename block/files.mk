@@ -25,6 +25,11 @@ lib += block/job.c              # jobs: life, events, what clients ask
 lib += block/job-copy.c         # ... mirror and commit
 lib += block/job-backup.c       # ... backup
 lib += block/job-stream.c       # ... stream, create
+lib += block/nbd-server.c       # NBD server: exports, connections
+lib += block/nbd-handshake.c    # ... negotiation
+lib += block/nbd-requests.c     # ... requests
+lib += $(if $(filter yes,$(CONFIG_NBD)),block/nbd-client.c)  # disks of NBD servers
+lib += $(if $(filter yes,$(CONFIG_CURL)),block/curl.c)  # images on http and ftp servers
 lib += block/overlay.c          # snapshot=on
 lib += block/backend.c          # slots with media; asynchronous requests
 lib += block/drive.c            # -drive, -blockdev

@@ -78,10 +78,26 @@ static void replace_in_slot(BlockBackend *b, void *opaque)
     }
 }
 
+static GPtrArray *roots;                /* of BlockNode** */
+
+void node_add_root(BlockNode **root)
+{
+    roots = roots ? roots : g_ptr_array_new();
+    g_ptr_array_add(roots, root);
+}
+
+void node_remove_root(BlockNode **root)
+{
+    g_ptr_array_remove_fast(roots, root);
+}
+
 void node_replace(BlockNode *old, BlockNode *new)
 {
     Replace r = { old, new };
     node_ref(old);
+    for (guint i = 0; roots && i < roots->len; i++) {
+        replace_child(&r, NULL, roots->pdata[i]);
+    }
     node_foreach(replace_in_node, &r);
     blk_foreach(replace_in_slot, &r);
     node_unref(old);

@@ -436,9 +436,13 @@ static BlockNode *open_protocol(const char *file, Json *options, BlockFlags flag
     if (protocol && !strcmp(protocol, "file")) {
         file += strlen("file:");
     } else if (protocol) {
+        *strchrnul(protocol, '+') = 0;  /* "nbd+unix" */
         const BlockDriver *d = block_driver_find(protocol);
+        static const char *const optional[] = { "nbd", "http", "https", "ftp", "ftps", NULL };
         if (!d || !d->protocol) {
-            fail(err, "Could not open '%s': Unknown protocol '%s'", file, protocol);
+            fail(err, g_strv_contains(optional, protocol)
+                 ? "Could not open '%s': this program was built without protocol '%s'"
+                 : "Could not open '%s': Unknown protocol '%s'", file, protocol);
             return NULL;
         }
         if (!json_get(o, "driver")) {

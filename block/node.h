@@ -241,6 +241,10 @@ void node_remove_observer(BlockNode *n, NodeObserver *o);
 void node_replace(BlockNode *old, BlockNode *new);
 void node_set_backing(BlockNode *n, BlockNode *backing);       /* takes a reference; NULL: none */
 
+/* A pointer to a node (with a reference) that follows node_replace as slots do. [bql] */
+void node_add_root(BlockNode **root);
+void node_remove_root(BlockNode **root);
+
 /* Reopens a node and the files below.  [bql, graph write lock if requests may run] */
 bool node_set_writable(BlockNode *n, bool writable, Error **err);
 /* Is below in the tree under n (or n itself)? */

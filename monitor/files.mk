@@ -6,6 +6,7 @@ emu += monitor/qmp-query.c      # ... questions about machine and program
 emu += monitor/qmp-block.c      # ... disks
 emu += monitor/qmp-jobs.c       # ... jobs on disks
 emu += monitor/qmp-transaction.c  # ... snapshots, dirty bitmaps, transactions
+emu += monitor/qmp-nbd.c        # ... NBD server
 emu += monitor/qmp-char.c       # ... character devices
 emu += monitor/qmp-object.c     # ... types, paths, devices, objects
 emu += monitor/qmp-display.c    # QMP: VNC servers

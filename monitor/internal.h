@@ -57,7 +57,7 @@ typedef struct QmpCommand {
 extern const QmpCommand qmp_session_commands[], qmp_run_commands[], qmp_query_commands[],
     qmp_block_commands[], qmp_char_commands[], qmp_object_commands[], qmp_input_commands[],
     qmp_memory_commands[], qmp_net_commands[], qmp_display_commands[], qmp_job_commands[],
-    qmp_transaction_commands[];
+    qmp_transaction_commands[], qmp_nbd_commands[];
 
 void qmp_foreach_command(void (*fn)(const QmpCommand *c, void *opaque), void *opaque);
 /* Run one by name with checked arguments, as if it came from a client.  NULL means {} unless

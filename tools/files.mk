@@ -3,3 +3,4 @@ img += tools/img-create.c       # orrery-img create, resize, snapshot, measure
 img += tools/img-info.c         # orrery-img info, check, map
 img += tools/img-convert.c      # orrery-img convert, dd
 img += tools/img-compare.c      # orrery-img compare, commit, rebase, bench
+nbd += tools/nbd.c              # orrery-nbd: exports an image to NBD clients
