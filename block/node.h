@@ -155,6 +155,7 @@ struct BlockNode {
     struct NodeTracker *tracker;        /* requests in flight, while there are observers */
     char *backing_file, *backing_format;        /* as the image names them, or NULL */
     uint32_t cluster_size;              /* bytes; 0: the format has none */
+    bool compressed_only;               /* written by node_write_compressed alone, once */
 };
 
 const BlockDriver *block_driver_find(const char *name);

@@ -375,6 +375,8 @@ static bool make_target(Convert *c, const Arguments *a, const char *name)
         img_fail_text("output file is smaller than input file");
         return false;
     }
+    c->compress |= c->target->compressed_only;
+    c->any_order |= c->compress;
     c->base = c->target->backing ? c->base : NULL;
     c->target_zero = a->target_is_zero || (!a->skip_create && !c->target->backing);
     return true;
