@@ -52,7 +52,7 @@ static inline const Insn *insn_link(const Insn *i)
             (c)->r[17] = (target);                                                          \
             TAIL to_->fn(c, to_);                                                           \
         }                                                                                   \
-        TAIL x86_unchained(c, end, n, target);                                              \
+        TAIL_ANY x86_unchained(c, end, n, target);                                              \
     } while (0)
 #define CHAIN_TAKEN(c, i, target) CHAIN(c, i, (i) + 1, 1, target)
 #define CHAIN_NEXT(c, i, target)  CHAIN(c, (i) + 1, (i) + 1, 0, target)
@@ -61,7 +61,8 @@ static inline const Insn *insn_link(const Insn *i)
 void x86_unchained(X86CPU *c, const Insn *end, uint64_t n, uint64_t target);
 
 /* Go to a computed offset, flat code. */
-#define JUMP_TO(c, target)                                                                  \
+#define JUMP_TO(c, target) JUMP_TO_(TAIL, c, target)
+#define JUMP_TO_(tail, c, target)                                                           \
     do {                                                                                    \
         uint64_t pc_ = (target);                                                            \
         const JumpEntry *e_ = &(c)->tcg.jump[jump_hash(pc_)];                               \
@@ -72,7 +73,7 @@ void x86_unchained(X86CPU *c, const Insn *end, uint64_t n, uint64_t target);
                 likely((const uint8_t *)(uintptr_t)(pc_ + t_->addend) == b_->host) &&       \
                 likely(!(c)->cpu.request)) {                                                \
                 (c)->r[17] = pc_;                                                           \
-                TAIL block_insns(b_)->fn(c, block_insns(b_));                               \
+                tail block_insns(b_)->fn(c, block_insns(b_));                               \
             }                                                                               \
         }                                                                                   \
         (c)->rip = pc_;                                                                     \

@@ -36,6 +36,8 @@
 #ifndef TAIL
 #define TAIL return             /* a sibling call where the compiler makes one */
 #endif
+/* Between functions of different parameters, which the attribute does not allow. */
+#define TAIL_ANY return
 
 /* Make c->rip the address of instruction i (offset in CS). */
 static inline void insn_sync(X86CPU *c, const Insn *i)
@@ -65,6 +67,7 @@ static inline uint64_t insn_next(const X86CPU *c, const Insn *i)
 
 /* The last statement of a FAST_HANDLER.  (In a HANDLER it is there already: just return.) */
 #define NEXT TAIL i[1].fn(c, i + 1)
+#define NEXT_ANY TAIL_ANY i[1].fn(c, i + 1)      /* in a function with other parameters */
 
 /*
  * An instruction whose row says A_JUMP sets c->rip itself and goes back to the loop: write it

@@ -412,7 +412,7 @@ static bool op_cmpxchg(Jit *j, const Insn *i, unsigned arg)
 /* CMPXCHG8B, CMPXCHG16B: all its registers are where the host wants them. */
 static bool op_cmpxchg_pair(Jit *j, const Insn *i, unsigned size)
 {
-    if (!jit_ea_ok(j, i) || (size == 16 && !__builtin_cpu_supports("cmpxchg16b"))) {
+    if (!jit_ea_ok(j, i) || (size == 16 && !jit_host_bit(HOST_CX16))) {
         return false;
     }
     Rm m = jit_mem_locked(j, i, size);
@@ -563,12 +563,12 @@ static bool host_has(unsigned need)
 {
     switch (need) {
     case NEED_POPCNT: return __builtin_cpu_supports("popcnt");
-    case NEED_LZCNT: return __builtin_cpu_supports("lzcnt");
+    case NEED_LZCNT: return jit_host_bit(HOST_LZCNT);
     case NEED_BMI: return __builtin_cpu_supports("bmi");
     case NEED_BMI2: return __builtin_cpu_supports("bmi2");
-    case NEED_ADX: return __builtin_cpu_supports("adx");
+    case NEED_ADX: return jit_host_bit(HOST_ADX);
     case NEED_SSE42: return __builtin_cpu_supports("sse4.2");
-    case NEED_MOVBE: return __builtin_cpu_supports("movbe");
+    case NEED_MOVBE: return jit_host_bit(HOST_MOVBE);
     }
     return true;
 }

@@ -371,6 +371,9 @@ void jit_vec_written(Jit *j, unsigned n);
 void jit_fp_ready(Jit *j);
 /* Does this host have the instruction?  And the native form of a row without one, or NULL. */
 bool jit_host_row(const InsnRow *r);
+/* What the host has that not every compiler's __builtin_cpu_supports knows. */
+typedef enum { HOST_CX16, HOST_MOVBE, HOST_F16C, HOST_ADX, HOST_SHA, HOST_LZCNT } JitHostBit;
+bool jit_host_bit(JitHostBit bit);
 const struct JitOp *jit_vec_row(const InsnRow *r);
 /* Before C code that may look at or change X86CPU.v runs in the main path (a handler), and
  * at each exit: store what is dirty; then nothing is held any more.  Changes T1. */

@@ -119,10 +119,29 @@ void jit_fp_ready(Jit *j)
 
 /* ---- what the host has ------------------------------------------------------------------------------- */
 
-static bool host_has_sha(void)
+static uint32_t host_cpuid[3][4];       /* leaves 1, 7, 80000001h: EAX, EBX, ECX, EDX */
+
+static void read_host_cpuid(void)
 {
-    unsigned a, b, c, d;
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b >> 29 & 1);
+    static const uint32_t leaves[3] = { 1, 7, 0x80000001 };
+    for (int n = 0; n < 3; n++) {
+        uint32_t *r = host_cpuid[n];
+        __get_cpuid_count(leaves[n], 0, &r[0], &r[1], &r[2], &r[3]);
+    }
+}
+
+bool jit_host_bit(JitHostBit bit)
+{
+    static const struct { uint8_t leaf, reg, bit; } where[] = {
+        [HOST_CX16] = { 0, 2, 13 }, [HOST_MOVBE] = { 0, 2, 22 }, [HOST_F16C] = { 0, 2, 29 },
+        [HOST_ADX] = { 1, 1, 19 }, [HOST_SHA] = { 1, 1, 29 }, [HOST_LZCNT] = { 2, 2, 5 },
+    };
+    static gsize once;
+    if (g_once_init_enter(&once)) {
+        read_host_cpuid();
+        g_once_init_leave(&once, 1);
+    }
+    return host_cpuid[where[bit].leaf][where[bit].reg] >> where[bit].bit & 1;
 }
 
 bool jit_host_row(const InsnRow *r)
@@ -140,10 +159,10 @@ bool jit_host_row(const InsnRow *r)
     case CPUID_SSE42:     return __builtin_cpu_supports("sse4.2");
     case CPUID_PCLMULQDQ: return __builtin_cpu_supports("pclmul");
     case CPUID_AES:       return __builtin_cpu_supports("aes");
-    case CPUID_SHA_NI:    return host_has_sha();
+    case CPUID_SHA_NI:    return jit_host_bit(HOST_SHA);
     case CPUID_AVX2:      return __builtin_cpu_supports("avx2");
     case CPUID_FMA:       return __builtin_cpu_supports("fma");
-    case CPUID_F16C:      return __builtin_cpu_supports("f16c");
+    case CPUID_F16C:      return __builtin_cpu_supports("avx") && jit_host_bit(HOST_F16C);
     case CPUID_MMX: case CPUID_SSE: case CPUID_SSE2: case CPUID_AVX: return true;
     default:              return false;
     }

@@ -26,7 +26,7 @@ void x86_unchained(X86CPU *c, const Insn *end, uint64_t n, uint64_t target)
         if (likely(t->tag == (target & GUEST_PAGE_MASK)) && likely(to->mode == c->mode) &&
             likely((const uint8_t *)(uintptr_t)(target + t->addend) == to->host)) {
             c->r[17] = target;
-            TAIL block_insns(to)->fn(c, block_insns(to));
+            TAIL_ANY block_insns(to)->fn(c, block_insns(to));
         }
     }
     c->tcg.from = from;
@@ -41,7 +41,7 @@ void op_end(X86CPU *c, const Insn *i)
 {
     uint64_t next = c->r[17] + i->off;
     if (unlikely(!(c->mode & (MODE_CODE64 | MODE_CSFLAT)))) {
-        TAIL x86_jump_checked(c, i, next);
+        TAIL_ANY x86_jump_checked(c, i, next);
     }
     CHAIN(c, i, i, 0, next);
 }
@@ -66,7 +66,7 @@ void x86_jump_checked(X86CPU *c, const Insn *i, uint64_t target)
 {
     const Segment *cs = &c->seg[R_CS];
     if (c->mode & MODE_CODE64) {
-        JUMP_TO(c, target);
+        JUMP_TO_(TAIL_ANY, c, target);
     }
     if (unlikely(target > cs->limit)) {
         x86_raise_err_at(c, i, EXC_GP, 0);
@@ -79,7 +79,7 @@ void x86_jump_checked(X86CPU *c, const Insn *i, uint64_t target)
         if (t->tag == (pc & GUEST_PAGE_MASK) &&
             (const uint8_t *)(uintptr_t)(pc + t->addend) == b->host && !c->cpu.request) {
             c->r[17] = target;
-            TAIL block_insns(b)->fn(c, block_insns(b));
+            TAIL_ANY block_insns(b)->fn(c, block_insns(b));
         }
     }
     c->rip = target;
@@ -127,9 +127,9 @@ JCC(jg, !(flag_zf(c) || flag_sf(c) != flag_of(c)))
 FAST_HANDLER(jcc_w)
 {
     if (cond(c, i->reg)) {
-        TAIL x86_jump_checked(c, i, rel_target(c, i));
+        TAIL_ANY x86_jump_checked(c, i, rel_target(c, i));
     }
-    TAIL x86_jump_checked(c, i, insn_next(c, i));
+    TAIL_ANY x86_jump_checked(c, i, insn_next(c, i));
 }
 
 /* LOOPNE, LOOPE, LOOP, JCXZ (E0-E3): rare enough for one handler. */
@@ -171,14 +171,14 @@ FAST_HANDLER(loop_w)
     uint64_t target = taken ? rel_target(c, i) : insn_next(c, i);
     x86_check_target(c, i, target);
     loop_count(c, i);
-    TAIL x86_jump_checked(c, i, target);
+    TAIL_ANY x86_jump_checked(c, i, target);
 }
 
 /* ---- JMP, CALL, RET ----------------------------------------------------------------------------- */
 
 FAST_HANDLER(jmp_l) { CHAIN_TAKEN(c, i, (uint32_t)(c->r[17] + i->imm)); }
 FAST_HANDLER(jmp_q) { CHAIN_TAKEN(c, i, c->r[17] + i->imm); }
-FAST_HANDLER(jmp_w) { TAIL x86_jump_checked(c, i, rel_target(c, i)); }
+FAST_HANDLER(jmp_w) { TAIL_ANY x86_jump_checked(c, i, rel_target(c, i)); }
 
 #define PUSH_FAST(bits, bytes, value, slow)                                                 \
     uint64_t sp = c->r[R_ESP] - bytes;                                                      \
@@ -198,7 +198,7 @@ static void slow_call(X86CPU *c, const Insn *i)
     uint64_t target = rel_target(c, i);
     x86_check_target(c, i, target);
     push_value(c, i, i->osz, insn_next(c, i));
-    TAIL x86_jump_checked(c, i, target);
+    TAIL_ANY x86_jump_checked(c, i, target);
 }
 FAST_HANDLER(call_q)
 {
@@ -229,7 +229,7 @@ FAST_HANDLER(jmp_ind_w)
 {
     uint64_t target = ind_target(c, i);
     x86_check_target(c, i, target);
-    TAIL x86_jump_checked(c, i, target);
+    TAIL_ANY x86_jump_checked(c, i, target);
 }
 /* In 64-bit mode processors store the return address before they look at the target: a bad
  * stack is found first, and a bad target finds the stack written but RSP unchanged. */
@@ -246,11 +246,11 @@ static void slow_call_to(X86CPU *c, const Insn *i, uint64_t target)
         x86_check_target(c, i, target);
         push_value(c, i, i->osz, insn_next(c, i));
     }
-    TAIL x86_jump_checked(c, i, target);
+    TAIL_ANY x86_jump_checked(c, i, target);
 }
 FAST_HANDLER(call_ind_w)
 {
-    TAIL slow_call_to(c, i, ind_target(c, i));
+    TAIL_ANY slow_call_to(c, i, ind_target(c, i));
 }
 FAST_HANDLER(jmp_ind_q)
 {
@@ -301,7 +301,7 @@ FAST_HANDLER(ret_w)
     uint64_t target = pop_value(c, i, i->osz);
     x86_check_target(c, i, target);
     drop_stack(c, i, (1u << i->osz) + i->imm);
-    TAIL x86_jump_checked(c, i, target);
+    TAIL_ANY x86_jump_checked(c, i, target);
 }
 FAST_HANDLER(ret_q)
 {

@@ -124,7 +124,7 @@ static inline void repeat(X86CPU *c, const Insn *i, RunFn *op)
     insn_sync(c, i);
     if (!(i->flags & (IF_REP | IF_REPNE))) {
         op(c, i, 1);
-        NEXT;
+        NEXT_ANY;
     }
     while (count_reg(c, i)) {
         int64_t done = op(c, i, run_limit(c, count_reg(c, i)));
@@ -143,7 +143,7 @@ static inline void repeat(X86CPU *c, const Insn *i, RunFn *op)
     if (i->asz == 2 && (i->flags & IF_CODE64)) {
         c->r[R_ECX] = (uint32_t)c->r[R_ECX];
     }
-    NEXT;
+    NEXT_ANY;
 }
 
 /* ---- MOVS ------------------------------------------------------------------------------------- */

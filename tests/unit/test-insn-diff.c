@@ -793,7 +793,7 @@ static bool compare(const Case *k, const State *in, const State *h, const State 
     bad |= differ(why, "mxcsr", h->mxcsr & keep, o->mxcsr & keep);
     bad |= differ(why, "fcw", h->fcw, o->fcw);
     bool switching = cut || (faulted && (r->attr & A_MMX));     /* how far the switch to MMX state had come */
-    uint16_t sw_keep = switching ? ~0xb880 : ~0x8080;
+    uint16_t sw_keep = switching ? (uint16_t)~0xb880 : (uint16_t)~0x8080;
     bad |= differ(why, "fsw", h->fsw & sw_keep, o->fsw & sw_keep);
     if (!switching) {
         bad |= differ(why, "empty", h->empty, o->empty);
