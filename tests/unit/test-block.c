@@ -335,7 +335,7 @@ static void test_injection(void)
 static void test_bad_drives(void)
 {
     g_autofree char *path = image("good.img", 4096), *empty = image("empty.img", 0);
-    g_autofree char *secret = image("secret.img", 4096), *qcow = image("q.qcow9", 4096);
+    G_GNUC_UNUSED g_autofree char *secret = image("secret.img", 4096), *qcow = image("q.qcow9", 4096);
     g_autofree char *vmdk = image("v.vmdk", 4096);
     g_autofree char *fifo = g_build_filename(dir, "fifo", NULL);
     g_autofree char *m1 = g_strdup_printf("Could not open '%s': Is a directory", dir);
