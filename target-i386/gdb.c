@@ -93,11 +93,11 @@ static void add_others(Layout *l, bool wide)
     add(l, "mxcsr", GDB_MXCSR, 0, 4, "int");
     l->sse = l->count;
     for (unsigned n = 0; wide && n < 2; n++) {
-        add(l, base[n], GDB_BASE, n, 8, "long");
+        add(l, base[n], GDB_BASE, n, 8, "int64");
     }
     l->segments = l->count;
     if (wide) {
-        add(l, base[2], GDB_BASE, 2, 8, "long");
+        add(l, base[2], GDB_BASE, 2, 8, "int64");
     }
     for (unsigned n = 0; n < G_N_ELEMENTS(cr); n++) {
         add(l, cr[n], GDB_CR, n, wide ? 8 : 4, wide ? "int64" : "int32");

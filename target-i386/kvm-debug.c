@@ -41,7 +41,9 @@ static bool assign(const Breakpoint *reg[DEBUG_REGS])
         if (b->type == BP_SOFT) {
             continue;
         }
-        if (b->type == BP_READ || used == DEBUG_REGS || length_code(b) < 0) {
+        /* the emulator of a software KVM looks at those for code alone */
+        bool data = b->type != BP_HARD;
+        if (b->type == BP_READ || (data && kvm.software) || used == DEBUG_REGS || length_code(b) < 0) {
             return false;
         }
         reg[used++] = b;

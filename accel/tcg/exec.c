@@ -98,14 +98,15 @@ static bool requests(CPU *c, uint32_t req)
     return !(req & CPU_REQ_EXIT);
 }
 
-/* At an instruction boundary: does the debugger want the vCPU here? */
+/* At an instruction boundary: does the debugger want the vCPU here?  A step is made whether or
+ * not it begins at a breakpoint. */
 static bool debug_stops(CPU *c)
 {
     uint32_t mode;
     int mmu;
 
-    if (c->debug_hit || (c->debug_step && c->debug_stepped)
-        || (debug_points && debug_code_at(tcg_target.pc(c, &mode, &mmu)))) {
+    if (c->debug_hit || (c->debug_step ? c->debug_stepped : debug_points
+                         && debug_code_at(tcg_target.pc(c, &mode, &mmu)))) {
         tcg_target.put_off(c);
         return true;
     }
