@@ -98,6 +98,10 @@ static bool check_device(int fd, Error **err)
 {
     int version = ioctl(fd, KVM_GET_API_VERSION, 0);
 
+    if (version < 0) {
+        return fail(err, "/dev/kvm is there, but no KVM answers: load kvm_intel or kvm_amd, or use "
+                    "-accel tcg");
+    }
     if (version != KVM_API_VERSION) {
         return fail(err, "/dev/kvm speaks version %d, not %d; use -accel tcg", version,
                     KVM_API_VERSION);

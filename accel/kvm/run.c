@@ -506,7 +506,10 @@ static bool handle_exit(KvmCpu *k, ExitReason *why)
         return do_shutdown(k, why);
     case KVM_EXIT_INTERNAL_ERROR:
         if (run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION) {
-            *why = give_up(k, "KVM internal error", run->internal.suberror);
+            for (unsigned n = 0; n < MIN(run->internal.ndata, 16u); n++) {
+                error_report("kvm: extra data[%u]: %#018" PRIx64, n, (uint64_t)run->internal.data[n]);
+            }
+            *why = give_up(k, "KVM internal error, suberror", run->internal.suberror);
             return false;
         }
         return do_assist(k, why);

@@ -12,7 +12,11 @@ help-lines += "make check-torture  Linux and litmus tests with all switches that
 check-torture: all
 	$(Q)python3 tests/guest/torture.py
 
+help-lines += "make check-kvm N=20  change between KVM and tcg N times while Linux runs"
+check-kvm: all
+	$(Q)python3 tests/guest/kvm.py $(or $(N),20)
+
 demo:
 	$(Q)sh scripts/demo.sh
 
-.PHONY: check-guest check-smp check-torture
+.PHONY: check-kvm check-guest check-smp check-torture

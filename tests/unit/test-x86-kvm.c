@@ -118,6 +118,91 @@ static void test_events(void)
     cpu->exc_vector = -1;
 }
 
+/* Hypercalls of a guest that the interpreter runs. */
+static void test_hypercalls(void)
+{
+    x86_test_reset();
+    x86_test_long(0);
+    g_assert_cmpint(TRY(x86_hypercall(cpu)), ==, EXC_UD);
+    x86_kvm_pv_active(true);
+    cpu->r[R_EAX] = 11;                                 /* SCHED_YIELD */
+    g_assert_cmpint(TRY(x86_hypercall(cpu)), ==, -1);
+    g_assert_cmphex(cpu->r[R_EAX], ==, 0);
+    cpu->r[R_EAX] = 9;                                  /* CLOCK_PAIRING: no such clock */
+    x86_hypercall(cpu);
+    g_assert_cmpint((int64_t)cpu->r[R_EAX], ==, -95);
+    cpu->r[R_EAX] = 0x1234;
+    x86_hypercall(cpu);
+    g_assert_cmpint((int64_t)cpu->r[R_EAX], ==, -1000);
+    x86_test_protected(0);                              /* 32 bits: the upper half is not looked at */
+    cpu->r[R_EAX] = 0x100000000ull | 11;
+    x86_hypercall(cpu);
+    g_assert_cmphex(cpu->r[R_EAX], ==, 0);
+    x86_test_protected(3);
+    cpu->r[R_EAX] = 11;
+    x86_hypercall(cpu);
+    g_assert_cmphex(cpu->r[R_EAX], ==, 0xffffffff);     /* EPERM */
+    x86_kvm_pv_active(false);
+    g_assert_cmpint(TRY(x86_hypercall(cpu)), ==, EXC_UD);
+    cpu->exc_vector = -1;
+}
+
+static unsigned ipis;
+static uint64_t ipi_to[4];
+static uint32_t ipi_data[4];
+
+static void note_msi(uint64_t addr, uint32_t data)
+{
+    ipi_to[ipis % 4] = addr;
+    ipi_data[ipis++ % 4] = data;
+}
+
+/* SEND_IPI with the local APICs in the kernel: a message to each CPU that exists. */
+static void test_hypercall_ipi(void)
+{
+    static const X86Irqchip chip = { .msi = note_msi };
+
+    x86_test_reset();
+    x86_test_long(0);
+    x86_kvm_pv_active(true);
+    x86_irqchip = &chip;
+    ipis = 0;
+    cpu->r[R_EAX] = 10;
+    cpu->r[R_EBX] = 7;                                  /* CPUs 0 to 2, of which one exists */
+    cpu->r[R_ECX] = cpu->r[R_EDX] = 0;
+    cpu->r[R_ESI] = 0x41;
+    x86_hypercall(cpu);
+    g_assert_cmphex(cpu->r[R_EAX], ==, 1);
+    g_assert_cmpuint(ipis, ==, 1);
+    g_assert_cmphex(ipi_to[0], ==, 0xfee00000);
+    g_assert_cmphex(ipi_data[0], ==, 0x41);
+    cpu->r[R_EAX] = 10;
+    cpu->r[R_ESI] = 0x541;                              /* INIT can't be sent this way */
+    x86_hypercall(cpu);
+    g_assert_cmpint((int64_t)cpu->r[R_EAX], ==, -95);
+    cpu->r[R_EAX] = 5;                                  /* KICK_CPU 0 */
+    cpu->r[R_ECX] = 0;
+    x86_hypercall(cpu);
+    g_assert_cmphex(cpu->r[R_EAX], ==, 0);
+    g_assert_cmphex(ipi_data[1], ==, 0x300);
+    x86_irqchip = NULL;
+    x86_kvm_pv_active(false);
+}
+
+/* The steal-time page: a vCPU of the interpreter's is not preempted. */
+static void test_steal_time(void)
+{
+    KvmCpu k = { .cpu = &cpu->cpu };
+
+    x86_test_reset();
+    ram[0x5010] = 3;
+    x86_kvm_pv_awake(&k);
+    g_assert_cmphex(ram[0x5010], ==, 3);
+    cpu->kvm_msr[X86_KVM_STEAL_TIME] = 0x5001;
+    x86_kvm_pv_awake(&k);
+    g_assert_cmphex(ram[0x5010], ==, 0);
+}
+
 /* /dev/kvm is looked at without side effects, and an error tells what to do. */
 static void test_available(void)
 {
@@ -140,6 +225,9 @@ int main(int argc, char **argv)
     g_test_add_func("/x86/kvm/xsave", test_xsave);
     g_test_add_func("/x86/kvm/xsave-without-avx", test_xsave_without_avx);
     g_test_add_func("/x86/kvm/events", test_events);
+    g_test_add_func("/x86/kvm/hypercalls", test_hypercalls);
+    g_test_add_func("/x86/kvm/hypercall-ipi", test_hypercall_ipi);
+    g_test_add_func("/x86/kvm/steal-time", test_steal_time);
     g_test_add_func("/x86/kvm/available", test_available);
     return g_test_run();
 }
