@@ -72,6 +72,8 @@ typedef struct VMState {
 #define VM_TIMER(T, f)           VM_FIELD_(T, f, VMF_TIMER, 1, 0)
 #define VM_STRUCT(T, f, t)       { .name = #f, .kind = VMF_STRUCT, .offset = offsetof(T, f), \
                                    .size = sizeof(((T *)0)->f), .count = 1, .sub = &(t) }
+#define VM_STRUCT_V(T, f, t, v)  { .name = #f, .kind = VMF_STRUCT, .offset = offsetof(T, f), \
+                                   .size = sizeof(((T *)0)->f), .count = 1, .sub = &(t), .since = v }
 #define VM_STRUCTS(T, f, t)      { .name = #f, .kind = VMF_STRUCT, .offset = offsetof(T, f), \
                                    .size = sizeof(((T *)0)->f[0]), .sub = &(t), \
                                    .count = sizeof(((T *)0)->f) / sizeof(((T *)0)->f[0]) }

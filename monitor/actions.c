@@ -142,20 +142,17 @@ bool monitor_send_key_chord(const char *chord, unsigned hold_ms, Error **err)
 
 /* ---- devices ------------------------------------------------------------------------------- */
 
-static bool may_plug(const char *what, Error **err)
+static bool running(void)
 {
-    return runstate_get() == RUN_STATE_PRELAUNCH
-           || fail(err, "%s: the guest has started, and no bus here supports hotplugging "
-                   "(start with -S, or stop and system_reset first)", what);
+    return runstate_get() != RUN_STATE_PRELAUNCH;
 }
 
 bool monitor_device_add(Opts *opts, Error **err)
 {
-    if (!may_plug("device_add", err)) {
-        opts_free(opts);
-        return false;
-    }
-    return device_add(opts, err);
+    device_set_hotplug(running());
+    bool ok = device_add(opts, err);
+    device_set_hotplug(false);
+    return ok;
 }
 
 bool monitor_device_del(const char *id, Error **err)
@@ -167,16 +164,10 @@ bool monitor_device_del(const char *id, Error **err)
     if (!dev->user_created) {
         return fail(err, "Device '%s' is part of the board", id);
     }
-    if (!may_plug("device_del", err)) {
-        return false;
+    if (running()) {
+        return device_request_unplug(dev, err);
     }
-    Json *data = json_object();
-    char *path = qom_device_path(dev);
-    json_set_str(data, "device", id);
-    json_set_str(data, "path", path);
-    g_free(path);
-    device_unrealize(dev);
-    event_emit("DEVICE_DELETED", data);
+    device_unplug(dev);
     return true;
 }
 

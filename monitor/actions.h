@@ -21,8 +21,8 @@ bool monitor_screendump(const char *path, const char *device, unsigned head, con
                         Error **err);
 /* Names for a QKeyCode chord, "ctrl-alt-delete" style keys separated by '-'. */
 bool monitor_send_key_chord(const char *chord, unsigned hold_ms, Error **err);
-/* device_add, device_del.  There is no hot plugging: only before the guest has run, or between a
- * reset and its start.  opts is used up. */
+/* device_add, device_del.  Once the guest has run, only on buses made for hot plugging; the guest
+ * may take its time to let a device go (event DEVICE_DELETED).  opts is used up. */
 struct Opts;
 bool monitor_device_add(struct Opts *opts, Error **err);
 bool monitor_device_del(const char *id, Error **err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connects the hooks of the block layer and of the clock to the monitor's events and to the
+ * Connects the hooks of the block layer, of the clock and of hot plugging to the monitor's events and to the
  * run state.
  */
 #include "system/notify.h"
@@ -10,6 +10,7 @@
 #include "block/block.h"
 #include "hw/core/device.h"
 #include "hw/timer/mc146818rtc.h"
+#include "monitor/qom.h"
 #include "system/runstate.h"
 #include "util/event.h"
 
@@ -67,9 +68,23 @@ static void rtc_changed(int64_t offset)
     event_emit("RTC_CHANGE", data);
 }
 
+static void device_unplugged(Device *dev)
+{
+    Json *data = json_object();
+    char *path = qom_device_path(dev);
+
+    if (dev->id) {
+        json_set_str(data, "device", dev->id);
+    }
+    json_set_str(data, "path", path);
+    g_free(path);
+    event_emit("DEVICE_DELETED", data);
+}
+
 void notify_init(void)
 {
     blk_hooks = (BlkHooks) { .io_error = io_error, .tray_moved = tray_moved,
                              .vm_stop_io_error = stop_vm };
     rtc_change_hook = rtc_changed;
+    device_unplugged_hook = device_unplugged;
 }

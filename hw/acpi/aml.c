@@ -14,7 +14,7 @@ enum {
     OP_ZERO = 0x00, OP_ONE = 0x01, OP_NAME = 0x08, OP_BYTE = 0x0a, OP_WORD = 0x0b, OP_DWORD = 0x0c,
     OP_STRING = 0x0d, OP_QWORD = 0x0e, OP_SCOPE = 0x10, OP_BUFFER = 0x11, OP_PACKAGE = 0x12,
     OP_METHOD = 0x14, OP_DUAL_NAME = 0x2e, OP_MULTI_NAME = 0x2f, OP_EXT = 0x5b,
-    OP_ARG0 = 0x68, OP_STORE = 0x70, OP_AND = 0x7b, OP_OR = 0x7d, OP_DWORD_FIELD = 0x8a,
+    OP_ARG0 = 0x68, OP_STORE = 0x70, OP_SHIFT_LEFT = 0x79, OP_AND = 0x7b, OP_OR = 0x7d, OP_NOTIFY = 0x86, OP_DWORD_FIELD = 0x8a,
     OP_IF = 0xa0, OP_ELSE = 0xa1, OP_RETURN = 0xa4,
     EXT_REGION = 0x80, EXT_FIELD = 0x81, EXT_DEVICE = 0x82, EXT_PROCESSOR = 0x83,
 };
@@ -406,6 +406,19 @@ void aml_field(Aml *a, const char *region, const char *const *names, const unsig
     aml_end(a);
 }
 
+void aml_dword_fields(Aml *a, const char *region, const char *const *names, unsigned n)
+{
+    put_ext(a, EXT_FIELD);
+    begin(a, AML_BLOCK);
+    aml_namestring(a, region);
+    put_byte(a, 0x03);                  /* double word accesses, no lock, other bits preserved */
+    for (unsigned i = 0; i < n; i++) {
+        put_segment(a, names[i], strlen(names[i]));
+        put_byte(a, 32);
+    }
+    aml_end(a);
+}
+
 void aml_return(Aml *a)
 {
     put_byte(a, OP_RETURN);
@@ -429,6 +442,16 @@ void aml_and(Aml *a)
 void aml_or(Aml *a)
 {
     put_byte(a, OP_OR);
+}
+
+void aml_shift_left(Aml *a)
+{
+    put_byte(a, OP_SHIFT_LEFT);
+}
+
+void aml_notify(Aml *a)
+{
+    put_byte(a, OP_NOTIFY);
 }
 
 void aml_null(Aml *a)

@@ -83,12 +83,16 @@ void aml_region(Aml *a, const char *name, uint8_t space, uint32_t offset, uint32
 /* Field of byte-wide units in a region; bits[] and names[] of n units, name NULL = skipped */
 void aml_field(Aml *a, const char *region, const char *const *names, const unsigned *bits,
                unsigned n);
+/* The same with accesses of 32 bits to units of 32 bits. */
+void aml_dword_fields(Aml *a, const char *region, const char *const *names, unsigned n);
 void aml_return(Aml *a);                                /* the value follows */
 void aml_arg(Aml *a, unsigned n);
 /* Operators: operands follow as said */
 void aml_store(Aml *a);                                 /* source, target */
 void aml_and(Aml *a);                                   /* x, y, then aml_null or a target */
 void aml_or(Aml *a);
+void aml_shift_left(Aml *a);                            /* x, count, then aml_null or a target */
+void aml_notify(Aml *a);                                /* device, value */
 void aml_null(Aml *a);
 /* CreateDWordField(buffer, byte, NAME); buffer is a name or "Arg0".. */
 void aml_dword_field(Aml *a, const char *buffer, unsigned byte, const char *name);

@@ -7,10 +7,12 @@
  * (APM control and status ports).
  *
  * Modelled: ACPI fixed registers, SMI by APM command, SMBus host, one GPE block at AFE0h
- * (where QEMU's board has it; the real chip's lies at PM base + 0Ch).  Not modelled: device
+ * (where QEMU's board has it; the real chip's lies at PM base + 0Ch), PCI hot plugging at AE00h
+ * (which the real chip has not).  Not modelled: device
  * monitors, clock throttling, burst and standby timers.
  */
 #include "hw/acpi/piix4_pm.h"
+#include "hw/acpi/pcihp.h"
 #include "hw/acpi/pm1.h"
 #include "hw/acpi/smbus_host.h"
 #include "hw/core/sysctl.h"
@@ -27,6 +29,7 @@ typedef struct Piix4Pm {
     Piix4PmWires wires;
     Pm1 pm1;
     SMBusHost smb;
+    PciHotplug hotplug;
     Region pm;                          /* 64 ports at PMBA */
     uint16_t pm_at, smb_at;             /* where mapped; 0 = not */
     Region apm;
@@ -110,6 +113,14 @@ static void pm_wake(void *opaque)
     pm1_event(&s->pm1, PM1_WAK | PM1_PWRBTN);
 }
 
+static void pm_hotplug_event(void *opaque)
+{
+    Piix4Pm *s = opaque;
+
+    s->pm1.gpe_sts |= 1u << PCIHP_GPE;
+    pm1_update(&s->pm1);
+}
+
 static uint64_t apm_read(void *opaque, hwaddr addr, unsigned size)
 {
     Piix4Pm *s = opaque;
@@ -170,6 +181,7 @@ static bool pm_realize(Device *dev, Error **err)
     smbus_host_init(&s->smb, irq_make(pm_smb_irq, s, 0));
     region_init_io(&s->apm, "apm-io", 2, &apm_ops, s);
     region_map(dev->io, PIIX4_SMI_CMD, &s->apm, 0);
+    pcihp_init(&s->hotplug, s->pci.bus, dev->io, pm_hotplug_event, s);
     machine_set_powerbutton(pm_power_button, s);
     machine_set_wakeup(pm_wake, s);
     return true;
@@ -181,6 +193,7 @@ static void pm_unrealize(Device *dev)
 
     machine_set_powerbutton(NULL, NULL);
     machine_set_wakeup(NULL, NULL);
+    pcihp_exit(&s->hotplug);
     pm1_exit(&s->pm1);
     smbus_host_exit(&s->smb);
     region_destroy(&s->pm);
@@ -227,10 +240,11 @@ static bool pm_post_load(void *opaque, int version, Error **err)
 static const VMField pm_fields[] = {
     VM_STRUCT(Piix4Pm, pci, vm_pci_device), VM_STRUCT(Piix4Pm, pm1, vm_pm1),
     VM_STRUCT(Piix4Pm, smb, vm_smbus_host), VM_UINT(Piix4Pm, apm_cmd), VM_UINT(Piix4Pm, apm_sts),
+    VM_STRUCT_V(Piix4Pm, hotplug, vm_pcihp, 2),
     VM_DONE
 };
 static const VMState vm_piix4_pm = {
-    .name = "PIIX4_PM", .post_load = pm_post_load, .fields = pm_fields,
+    .name = "PIIX4_PM", .version = 2, .post_load = pm_post_load, .fields = pm_fields,
 };
 
 static const Prop pm_props[] = {

@@ -21,6 +21,9 @@ typedef struct Global {
 
 void (*irq_observer)(const IRQ *irq, int level);
 
+void (*device_unplugged_hook)(Device *dev);
+
+static bool hotplug;                    /* devices are hotplugged now */
 static GPtrArray *devices;              /* of Device*, realized, in order of realize */
 static GPtrArray *globals;              /* of Global* */
 
@@ -208,6 +211,7 @@ Device *device_new(const char *type)
     Device *dev = g_malloc0(t->size);
     dev->type = t;
     dev->buses = g_ptr_array_new();
+    dev->hotplugged = hotplug;
     dev->io = system_io();
     dev->mem = system_memory();
     props_set_defaults(dev, bus_props(t));
@@ -290,6 +294,9 @@ static bool choose_bus(Device *dev, Bus *bus, Error **err)
     }
     if (bus->max_devices && bus->devices->len >= bus->max_devices) {
         return fail(err, "Bus '%s' is full", bus->name);
+    }
+    if (dev->hotplugged && !bus->type->unplug) {
+        return fail(err, "Bus '%s' does not support hotplugging", bus->name);
     }
     dev->bus = bus;
     return true;
@@ -389,4 +396,33 @@ void device_unrealize(Device *dev)
     g_ptr_array_unref(dev->buses);
     g_free(dev->id);
     rcu_defer(g_free, dev);
+}
+
+/* ---- coming and going while the machine runs ------------------------------------------- */
+
+void device_set_hotplug(bool on)
+{
+    hotplug = on;
+}
+
+bool device_request_unplug(Device *dev, Error **err)
+{
+    if (!dev->bus || !dev->bus->type->unplug) {
+        return fail(err, "Bus '%s' does not support hotplugging", dev->bus ? dev->bus->name : "board");
+    }
+    return dev->bus->type->unplug(dev->bus, dev, err);
+}
+
+void device_unplug(Device *dev)
+{
+    for (guint i = dev->buses->len; i-- > 0;) {
+        Bus *b = g_ptr_array_index(dev->buses, i);
+        while (b->devices->len) {
+            device_unplug(g_ptr_array_index(b->devices, b->devices->len - 1));
+        }
+    }
+    if (device_unplugged_hook) {
+        device_unplugged_hook(dev);
+    }
+    device_unrealize(dev);
 }

@@ -66,6 +66,9 @@ typedef struct BusType {
     void (*remove)(struct Bus *bus, Device *dev);
     /* after the device's realize; false: it is unrealized again */
     bool (*added)(struct Bus *bus, Device *dev, Error **err);
+    /* A device is to go while the machine runs: do it (device_unplug), or ask the guest, which
+     * does it later.  false: it can't.  NULL: nothing comes to or goes from such a bus then. */
+    bool (*unplug)(struct Bus *bus, Device *dev, Error **err);
     /* before the device's own reset: the bus's part of its state */
     void (*reset)(struct Bus *bus, Device *dev);
     /* where on the bus, for names in a stream ("0000:00:03.0"); NULL: devices of a type are
@@ -113,6 +116,14 @@ bool device_realize(Device *dev, Bus *bus, Error **err);
 /* Board shorthand: realize or die with the error. */
 void device_realize_or_die(Device *dev, Bus *bus);
 void device_unrealize(Device *dev);                   /* and free; also if never realized */
+/* The machine runs (or has run since its last reset): devices from now on are hotplugged. */
+void device_set_hotplug(bool on);
+/* device_del: take the device out, or ask the guest to.  false: its bus is not made for that. */
+bool device_request_unplug(Device *dev, Error **err);
+/* The device goes, and all on its buses before it. */
+void device_unplug(Device *dev);
+/* Told of each device that device_unplug takes, before it goes; NULL = nobody. */
+extern void (*device_unplugged_hook)(Device *dev);
 char *device_get(Device *dev, const char *prop);      /* as text; NULL if unknown; g_free */
 /* -device / device_add: OPTIONS are driver=, id=, bus= and the type's properties, in key=value
  * or JSON form.  opts is used up. */

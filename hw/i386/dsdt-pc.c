@@ -8,6 +8,7 @@
  * Vendor IDs and Device IDs".
  */
 #include "hw/acpi/aml.h"
+#include "hw/acpi/pcihp.h"
 #include "hw/acpi/piix4_pm.h"
 #include "hw/i386/acpi-pc.h"
 #include "hw/misc/pvpanic.h"
@@ -303,6 +304,7 @@ static void motherboard(PCMachine *pc, Aml *a)
     aml_crs_io(a, base, base, 1, 0x40);
     aml_crs_io(a, PIIX4_SMB_BASE, PIIX4_SMB_BASE, 1, 0x10);
     aml_crs_io(a, PIIX4_GPE_BASE, PIIX4_GPE_BASE, 1, PIIX4_GPE_LEN);
+    aml_crs_io(a, PCIHP_BASE, PCIHP_BASE, 1, PCIHP_LEN);
     aml_crs_io(a, PIIX4_SMI_CMD, PIIX4_SMI_CMD, 1, 2);
     aml_end(a);
     aml_end(a);
@@ -393,10 +395,12 @@ void pc_dsdt(PCMachine *pc, GByteArray *out)
     }
     sci_link(a);
     pci_routing(a);
+    pcihp_aml_bus(a, pc->pci);
     motherboard(pc, a);
     fw_cfg_device_aml(a);
     panic_device(a);
     aml_end(a);
     aml_end(a);
+    pcihp_aml_event(a, "\\_SB.PCI0");
     g_assert(a->depth == 0);
 }

@@ -450,8 +450,11 @@ static bool pci_bus_add(Bus *bus, Device *dev, Error **err)
     PCIBus *b = (PCIBus *)bus;
     PCIDevice *d = (PCIDevice *)dev;
 
-    if (dev->hotplugged) {
+    if (dev->hotplugged && !b->hotplug) {
         return fail(err, "Bus '%s' does not support hotplugging", bus->name);
+    }
+    if (dev->hotplugged && ((const PCIInfo *)dev->type->info)->not_hotpluggable) {
+        return fail(err, "Device '%s' does not support hotplugging", dev->type->name);
     }
     if (!choose_devfn(b, d, err)) {
         return false;
@@ -466,6 +469,28 @@ static bool pci_bus_add(Bus *bus, Device *dev, Error **err)
         return false;
     }
     return true;
+}
+
+/* A slot is announced when its function 0 comes: the others must be there before. */
+static bool pci_bus_added(Bus *bus, Device *dev, Error **err)
+{
+    PCIBus *b = (PCIBus *)bus;
+    PCIDevice *d = (PCIDevice *)dev;
+
+    if (dev->hotplugged && !PCI_FUNC(d->devfn)) {
+        b->hotplug->plugged(b->hotplug_opaque, d);
+    }
+    return true;
+}
+
+static bool pci_bus_unplug(Bus *bus, Device *dev, Error **err)
+{
+    PCIBus *b = (PCIBus *)bus;
+
+    if (!b->hotplug) {
+        return fail(err, "Bus '%s' does not support hotplugging", bus->name);
+    }
+    return b->hotplug->unplug(b->hotplug_opaque, (PCIDevice *)dev, err);
 }
 
 static void pci_bus_remove(Bus *bus, Device *dev)
@@ -513,6 +538,7 @@ static const Prop pci_props[] = {
 
 const BusType pci_bus_type = {
     .name = "PCI", .props = pci_props, .add = pci_bus_add, .remove = pci_bus_remove,
+    .added = pci_bus_added, .unplug = pci_bus_unplug,
     .reset = pci_bus_reset, .path = pci_bus_path, .print = pci_print_function,
     .fw_name = pci_fw_name,
 };

@@ -90,6 +90,13 @@ typedef struct PCIDevice {
     uint32_t (*config_read)(struct PCIDevice *d, unsigned addr, unsigned len, uint32_t val);
 } PCIDevice;
 
+/* What a board does about functions that come and go while the machine runs. */
+typedef struct PCIHotplugOps {
+    void (*plugged)(void *opaque, PCIDevice *d);        /* it is there: tell the guest */
+    /* The guest is asked to let it go; device_unplug is called when it has.  false: can't be. */
+    bool (*unplug)(void *opaque, PCIDevice *d, Error **err);
+} PCIHotplugOps;
+
 typedef struct PCIBus {
     Bus bus;                                /* always first */
     PCIDevice *slot[256];
@@ -99,6 +106,8 @@ typedef struct PCIBus {
     void *irq_opaque;
     /* A message-signalled interrupt: the board takes it to the local APICs.  NULL: lost. */
     void (*msi)(uint64_t addr, uint32_t data);
+    const PCIHotplugOps *hotplug;           /* NULL: nothing comes or goes */
+    void *hotplug_opaque;
     unsigned number;                        /* bus number, 0 for the root */
 } PCIBus;
 

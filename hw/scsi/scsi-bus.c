@@ -344,6 +344,12 @@ static bool scsi_bus_added(Bus *bus, Device *dev, Error **err)
     return true;
 }
 
+static bool scsi_bus_unplug(Bus *bus, Device *dev, Error **err)
+{
+    device_unplug(dev);
+    return true;
+}
+
 static void scsi_bus_remove(Bus *bus, Device *dev)
 {
     SCSIBus *b = (SCSIBus *)bus;
@@ -373,7 +379,7 @@ static void scsi_bus_fw_name(Bus *bus, Device *dev, GString *out)
 
 const BusType scsi_bus_type = {
     .name = "SCSI", .add = scsi_bus_add, .added = scsi_bus_added, .remove = scsi_bus_remove,
-    .path = scsi_bus_path, .fw_name = scsi_bus_fw_name,
+    .unplug = scsi_bus_unplug, .path = scsi_bus_path, .fw_name = scsi_bus_fw_name,
 };
 BUS_TYPE(scsi_bus_type);
 

@@ -16,7 +16,11 @@ help-lines += "make check-kvm N=20  change between KVM and tcg N times while Lin
 check-kvm: all
 	$(Q)python3 tests/guest/kvm.py $(or $(N),20)
 
+help-lines += "make check-disks   Debian from IDE, AHCI, virtio-blk, virtio-scsi and NVMe, raw and qcow2"
+check-disks: all
+	$(Q)python3 tests/guest/disks.py $(DISKS)
+
 demo:
 	$(Q)sh scripts/demo.sh
 
-.PHONY: check-kvm check-guest check-smp check-torture
+.PHONY: check-guest check-smp check-torture check-kvm check-disks
