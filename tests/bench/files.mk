@@ -6,4 +6,8 @@ bench: all
 bench-quick: all
 	$(Q)python3 tests/bench/bench.py --quick $(BENCH_ARGS)
 
-.PHONY: bench bench-quick
+help-lines += "make bench-disks  requests a second on virtio disks, raw and qcow2, beside QEMU (BENCH_ARGS)"
+bench-disks: all
+	$(Q)python3 tests/bench/disks.py $(BENCH_ARGS)
+
+.PHONY: bench bench-quick bench-disks
