@@ -127,6 +127,11 @@ bool net_send_buf(NetClient *from, const void *buf, size_t len);
 bool net_can_send(const NetClient *from);
 /* This end can receive again: deliver what waits for it. */
 void net_flush(NetClient *nc);
+/* Frames waiting for this end */
+static inline unsigned net_waiting(const NetClient *nc)
+{
+    return nc->waiting.length;
+}
 /* Forget what waits for this end (reset). */
 void net_purge(NetClient *nc);
 /* While the machine is stopped nothing reaches a card and no card sends by itself; afterwards

@@ -17,6 +17,7 @@ typedef struct NetUser {
     GSource *source;
     GPtrArray *polls;                   /* of GPollFD*: what slirp waits for */
     guint polls_used;                   /* this round */
+    bool kicked;                        /* the main loop was woken since it last prepared */
     GPtrArray *guestfwds;               /* of GuestFwd* */
 } NetUser;
 

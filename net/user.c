@@ -155,6 +155,7 @@ static gboolean user_prepare(GSource *source, gint *timeout)
     uint32_t ms = UINT32_MAX;
 
     u->polls_used = 0;
+    u->kicked = false;
     slirp_pollfds_fill(u->slirp, &ms, add_poll, u);
     drop_polls(u, u->polls_used);
     *timeout = ms > G_MAXINT ? -1 : (gint)ms;
@@ -198,6 +199,10 @@ static bool user_receive(NetClient *nc, const struct iovec *iov, int n, const Ne
 {
     NetUser *u = (NetUser *)nc;
 
+    if (!u->kicked) {                   /* acknowledgements that wait are timed in user_prepare */
+        u->kicked = true;
+        net_user_kick();
+    }
     if (n == 1) {
         slirp_input(u->slirp, iov[0].iov_base, iov[0].iov_len);
         return true;

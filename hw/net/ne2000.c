@@ -80,11 +80,17 @@ static void remote_step(Ne2000 *s)
     }
 }
 
+/* In word mode a byte access moves a word too. */
+static unsigned transfer_size(const Ne2000 *s, unsigned size)
+{
+    return size == 1 && (s->dcr & DCR_WTS) ? 2 : size;
+}
+
 static uint32_t data_read(Ne2000 *s, unsigned size)
 {
     uint32_t v = 0;
 
-    for (unsigned i = 0; i < size; i++) {
+    for (unsigned i = 0; i < transfer_size(s, size); i++) {
         v |= (uint32_t)mem_get(s, s->rsar) << 8 * i;
         remote_step(s);
     }
@@ -96,7 +102,7 @@ static void data_write(Ne2000 *s, uint32_t v, unsigned size)
     if (!s->rbcr) {
         return;
     }
-    for (unsigned i = 0; i < size && s->rbcr; i++, v >>= 8) {
+    for (unsigned i = 0; i < transfer_size(s, size) && s->rbcr; i++, v >>= 8) {
         mem_put(s, s->rsar, v);
         remote_step(s);
     }
@@ -145,6 +151,12 @@ static uint32_t ring_room(const Ne2000 *s)
     return curr < bnry ? bnry - curr : s->pstop - s->pstart - (curr - bnry);
 }
 
+/* A frame of len fits, and CURR does not come to BNRY, which would look like an empty ring. */
+static bool ring_holds(const Ne2000 *s, uint32_t len)
+{
+    return (4 + len + FCS + PAGE - 1) / PAGE * PAGE < ring_room(s);
+}
+
 static bool in_ring(const Ne2000 *s, uint32_t at)
 {
     return at >= s->pstart && at < s->pstop;
@@ -157,7 +169,7 @@ static bool ne2000_can_receive(NetClient *nc)
     if ((s->cmd & CR_STP) || !ring_valid(s) || !in_ring(s, (uint32_t)s->curr << 8)) {
         return true;                    /* nobody listens: lost */
     }
-    return ring_room(s) >= 1514 + 4 + FCS || ring_pages(s) * PAGE <= 1514 + 4 + FCS;
+    return ring_holds(s, 1514) || ring_pages(s) * PAGE <= 1514 + PAGE;
 }
 
 static bool wanted(const Ne2000 *s, const uint8_t *f)
@@ -224,7 +236,12 @@ static bool ne2000_receive(NetClient *nc, const struct iovec *iov, int n, const 
     if (!wanted(s, frame)) {
         return true;
     }
-    if (ring_room(s) < 4 + len + FCS || (s->tcr & TCR_LB)) {
+    if (s->tcr & TCR_LB) {
+        return true;
+    }
+    if (!ring_holds(s, len)) {
+        s->isr |= ISR_OVW;
+        update_irq(s);
         return true;
     }
     store(s, frame, len);
@@ -253,6 +270,18 @@ static void write_command(Ne2000 *s, uint8_t v)
     net_flush(&s->nc);
 }
 
+/* Drivers read some packets, then acknowledge PRX, whatever is left in the ring; the next arrival
+ * would bring them back.  Here arrivals wait until there is room: so PRX is not gone yet. */
+static void acknowledge(Ne2000 *s, uint8_t causes)
+{
+    s->isr &= ~causes;
+    net_flush(&s->nc);
+    if (net_waiting(&s->nc) && !(s->cmd & CR_STP)) {
+        s->isr |= ISR_PRX;
+    }
+    update_irq(s);
+}
+
 static void write_page0(Ne2000 *s, unsigned a, uint8_t v)
 {
     switch (a) {
@@ -266,8 +295,7 @@ static void write_page0(Ne2000 *s, unsigned a, uint8_t v)
     case 0x5: s->tcnt = (s->tcnt & 0xff00) | v; break;
     case 0x6: s->tcnt = (s->tcnt & 0x00ff) | v << 8; break;
     case 0x7:
-        s->isr &= ~(v & 0x7f);
-        update_irq(s);
+        acknowledge(s, v & 0x7f);
         break;
     case 0x8: s->rsar = (s->rsar & 0xff00) | v; break;
     case 0x9: s->rsar = (s->rsar & 0x00ff) | v << 8; break;

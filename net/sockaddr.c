@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Socket addresses.
+ */
+#include "net/sockaddr.h"
+#include "util/parse.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/un.h>
+
+char *net_addr_name(const struct sockaddr_storage *sa)
+{
+    char host[NI_MAXHOST], port[NI_MAXSERV];
+    const struct sockaddr_un *un = (const struct sockaddr_un *)sa;
+
+    if (sa->ss_family == AF_UNIX) {
+        return g_strdup(un->sun_path[0] ? un->sun_path : "unnamed");
+    }
+    if (getnameinfo((const struct sockaddr *)sa, sizeof(*sa), host, sizeof(host), port,
+                    sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV)) {
+        return g_strdup("?");
+    }
+    return g_strdup_printf(strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+static bool resolve(NetAddr *a, const char *what, const char *host, const char *port, int family,
+                    Error **err)
+{
+    struct addrinfo hints = { .ai_family = family, .ai_socktype = SOCK_STREAM,
+                              .ai_flags = AI_PASSIVE }, *list;
+    int ret = getaddrinfo(*host ? host : NULL, port, &hints, &list);
+
+    if (ret) {
+        return fail(err, "%s: can't resolve '%s:%s': %s", what, host, port, gai_strerror(ret));
+    }
+    memcpy(&a->sa, list->ai_addr, list->ai_addrlen);
+    a->len = list->ai_addrlen;
+    freeaddrinfo(list);
+    a->kind = NET_ADDR_INET;
+    a->text = net_addr_name(&a->sa);
+    return true;
+}
+
+bool net_addr_parse(NetAddr *a, const char *what, const char *text, Error **err)
+{
+    const char *colon = strrchr(text, ':');
+    uint64_t port;
+
+    *a = (NetAddr) { .fd = -1 };
+    if (!colon || !parse_uint(colon + 1, &port) || port > 65535) {
+        return fail(err, "%s=%s: not of the form HOST:PORT", what, text);
+    }
+    bool v6 = text[0] == '[' && colon[-1] == ']';
+    g_autofree char *host = v6 ? g_strndup(text + 1, colon - text - 2)
+                               : g_strndup(text, colon - text);
+    return resolve(a, what, host, colon + 1, v6 ? AF_INET6 : AF_INET, err);
+}
+
+static bool set_unix(NetAddr *a, const char *key, const char *path, bool abstract, Error **err)
+{
+    struct sockaddr_un *un = (struct sockaddr_un *)&a->sa;
+
+    if (!path) {
+        return fail(err, "%s.path is missing", key);
+    }
+    if (strlen(path) + abstract >= sizeof(un->sun_path)) {
+        return fail(err, "%s.path=%s: too long (at most %zu bytes)", key, path,
+                    sizeof(un->sun_path) - 1);
+    }
+    un->sun_family = AF_UNIX;
+    memcpy(un->sun_path + abstract, path, strlen(path));
+    a->len = abstract ? offsetof(struct sockaddr_un, sun_path) + 1 + strlen(path) : sizeof(*un);
+    a->kind = NET_ADDR_UNIX;
+    a->text = g_strdup(path);
+    return true;
+}
+
+static bool set_inet(NetAddr *a, Opts *o, const char *key, Error **err)
+{
+    g_autofree char *host_key = g_strconcat(key, ".host", NULL);
+    g_autofree char *port_key = g_strconcat(key, ".port", NULL);
+    g_autofree char *v4_key = g_strconcat(key, ".ipv4", NULL);
+    g_autofree char *v6_key = g_strconcat(key, ".ipv6", NULL);
+    const char *host = opts_get(o, host_key), *port = opts_get(o, port_key);
+    bool v4, v6;
+
+    if (!host || !port) {
+        return fail(err, "%s.%s is missing", key, host ? "port" : "host");
+    }
+    if (!opts_bool(o, v4_key, true, &v4, err) || !opts_bool(o, v6_key, true, &v6, err)) {
+        return false;
+    }
+    bool only6 = (opts_has(o, v6_key) && v6 && !opts_has(o, v4_key)) || !v4;
+    bool only4 = (opts_has(o, v4_key) && v4 && !opts_has(o, v6_key)) || !v6;
+    return resolve(a, key, host, port, only6 ? AF_INET6 : only4 ? AF_INET : AF_UNSPEC, err);
+}
+
+static bool set_fd(NetAddr *a, const char *key, const char *text, Error **err)
+{
+    uint64_t fd;
+
+    if (!text || !parse_uint(text, &fd) || fd > INT_MAX || fcntl(fd, F_GETFD) < 0) {
+        return fail(err, "%s.str=%s: not an open file descriptor", key, text ? text : "");
+    }
+    a->kind = NET_ADDR_FD;
+    a->fd = fd;
+    a->text = g_strdup_printf("fd:%d", a->fd);
+    return true;
+}
+
+bool net_addr_take(NetAddr *a, Opts *o, const char *key, bool *given, Error **err)
+{
+    g_autofree char *type_key = g_strconcat(key, ".type", NULL);
+    g_autofree char *path_key = g_strconcat(key, ".path", NULL);
+    g_autofree char *str_key = g_strconcat(key, ".str", NULL);
+    g_autofree char *abstract_key = g_strconcat(key, ".abstract", NULL);
+    const char *type = opts_get(o, type_key);
+    bool abstract;
+
+    *a = (NetAddr) { .fd = -1 };
+    *given = type != NULL;
+    if (!type) {
+        return true;
+    }
+    if (!strcmp(type, "inet")) {
+        return set_inet(a, o, key, err);
+    }
+    if (!strcmp(type, "unix")) {
+        return opts_bool(o, abstract_key, false, &abstract, err)
+               && set_unix(a, key, opts_get(o, path_key), abstract, err);
+    }
+    if (!strcmp(type, "fd")) {
+        return set_fd(a, key, opts_get(o, str_key), err);
+    }
+    return fail(err, "%s.type=%s: use inet, unix or fd", key, type);
+}
+
+void net_addr_clear(NetAddr *a)
+{
+    g_clear_pointer(&a->text, g_free);
+}
+
+bool net_fd_check(int fd, int kind, Error **err)
+{
+    int type;
+    socklen_t len = sizeof(type);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0) {
+        return fail_errno(err, errno, "fd=%d: not a socket", fd);
+    }
+    if (kind && type != kind) {
+        return fail(err, "fd=%d: not a %s socket", fd, kind == SOCK_STREAM ? "stream" : "datagram");
+    }
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    return true;
+}
