@@ -13,3 +13,4 @@ lib += net/sockaddr.c           # addresses of sockets
 lib += net/stream.c             # -netdev stream: frames over stream sockets
 lib += net/dgram.c              # -netdev dgram: a frame a datagram
 lib += net/socket.c             # -netdev socket
+lib += net/tap.c                # -netdev tap and bridge

@@ -116,10 +116,10 @@ static NetClient *open_backend(Opts *o, const char *name, bool is_netdev, Error 
     Error *e = NULL;
     NetClient *nc = b->open(o, name, &e);
     if (nc && !opts_check_unused(o, &e)) {
-        close_queues(name);
         nc = NULL;
     }
     if (!nc) {
+        close_queues(name);             /* also what a failed open left */
         if (!g_str_has_prefix(e->message, o->owner)) {
             g_prefix_error(&e, "%s: ", o->owner);
         }

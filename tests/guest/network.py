@@ -8,14 +8,16 @@ import http.server
 import os
 import random
 import re
+import shutil
 import socket
 import socketserver
 import struct
+import subprocess
 import tempfile
 import threading
 
 import material
-from vm import PATIENCE, VM, Failed
+from vm import PATIENCE, VM, Failed, Skipped
 
 # model: module of its driver (already in the initramfs' list)
 CARDS = ["e1000", "virtio-net-pci", "rtl8139", "pcnet", "ne2k_pci"]
@@ -298,7 +300,7 @@ def pair(first, second):
         expect(a.shell("for k in 1 2 3 4 5 6 7 8; do ping -c 1 -W 2 192.168.7.2 && break; done"),
                "1 packets received")
         expect(b.shell("ping -c 2 -W 5 192.168.7.1"), "2 packets received")
-        b.shell("(nc -l -p 99 | md5sum > /tmp/sum) &")
+        b.shell("(nc -l -p 99 | md5sum > /tmp/sum) & true")
         sent = a.shell("dd if=/dev/urandom of=/tmp/x bs=4096 count=256 2>/dev/null; md5sum < /tmp/x; "
                        "for k in 1 2 3 4 5; do nc 192.168.7.2 99 < /tmp/x && break; sleep 1; done",
                        120)
@@ -324,3 +326,85 @@ def test_network_pair_dgram():
     one = "dgram,id=w,local.type=inet,local.host=127.0.0.1,local.port=%d," \
           "remote.type=inet,remote.host=127.0.0.1,remote.port=%d"
     pair(one % (p, q), one % (q, p))
+
+
+# ---- booting, capturing, the host's kernel ---------------------------------------------------------
+
+@weight(3)
+def test_network_pxe():
+    """SeaBIOS starts iPXE from the card's ROM; iPXE gets a script and a boot program over TFTP."""
+    with tempfile.TemporaryDirectory() as d:
+        kernel, initrd = material.net_kernel()
+        shutil.copy(kernel, d + "/vmlinuz")
+        shutil.copy(initrd, d + "/initrd")
+        with open(d + "/boot.ipxe", "w") as f:
+            f.write("#!ipxe\nkernel vmlinuz initrd=initrd %s\ninitrd initrd\nboot\n" % APPEND)
+        with VM(["-netdev", "user,id=n,tftp=%s,bootfile=boot.ipxe" % d,
+                 "-device", "e1000,netdev=n,bootindex=1"], mem="512") as vm:
+            vm.wait_serial("BusyBox shell", 400)
+            expect(vm.shell("cat /proc/cmdline"), "initrd=initrd")
+
+
+def pcap(path):
+    """[frame] of a capture file."""
+    with open(path, "rb") as f:
+        data = f.read()
+    magic, major, minor, _, _, snaplen, link = struct.unpack_from("<IHHiIII", data)
+    if (magic, major, minor, link) != (0xa1b2c3d4, 2, 4, 1):
+        raise Failed("not a capture of Ethernet frames: %r" % data[:24])
+    frames, at = [], 24
+    while at < len(data):
+        _, _, size, length = struct.unpack_from("<IIII", data, at)
+        if size > length or size > snaplen:
+            raise Failed("a frame of %d bytes, %d of them kept" % (length, size))
+        frames.append(data[at + 16:at + 16 + size])
+        at += 16 + size
+    return frames
+
+
+@weight(3)
+def test_network_dump():
+    """filter-dump writes what went over the wire, both directions."""
+    with tempfile.TemporaryDirectory() as d:
+        with linux(["-netdev", "user,id=n", "-device", "virtio-net-pci,netdev=n",
+                    "-object", "filter-dump,id=f,netdev=n,file=%s/cap" % d]) as vm:
+            prepare(vm)
+            dhcp(vm, "eth0")
+            vm.shell("ping -c 3 -W 5 -s 77 -p 5a 10.0.2.2")
+            vm.cmd("object-del", id="f")
+            frames = pcap(d + "/cap")
+    echoes = [f for f in frames if f[12:14] == b"\x08\0" and f[23] == 1 and b"Z" * 60 in f]
+    kinds = sorted(f[34] for f in echoes)
+    if kinds != [0, 0, 0, 8, 8, 8]:
+        raise Failed("ICMP messages in the capture: %s" % kinds)
+    if not any(f[12:14] == b"\x08\x06" for f in frames):
+        raise Failed("no ARP in the capture")
+
+
+@weight(3)
+def test_network_tap():
+    """A tap interface in a network namespace of its own: the host's stack answers, both ways."""
+    if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
+        raise Skipped("needs root and /dev/net/tun")
+    with tempfile.TemporaryDirectory() as d:
+        with open(d + "/up", "w") as f:
+            f.write("#!/bin/sh\n%s ifconfig $1 192.168.9.1 netmask 255.255.255.0 up\n"
+                    "%s ifconfig lo 127.0.0.1 up\n" % ((material.busybox(),) * 2))
+        os.chmod(d + "/up", 0o755)
+        vm = linux(["-netdev", "tap,id=n,ifname=orrery0,script=%s/up,downscript=no" % d,
+                    "-device", "virtio-net-pci,netdev=n"])
+        vm.args = ["unshare", "-n", "--"] + vm.args
+        with vm:
+            vm.wait_serial("BusyBox shell", 300)
+            vm.shell("ifconfig eth0 192.168.9.2 up")
+            expect(vm.shell("ping -c 3 -W 5 192.168.9.1"), "3 packets received")
+            inside = ["nsenter", "-t", str(vm.proc.pid), "-n", material.busybox()]
+            expect(subprocess.run(inside + ["ping", "-c", "2", "-W", "5", "192.168.9.2"],
+                                  stdout=subprocess.PIPE, text=True).stdout, "2 packets received")
+            server = subprocess.Popen(inside + ["nc", "-l", "-p", "99"], stdout=subprocess.PIPE,
+                                      stdin=subprocess.DEVNULL)
+            text = vm.shell("dd if=/dev/urandom of=/tmp/x bs=4096 count=512 2>/dev/null; "
+                            "md5sum < /tmp/x; for k in 1 2 3 4 5; do nc 192.168.9.1 99 < /tmp/x "
+                            "&& break; sleep 1; done", 120)
+            got = server.communicate(timeout=60 * PATIENCE)[0]
+            expect(text, hashlib.md5(got).hexdigest())

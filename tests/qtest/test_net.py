@@ -1,0 +1,776 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Network cards register by register: a small driver for each, against a UDP socket as the wire.
+Then frames without sense, from both sides."""
+
+import os
+import random
+import select
+import socket
+import struct
+import sys
+import unittest
+import zlib
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from libqtest import PATIENCE, QTest, TestCase, main               # noqa: E402
+import pokes                                                        # noqa: E402
+
+MAC = bytes.fromhex("525400123456")
+OTHER = bytes.fromhex("02000000000a")
+BROADCAST = b"\xff" * 6
+GROUP = bytes.fromhex("01005e000001")
+IO, MEM = 0xc000, 0xe0000000
+RX_BUF, TX_BUF, RING, RING2 = 0x200000, 0x300000, 0x100000, 0x110000
+SEED = int(os.environ.get("ORRERY_SEED", "0")) or random.randrange(1 << 30)
+
+
+def frame(dst, size=100, src=OTHER, fill=7):
+    body = random.Random(fill * 1000 + size).randbytes(size - 14)
+    return dst + src + b"\x88\xb5" + body
+
+
+class Wire:
+    """The other end of -netdev dgram."""
+
+    def __init__(self):
+        self.s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.s.bind(("127.0.0.1", 0))
+        probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        probe.bind(("127.0.0.1", 0))
+        self.card = probe.getsockname()
+        probe.close()
+
+    def args(self):
+        return ["-netdev", "dgram,id=n,local.type=inet,local.host=127.0.0.1,local.port=%d,"
+                "remote.type=inet,remote.host=127.0.0.1,remote.port=%d"
+                % (self.card[1], self.s.getsockname()[1])]
+
+    def put(self, data):
+        self.s.sendto(data, self.card)
+
+    def get(self, timeout=10):
+        if not select.select([self.s], [], [], timeout * PATIENCE)[0]:
+            return None
+        return self.s.recv(70000)
+
+
+# ---- drivers -----------------------------------------------------------------------------------
+
+class PCIDriver:
+    """Finds its function, gives BARs 0 and 1 places, switches it on."""
+
+    def __init__(self, q, vendor, device):
+        self.q = q
+        self.devfn = next(f for f, ident in q.pci_devices().items() if ident == (vendor, device))
+        for n in range(2):
+            bar = q.pci_bar(self.devfn, n)
+            if bar:
+                q.pci_writel(self.devfn, 0x10 + 4 * n, IO if bar[0] else MEM)
+        q.pci_writew(self.devfn, 4, 7)
+
+    def poll(self, done):
+        """A datagram takes its time through the host."""
+        import time
+        end = time.monotonic() + 10 * PATIENCE
+        while time.monotonic() < end:
+            value = done()
+            if value is not None:
+                return value
+            time.sleep(0.01)
+        return None
+
+
+class E1000(PCIDriver):
+    N = 8
+
+    def __init__(self, q):
+        super().__init__(q, 0x8086, 0x100e)
+        self.w(0x0000, 1 << 26)                         # reset
+        q.write(RING, bytes(16 * self.N))
+        for i in range(self.N):
+            q.write(RING2 + 16 * i, struct.pack("<Q8x", RX_BUF + 2048 * i))
+        for base, ring in ((0x3800, RING), (0x2800, RING2)):
+            self.w(base, ring)
+            self.w(base + 4, 0)
+            self.w(base + 8, 16 * self.N)
+            self.w(base + 0x10, 0)
+        self.w(0x2818, self.N - 1)
+        self.w(0x0400, 0xa)                             # transmit, pad
+        self.w(0x0100, 0x04008002)                      # receive, broadcast, strip CRC
+        self.tx = self.rx = 0
+
+    def w(self, reg, v):
+        self.q.writel(MEM + reg, v)
+
+    def r(self, reg):
+        return self.q.readl(MEM + reg)
+
+    def mac(self):
+        return struct.pack("<IH", self.r(0x5400), self.r(0x5404) & 0xffff)
+
+    def send(self, data):
+        self.q.write(TX_BUF, data)
+        self.q.write(RING + 16 * self.tx, struct.pack("<QII", TX_BUF, len(data) | 0x0b000000, 0))
+        self.tx = (self.tx + 1) % self.N
+        self.w(0x3818, self.tx)
+
+    def receive(self):
+        at = RING2 + 16 * self.rx
+
+        def done():
+            length, _, status, errors = struct.unpack("<HHBB", self.q.read(at + 8, 6))
+            if not status & 1:
+                return None
+            self.q.write(at + 8, bytes(8))
+            data = self.q.read(RX_BUF + 2048 * self.rx, length)
+            self.w(0x2818, self.rx)
+            self.rx = (self.rx + 1) % self.N
+            return data
+        return self.poll(done)
+
+    def promiscuous(self, on):
+        self.w(0x0100, 0x04008002 | (0x18 if on else 0))
+
+    def loopback(self):
+        self.w(0x0100, 0x040080da)                      # loopback, promiscuous
+
+
+class Rtl8139(PCIDriver):
+    plus = False
+
+    def __init__(self, q):
+        super().__init__(q, 0x10ec, 0x8139)
+        q.outb(IO + 0x37, 0x10)
+        assert not q.inb(IO + 0x37) & 0x10
+        if self.plus:
+            q.outw(IO + 0xe0, 3)
+            self.tx = self.rx = 0
+            for i in range(4):
+                q.write(RING2 + 16 * i, struct.pack("<IIQ", self.owned(i) | 2048, 0,
+                                                    RX_BUF + 2048 * i))
+            q.outl(IO + 0x20, RING)
+            q.outl(IO + 0x24, 0)
+            q.outl(IO + 0xe4, RING2)
+            q.outl(IO + 0xe8, 0)
+        else:
+            self.tx, self.at = 0, 0
+            q.outl(IO + 0x30, RX_BUF)
+        q.outb(IO + 0x37, 0x0c)
+        q.outl(IO + 0x44, 0x0a)                         # unicast, broadcast; ring of 8 KiB
+
+    def owned(self, i):
+        return 0x80000000 | (0x40000000 if i == 3 else 0)
+
+    def mac(self):
+        return bytes(self.q.inb(IO + i) for i in range(6))
+
+    def send(self, data):
+        self.q.write(TX_BUF, data)
+        if self.plus:
+            self.q.write(RING + 16 * self.tx, struct.pack(
+                "<IIQ", self.owned(self.tx) | 0x30000000 | len(data), 0, TX_BUF))
+            self.tx = (self.tx + 1) % 4
+            self.q.outb(IO + 0xd9, 0x40)
+        else:
+            self.q.outl(IO + 0x20 + 4 * self.tx, TX_BUF)
+            self.q.outl(IO + 0x10 + 4 * self.tx, len(data))
+            assert self.q.inl(IO + 0x10 + 4 * self.tx) & 0xa000 == 0xa000
+            self.tx = (self.tx + 1) % 4
+
+    def receive(self):
+        return self.poll(self.take_descriptor if self.plus else self.take_ring)
+
+    def take_descriptor(self):
+        at = RING2 + 16 * self.rx
+        word = self.q.readl(at)
+        if word & 0x80000000:
+            return None
+        data = self.q.read(RX_BUF + 2048 * self.rx, word & 0x1fff)
+        self.q.writel(at, self.owned(self.rx) | 2048)
+        self.rx = (self.rx + 1) % 4
+        return self.check(data)
+
+    def take_ring(self):
+        if self.q.inb(IO + 0x37) & 1:
+            return None
+        head = self.q.read(RX_BUF + self.at, 4)
+        status, length = struct.unpack("<HH", head)
+        assert status & 1
+        data = self.q.read(RX_BUF + self.at + 4, length)
+        self.at = (self.at + length + 4 + 3) & ~3 & 0x1fff
+        self.q.outw(IO + 0x38, (self.at - 16) & 0xffff)
+        return self.check(data)
+
+    def check(self, data):
+        assert struct.unpack("<I", data[-4:])[0] == zlib.crc32(data[:-4])
+        return data[:-4]
+
+    def promiscuous(self, on):
+        self.q.outl(IO + 0x44, 0x0b if on else 0x0a)
+
+    def loopback(self):
+        self.q.outl(IO + 0x40, 0x00060000)
+        self.promiscuous(True)
+
+
+class Rtl8139Plus(Rtl8139):
+    plus = True
+
+
+class Ne2000:
+    base = 0x300
+
+    def __init__(self, q):
+        self.q = q
+        self.setup()
+
+    def o(self, reg, v):
+        self.q.outb(self.base + reg, v)
+
+    def i(self, reg):
+        return self.q.inb(self.base + reg)
+
+    def remote(self, op, addr, n):
+        for reg, v in ((0, 0x22), (8, addr & 0xff), (9, addr >> 8), (10, n & 0xff), (11, n >> 8),
+                       (0, op)):
+            self.o(reg, v)
+
+    def read(self, addr, n):
+        self.remote(0x0a, addr, n)
+        data = bytes(self.q.inb(self.base + 0x10) for _ in range(n))
+        assert self.i(7) & 0x40                         # remote DMA is complete
+        self.o(7, 0x40)
+        return data
+
+    def write(self, addr, data):
+        self.remote(0x12, addr, len(data))
+        for b in data:
+            self.q.outb(self.base + 0x10, b)
+        self.o(7, 0x40)
+
+    def setup(self):
+        self.i(0x1f)                                    # reset
+        assert self.i(7) & 0x80
+        self.o(0, 0x21)
+        self.o(14, 0x48)                                # bytes
+        for reg, v in ((1, 0x46), (2, 0x60), (3, 0x46), (7, 0xff), (15, 0x7f), (13, 0),
+                       (12, 0x04)):
+            self.o(reg, v)
+        self.o(0, 0x61)
+        for n, v in enumerate(self.mac()):
+            self.o(0, 0x61)
+            self.o(1 + n, v)
+        self.o(0, 0x61)
+        self.o(7, 0x47)
+        self.o(0, 0x22)
+
+    def mac(self):
+        return self.read(0, 32)[:12:2]
+
+    def send(self, data):
+        self.write(0x4000, data)
+        for reg, v in ((4, 0x40), (5, len(data) & 0xff), (6, len(data) >> 8), (0, 0x26)):
+            self.o(reg, v)
+        assert self.i(7) & 2
+
+    def receive(self):
+        return PCIDriver.poll(self, self.take)
+
+    def take(self):
+        self.o(0, 0x62)
+        curr = self.i(7)
+        self.o(0, 0x22)
+        page = self.i(3) + 1
+        page = 0x46 if page == 0x60 else page
+        if page == curr:
+            return None
+        status, following, length = struct.unpack("<BBH", self.read(page << 8, 4))
+        assert status & 1
+        data = self.read((page << 8) + 4, length - 4)
+        self.o(3, following - 1 if following > 0x46 else 0x5f)
+        return data[:-4]
+
+    def promiscuous(self, on):
+        self.o(12, 0x14 if on else 0x04)
+
+    loopback = None
+
+
+class Ne2kPCI(Ne2000):
+    base = IO
+
+    def __init__(self, q):
+        PCIDriver.__init__(self, q, 0x10ec, 0x8029)
+        self.setup()
+
+
+class Pcnet(PCIDriver):
+    def __init__(self, q):
+        super().__init__(q, 0x1022, 0x2000)
+        q.inw(IO + 0x14)                                # reset
+        self.bcr(20, 2)                                 # 32-bit structures
+        self.init(0)
+
+    def csr(self, n, v=None):
+        self.q.outw(IO + 0x12, n)
+        if v is None:
+            return self.q.inw(IO + 0x10)
+        self.q.outw(IO + 0x10, v)
+
+    def bcr(self, n, v):
+        self.q.outw(IO + 0x12, n)
+        self.q.outw(IO + 0x16, v)
+
+    def init(self, mode):
+        self.tx = self.rx = 0
+        self.q.write(RING, bytes(64))
+        for i in range(4):
+            self.q.write(RING2 + 16 * i, struct.pack("<III4x", RX_BUF + 2048 * i,
+                                                     0x80000000 | (-2048 & 0xffff), 0))
+        block = struct.pack("<HBB", mode, 2 << 4, 2 << 4) + self.mac() + bytes(10)
+        self.q.write(0x90000, block + struct.pack("<II", RING2, RING))
+        self.csr(0, 4)
+        self.csr(1, 0)
+        self.csr(2, 9)
+        self.csr(0, 1)
+        assert self.csr(0) & 0x100
+        self.csr(0, 0x102)
+        assert self.csr(0) & 0x30 == 0x30
+
+    def mac(self):
+        return bytes(self.q.inb(IO + i) for i in range(6))
+
+    def send(self, data):
+        self.q.write(TX_BUF, data)
+        self.q.write(RING + 16 * self.tx, struct.pack("<II8x", TX_BUF,
+                                                      0x83000000 | (-len(data) & 0xffff)))
+        self.tx = (self.tx + 1) % 4
+        self.csr(0, 0x08)
+        assert self.csr(0) & 0x200
+        self.csr(0, 0x200)
+
+    def receive(self):
+        at = RING2 + 16 * self.rx
+
+        def done():
+            _, word, count = struct.unpack("<III", self.q.read(at, 12))
+            if word & 0x80000000:
+                return None
+            assert word & 0x03000000 == 0x03000000
+            data = self.q.read(RX_BUF + 2048 * self.rx, count)
+            self.q.writel(at + 4, 0x80000000 | (-2048 & 0xffff))
+            self.rx = (self.rx + 1) % 4
+            assert struct.unpack("<I", data[-4:])[0] == zlib.crc32(data[:-4])
+            return data[:-4]
+        return self.poll(done)
+
+    def promiscuous(self, on):
+        self.init(0x8000 if on else 0)
+
+    def loopback(self):
+        self.init(0x8004)
+
+
+class VirtioNet(PCIDriver):
+    """The legacy interface; queues of 256 entries, one buffer a packet."""
+
+    def __init__(self, q):
+        super().__init__(q, 0x1af4, 0x1000)
+        q.outb(IO + 0x12, 0)
+        q.outb(IO + 0x12, 3)
+        q.outl(IO + 4, (1 << 5) | (1 << 17) | (1 << 18))        # MAC, control queue, modes
+        self.idx = [0, 0, 0]
+        self.seen = [0, 0, 0]
+        for n, at in ((0, RING), (1, RING2), (2, 0x120000)):
+            q.outw(IO + 0x0e, n)
+            q.write(at, bytes(0x4000))
+            q.outl(IO + 8, at >> 12)
+        q.outb(IO + 0x12, 7)
+        for i in range(4):
+            self.offer(0, i, [(RX_BUF + 2048 * i, 2048, 2)])
+        self.promiscuous(False)
+
+    def where(self, n):
+        desc = (RING, RING2, 0x120000)[n]
+        size = (256, 256, 64)[n]
+        used = (desc + 16 * size + 6 + 2 * size + 4095) & ~4095
+        return desc, desc + 16 * size, used, size
+
+    def offer(self, n, head, buffers):
+        desc, avail, _, size = self.where(n)
+        for k, (addr, length, flags) in enumerate(buffers):
+            more = k + 1 < len(buffers)
+            self.q.write(desc + 16 * (head + k), struct.pack("<QIHH", addr, length,
+                                                             flags | more, head + k + 1))
+        self.q.writew(avail + 4 + 2 * (self.idx[n] % size), head)
+        self.idx[n] += 1
+        self.q.writew(avail + 2, self.idx[n])
+        self.q.outw(IO + 0x10, n)
+
+    def taken(self, n):
+        _, _, used, size = self.where(n)
+
+        def done():
+            if self.q.readw(used + 2) == self.seen[n]:
+                return None
+            entry = self.q.read(used + 4 + 8 * (self.seen[n] % size), 8)
+            self.seen[n] += 1
+            return struct.unpack("<II", entry)
+        return self.poll(done)
+
+    def mac(self):
+        return bytes(self.q.inb(IO + 0x14 + i) for i in range(6))
+
+    def send(self, data):
+        self.q.write(TX_BUF, bytes(10) + data)
+        self.offer(1, 0, [(TX_BUF, len(data) + 10, 0)])
+        assert self.taken(1)
+
+    def receive(self):
+        got = self.taken(0)
+        if not got:
+            return None
+        head, length = got
+        data = self.q.read(RX_BUF + 2048 * head, length)
+        self.offer(0, head, [(RX_BUF + 2048 * head, 2048, 2)])
+        return data[10:]
+
+    def promiscuous(self, on):
+        self.q.write(TX_BUF + 0x1000, bytes([0, 0, on, 9]))
+        self.offer(2, 0, [(TX_BUF + 0x1000, 3, 0), (TX_BUF + 0x1003, 1, 2)])
+        assert self.taken(2)
+        assert self.q.readb(TX_BUF + 0x1003) == 0       # acknowledged
+
+    loopback = None
+
+
+DRIVERS = {"e1000": ("e1000", E1000), "rtl8139": ("rtl8139", Rtl8139),
+           "rtl8139_cplus": ("rtl8139", Rtl8139Plus), "ne2k_isa": ("ne2k_isa", Ne2000),
+           "ne2k_pci": ("ne2k_pci", Ne2kPCI), "pcnet": ("pcnet", Pcnet),
+           "virtio_net": ("virtio-net-pci", VirtioNet)}
+
+
+class Cards(unittest.TestCase):
+    def start(self, model):
+        wire = Wire()
+        q = QTest(["-M", "pc", "-m", "16"] + wire.args() + ["-device", model + ",netdev=n,id=card"])
+
+        def finish():
+            wire.s.close()
+            status, text = q.close()
+            self.assertIn(status, (0, -15), text)
+        self.addCleanup(finish)
+        return q, wire
+
+    def check_card(self, model, driver):
+        q, wire = self.start(model)
+        card = driver(q)
+        self.assertEqual(card.mac(), MAC)
+        # out: as it is, short ones padded
+        for size in (60, 61, 200, 1514):
+            data = frame(OTHER, size, MAC)
+            card.send(data)
+            self.assertEqual(wire.get(), data)
+        card.send(frame(OTHER, 30, MAC))
+        self.assertEqual((wire.get() or b"")[:30], frame(OTHER, 30, MAC))
+        # in: ours and broadcasts; what is for others is behind them
+        for size in (60, 333, 1514):
+            wire.put(frame(OTHER, size))
+            wire.put(frame(MAC, size))
+            self.assertEqual(card.receive(), frame(MAC, size))
+        wire.put(frame(GROUP, 70))
+        wire.put(frame(BROADCAST, 99))
+        self.assertEqual(card.receive(), frame(BROADCAST, 99))
+        # short ones are padded on the way in
+        wire.put(frame(MAC, 40))
+        self.assertEqual(card.receive()[:40], frame(MAC, 40))
+        # promiscuous
+        card.promiscuous(True)
+        wire.put(frame(OTHER, 222))
+        self.assertEqual(card.receive(), frame(OTHER, 222))
+        card.promiscuous(False)
+        # more than the rings hold, one after the other
+        for n in range(20):
+            wire.put(frame(MAC, 64 + n))
+            self.assertEqual(card.receive(), frame(MAC, 64 + n))
+            card.send(frame(OTHER, 80 + n, MAC))
+            self.assertEqual(wire.get(), frame(OTHER, 80 + n, MAC))
+        if card.loopback:
+            card.loopback()
+            card.send(frame(MAC, 123, MAC))
+            self.assertEqual(card.receive(), frame(MAC, 123, MAC))
+            self.assertIsNone(wire.get(0.1))
+
+    def test_link(self):
+        q, wire = self.start("e1000")
+        card = E1000(q)
+        q.qmp("set_link", name="card", up=False)
+        self.assertEqual(card.r(8) & 2, 0)
+        self.assertTrue(card.r(0xc0) & 4)               # link status changed
+        card.send(frame(OTHER, 100, MAC))
+        q.qmp("set_link", name="card", up=True)
+        q.clock_step(600000000)                         # negotiation
+        self.assertEqual(card.r(8) & 2, 2)
+        card.send(frame(OTHER, 101, MAC))
+        self.assertEqual(wire.get(), frame(OTHER, 101, MAC))
+        self.assertIn("not found", q.qmp_raw("set_link", name="x", up=True)["error"]["desc"])
+
+    def test_netdev_del(self):
+        q, wire = self.start("e1000")
+        card = E1000(q)
+        q.qmp("netdev_del", id="n")
+        self.assertEqual(card.r(8) & 2, 0)
+        card.send(frame(OTHER, 100, MAC))
+        q.hmp("info network")
+        q.qmp("netdev_add", type="hubport", id="h", hubid=3)
+        self.assertIn("hub 3", q.hmp("info network"))
+        self.assertIn("Duplicate", q.qmp_raw("netdev_add", type="hubport", id="h",
+                                             hubid=3)["error"]["desc"])
+
+    def test_rx_filter(self):
+        q, wire = self.start("virtio-net-pci")
+        VirtioNet(q)
+        q.wait_event("NIC_RX_FILTER_CHANGED")
+        got = q.qmp("query-rx-filter", name="card")[0]
+        self.assertEqual((got["main-mac"], got["promiscuous"]), ("52:54:00:12:34:56", False))
+
+    def test_e1000_eeprom(self):
+        """Word by word through EERD and bit by bit through EECD; the sum is BABAh."""
+        q, wire = self.start("e1000")
+        card = E1000(q)
+        words = []
+        for n in range(64):
+            card.w(0x14, n << 8 | 1)
+            v = card.r(0x14)
+            self.assertTrue(v & 0x10)
+            words.append(v >> 16)
+        self.assertEqual(sum(words) & 0xffff, 0xbaba)
+        self.assertEqual(struct.pack("<3H", *words[:3]), MAC)
+        card.w(0x10, 0x40)
+        self.assertTrue(card.r(0x10) & 0x80)            # granted
+        card.w(0x10, 0x42)
+        for bit in "110" + format(1, "06b"):
+            card.w(0x10, 0x42 | int(bit) << 2)
+            card.w(0x10, 0x43 | int(bit) << 2)
+        got = 0
+        for _ in range(16):
+            card.w(0x10, 0x42)
+            card.w(0x10, 0x43)
+            got = got << 1 | (card.r(0x10) >> 3 & 1)
+        self.assertEqual(got, words[1])
+
+    def test_e1000_phy(self):
+        q, wire = self.start("e1000")
+        card = E1000(q)
+        card.w(0x20, 0x08000000 | 1 << 21 | 2 << 16)
+        self.assertEqual(card.r(0x20) & 0x1000ffff, 0x10000141)
+        card.w(0x20, 0x08000000 | 2 << 21 | 2 << 16)    # no such PHY
+        self.assertTrue(card.r(0x20) & 0x40000000)
+        card.w(0x20, 0x04000000 | 1 << 21 | 0x1200)     # restart negotiation
+        self.assertEqual(card.r(8) & 2, 0)
+        q.clock_step(600000000)
+        self.assertEqual(card.r(8) & 2, 2)
+
+    def test_e1000_offloads(self):
+        """Checksums filled in by the card; a large segment cut up; received sums checked."""
+        q, wire = self.start("e1000")
+        card = E1000(q)
+        ip = bytearray(struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + 20 + 3000, 1, 0, 64, 6, 0,
+                                   bytes([10, 0, 0, 1]), bytes([10, 0, 0, 2])))
+        tcp = bytearray(struct.pack(">HHIIBBHHH", 1, 2, 1000, 0, 0x50, 0x18, 100, 0, 0))
+        data = random.Random(3).randbytes(3000)
+        packet = OTHER + MAC + b"\x08\x00" + ip + tcp + data
+        q.write(TX_BUF, packet)
+        context = struct.pack("<BBHBBHIBBH", 14, 24, 33, 34, 50, 0,
+                              (20 + 3000) | 0x27000000, 0, 54, 1460)
+        q.write(RING, context + struct.pack("<QII", TX_BUF, len(packet) | 0x2f100000, 0x300))
+        card.tx = 2
+        card.w(0x3818, 2)
+        seq, got = 1000, b""
+        for size, last in ((1460, 0), (1460, 0), (80, 1)):
+            f = wire.get()
+            self.assertEqual(len(f), 54 + size)
+            self.assertEqual(inet_sum(f[14:34]), 0)
+            self.assertEqual(inet_sum(f[26:34] + struct.pack(">HH", 6, 20 + size) + f[34:]), 0)
+            self.assertEqual(struct.unpack(">I", f[38:42])[0], seq)
+            self.assertEqual(bool(f[47] & 8), bool(last))
+            seq += size
+            got += f[54:]
+        self.assertEqual(got, data)
+        card.w(0x5000, 0x300)                           # check sums of what is received
+        for damage, errors in ((0, 0), (60, 0x20), (22, 0x40)):
+            good = bytearray(MAC + f[6:])
+            if damage:
+                good[damage] ^= 0x55
+            at = RING2 + 16 * card.rx
+            wire.put(bytes(good))
+            self.assertIsNotNone(card.poll(lambda: True if q.readb(at + 12) & 1 else None))
+            self.assertEqual(q.readb(at + 12) & 0x64, 0x60)
+            self.assertEqual(q.readb(at + 13) & errors, errors)
+            card.receive()
+
+    def test_vlan(self):
+        q, wire = self.start("e1000")
+        card = E1000(q)
+        card.w(0x38, 0x8100)
+        card.w(0, 0x40000040)                           # tags in and out
+        data = frame(OTHER, 100, MAC)
+        q.write(TX_BUF, data)
+        q.write(RING, struct.pack("<QII", TX_BUF, 100 | 0x4b000000, 0x0123 << 16))
+        card.tx = 1
+        card.w(0x3818, 1)
+        self.assertEqual(wire.get(), data[:12] + b"\x81\x00\x01\x23" + data[12:])
+        card.w(0x100, 0x04048002)                       # filter: only VLAN 5
+        card.w(0x5600, 1 << 5)
+        mine = frame(MAC, 100)
+        wire.put(mine[:12] + b"\x81\x00\x00\x06" + mine[12:])
+        wire.put(mine[:12] + b"\x81\x00\x00\x05" + mine[12:])
+        self.assertEqual(card.receive(), mine)
+
+    def test_back_pressure(self):
+        """A card without buffers: frames wait, the process does not grow, the first come in order."""
+        q, wire = self.start("e1000")
+        card = E1000(q)
+        card.w(0x2818, 0)                               # no descriptor is the card's
+        for n in range(1000):
+            wire.put(frame(MAC, 1000, fill=n))
+        q.qmp("query-status")
+        card.w(0x2818, 7)
+        self.assertEqual(card.receive(), frame(MAC, 1000, fill=0))
+        self.assertEqual(card.receive(), frame(MAC, 1000, fill=1))
+
+
+def inet_sum(data):
+    if len(data) & 1:
+        data += b"\0"
+    s = sum(struct.unpack(">%dH" % (len(data) // 2), data))
+    while s >> 16:
+        s = (s & 0xffff) + (s >> 16)
+    return s ^ 0xffff
+
+
+def add_cards():
+    for name, (model, driver) in DRIVERS.items():
+        setattr(Cards, "test_card_" + name,
+                lambda self, model=model, driver=driver: self.check_card(model, driver))
+
+
+add_cards()
+
+
+# ---- frames without sense ---------------------------------------------------------------------------
+
+def templates():
+    """Frames that user-mode networking understands, to be damaged."""
+    def ether(dst, kind, body):
+        return dst + MAC + struct.pack(">H", kind) + body
+
+    def ip(proto, body, dst=b"\x0a\0\2\2", src=b"\x0a\0\2\x0f"):
+        head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(body), 1, 0, 64, proto, 0, src, dst)
+        head = head[:10] + struct.pack(">H", inet_sum(head)) + head[12:]
+        return ether(b"\x52\x55\x0a\0\2\2", 0x0800, head + body)
+
+    arp = ether(BROADCAST, 0x0806, struct.pack(">HHBBH", 1, 0x0800, 6, 4, 1) + MAC
+                + b"\x0a\0\2\x0f" + bytes(6) + b"\x0a\0\2\2")
+    bootp = struct.pack(">BBBBIHH16s6s202s", 1, 1, 6, 0, 7, 0, 0, b"", MAC, b"") \
+        + b"\x63\x82\x53\x63\x35\x01\x01\x37\x03\x01\x03\x06\xff"
+    udp = struct.pack(">HHHH", 68, 67, 8 + len(bootp), 0) + bootp
+    tftp = b"\0\1/x\0octet\0blksize\x001432\0"
+    echo = b"\x08\0\xf7\xfd\0\1\0\1" + b"abcdefgh"
+    syn = struct.pack(">HHIIBBHHH4s", 1025, 9, 1, 0, 0x60, 2, 1000, 0, 0, b"\2\4\5\xb4")
+    ra = ether(b"\x33\x33\0\0\0\2", 0x86dd, struct.pack(">IHBB16s16s", 6 << 28, 8, 58, 255,
+               b"\xfe\x80" + bytes(14), b"\xff\2" + bytes(13) + b"\2") + b"\x85\0\x7a\0\0\0\0\0")
+    return [arp, ip(17, udp, b"\xff" * 4, bytes(4)), ip(1, echo), ip(6, syn), ra,
+            ip(17, struct.pack(">HHHH", 2000, 69, 8 + len(tftp), 0) + tftp),
+            ip(17, struct.pack(">HHHH", 2001, 9, 12, 0) + b"abcd")]
+
+
+def mutate(rng, data):
+    data = bytearray(data)
+    for _ in range(rng.choice((0, 1, 1, 2, 4, 16))):
+        kind = rng.randrange(4)
+        at = rng.randrange(len(data))
+        if kind == 0:
+            data[at] = rng.randrange(256)
+        elif kind == 1:
+            data[at:at + 2] = rng.choice((b"\0\0", b"\xff\xff", b"\x7f\xff", b"\x80\0"))
+        elif kind == 2:
+            del data[rng.randrange(14, len(data) + 1):]
+        else:
+            data[at:at] = rng.randbytes(rng.randrange(40))
+        data = data[:1514] or bytearray(14)
+    return bytes(data).ljust(14, b"\0")
+
+
+class Hostile(unittest.TestCase):
+    FRAMES = int(os.environ.get("ORRERY_FRAMES", "1500"))
+
+    def finish(self, q):
+        status, text = q.close()
+        self.assertIn(status, (0, -15), "ORRERY_SEED=%d: %s" % (SEED, text[-4000:]))
+
+    def resident(self, q):
+        with open("/proc/%d/status" % q.proc.pid) as f:
+            return next(int(l.split()[1]) for l in f if l.startswith("RssAnon:")) * 1024
+
+    def test_user_mode(self):
+        """Damaged ARP, DHCP, ICMP, TCP, TFTP, IPv6 from the guest to the built-in servers."""
+        q = QTest(["-M", "pc", "-m", "16", "-netdev", "user,id=n,restrict=on,tftp=/usr/share/seabios",
+                   "-device", "e1000,netdev=n"])
+        self.addCleanup(self.finish, q)
+        card, rng, known = E1000(q), random.Random(SEED), templates()
+        before = None
+        for n in range(self.FRAMES):
+            card.send(mutate(rng, rng.choice(known)))
+            if n % 64 == 0:
+                q.clock_step(10000000)
+            if n == self.FRAMES // 3:
+                before = self.resident(q)
+        q.qmp("query-status")
+        self.assertLess(self.resident(q) - before, 32 << 20)
+
+    def test_wire(self):
+        """Random frames from outside into each card, whose driver makes sense."""
+        for name, (model, driver) in DRIVERS.items():
+            wire, rng, known = Wire(), random.Random(SEED), templates()
+            q = QTest(["-M", "pc", "-m", "16"] + wire.args() + ["-device", model + ",netdev=n"])
+            try:
+                card = driver(q)
+                card.promiscuous(True)
+                for n in range(self.FRAMES // 10):
+                    data = rng.choice((mutate(rng, rng.choice(known)),
+                                       rng.randbytes(rng.choice((1, 13, 14, 60, 1514, 1600, 9000)))))
+                    wire.put(data)
+                    if n % 16 == 0:
+                        q.qmp("query-status")
+                q.qmp("query-status")
+            finally:
+                wire.s.close()
+                self.finish(q)
+
+    def test_stream_nonsense(self):
+        """A peer of -netdev stream that sends lengths no frame has is cut off, nothing more."""
+        listener = socket.create_server(("127.0.0.1", 0))
+        q = QTest(["-M", "pc", "-m", "16", "-netdev", "stream,id=n,reconnect=1,addr.type=inet,"
+                   "addr.host=127.0.0.1,addr.port=%d" % listener.getsockname()[1],
+                   "-device", "e1000,netdev=n"])
+        self.addCleanup(self.finish, q)
+        self.addCleanup(listener.close)
+        listener.settimeout(20 * PATIENCE)
+        rng = random.Random(SEED)
+        for head in (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\0\1\x20\0"):
+            conn = listener.accept()[0]
+            conn.sendall(b"\0\0\0\x40" + rng.randbytes(64) + head + rng.randbytes(100))
+            conn.settimeout(20 * PATIENCE)
+            try:
+                self.assertEqual(conn.recv(1), b"")
+            except ConnectionError:
+                pass
+            conn.close()
+            event = q.wait_event("NETDEV_STREAM_DISCONNECTED")
+            self.assertEqual(event["data"], {"netdev-id": "n"})
+
+
+if __name__ == "__main__":
+    main()
