@@ -5,12 +5,81 @@
  * and TADV from the first), and the minimum distance of two interrupts (ITR).
  */
 #include "hw/net/e1000.h"
+#include "hw/pci/msi.h"
 
 #define DELAY_NS   1024                 /* unit of RDTR, RADV, TIDV, TADV */
 #define ITR_NS     256
 
+/* ---- 82574: messages ------------------------------------------------------------------------ */
+
+/* IVAR has four bits for each of five causes: vector and "valid". */
+static void send_vectors(E1000 *s)
+{
+    for (unsigned i = 0; i < 5; i++) {
+        uint32_t bit = ICR_RXQ0 << i, ivar = *e1000_reg(s, R_IVAR) >> 4 * i & 15;
+        uint32_t clear = *e1000_reg(s, R_EIAC) & bit, ext = *e1000_reg(s, R_CTRL_EXT);
+        if (!(*e1000_reg(s, R_ICR) & *e1000_reg(s, R_IMS) & bit & ~s->msi_sent)) {
+            continue;
+        }
+        s->msi_sent |= bit;
+        if (ivar & 8) {
+            msix_notify(&s->pci, ivar & 7);
+        }
+        *e1000_reg(s, R_ICR) &= ~clear;
+        if (ext & CTRL_EXT_IAME) {
+            *e1000_reg(s, R_IMS) &= ~*e1000_reg(s, R_IAM);
+        } else {
+            *e1000_reg(s, R_IMS) &= ~(ext & CTRL_EXT_EIAME ? bit : clear);
+        }
+    }
+}
+
+/* A message for each cause that was not there before. */
+static void update_messages(E1000 *s)
+{
+    uint32_t causes = *e1000_reg(s, R_ICR) & *e1000_reg(s, R_IMS) & ~ICR_ASSERTED;
+
+    s->msi_sent &= causes;
+    if (msix_enabled(&s->pci)) {
+        send_vectors(s);
+        s->msi_sent &= *e1000_reg(s, R_ICR) & *e1000_reg(s, R_IMS);
+        return;
+    }
+    if (!(causes & ~s->msi_sent) || timer_pending(&s->throttle)) {
+        return;
+    }
+    s->msi_sent |= causes;
+    if (s->mitigation && (*e1000_reg(s, R_ITR) & 0xffff)) {
+        timer_mod(&s->throttle, vclock_ns() + (int64_t)(*e1000_reg(s, R_ITR) & 0xffff) * ITR_NS);
+    }
+    msi_notify(&s->pci, 0);
+}
+
+uint32_t e1000_irq_read(E1000 *s)
+{
+    uint32_t v = *e1000_reg(s, R_ICR);
+
+    if (s->is_e) {
+        v |= v & *e1000_reg(s, R_IMS) ? ICR_ASSERTED : 0;
+        if (*e1000_reg(s, R_CTRL_EXT) & CTRL_EXT_IAME) {
+            *e1000_reg(s, R_IMS) &= ~*e1000_reg(s, R_IAM);
+        }
+    }
+    *e1000_reg(s, R_ICR) = 0;
+    e1000_irq_update(s);
+    return v;
+}
+
+/* ---- the pin ---------------------------------------------------------------------------------- */
+
 void e1000_irq_update(E1000 *s)
 {
+    if (s->is_e && (msix_enabled(&s->pci) || msi_enabled(&s->pci))) {
+        s->line = false;
+        pci_set_irq(&s->pci, 0);
+        update_messages(s);
+        return;
+    }
     bool level = *e1000_reg(s, R_ICR) & *e1000_reg(s, R_IMS);
     uint32_t itr = *e1000_reg(s, R_ITR) & 0xffff;
 
@@ -28,8 +97,22 @@ void e1000_irq_update(E1000 *s)
 
 void e1000_raise(E1000 *s, uint32_t causes)
 {
+    if (s->is_e && (causes & (ICR_LSC | ICR_RXO | ICR_MDAC))) {
+        causes |= ICR_OTHER;
+    }
     *e1000_reg(s, R_ICR) |= causes;
     e1000_irq_update(s);
+}
+
+/* The causes of a received frame, of sent ones */
+static uint32_t rx_causes(const E1000 *s)
+{
+    return ICR_RXT0 | (s->is_e ? ICR_RXQ0 : 0);
+}
+
+static uint32_t tx_causes(const E1000 *s, unsigned queue)
+{
+    return ICR_TXDW | (s->is_e ? ICR_TXQ0 << queue : 0);
 }
 
 static void throttle_over(void *opaque)
@@ -43,7 +126,7 @@ static void rx_delay_over(void *opaque)
 
     s->rx_latest = 0;
     s->late &= ~ICR_RXT0;
-    e1000_raise(s, ICR_RXT0);
+    e1000_raise(s, rx_causes(s));
 }
 
 static void tx_delay_over(void *opaque)
@@ -52,7 +135,7 @@ static void tx_delay_over(void *opaque)
 
     s->tx_latest = 0;
     s->late &= ~ICR_TXDW;
-    e1000_raise(s, ICR_TXDW);
+    e1000_raise(s, tx_causes(s, 0));
 }
 
 /* Again from now, but not later than the absolute delay after the first. */
@@ -72,17 +155,17 @@ void e1000_raise_rx(E1000 *s)
         s->late |= ICR_RXT0;
         start_delay(&s->rx_delay, &s->rx_latest, *e1000_reg(s, R_RDTR), *e1000_reg(s, R_RADV));
     } else {
-        e1000_raise(s, ICR_RXT0);
+        e1000_raise(s, rx_causes(s));
     }
 }
 
-void e1000_raise_tx(E1000 *s, bool delayed)
+void e1000_raise_tx(E1000 *s, unsigned queue, bool delayed)
 {
-    if (s->mitigation && delayed && (*e1000_reg(s, R_TIDV) & 0xffff)) {
+    if (s->mitigation && delayed && !queue && (*e1000_reg(s, R_TIDV) & 0xffff)) {
         s->late |= ICR_TXDW;
         start_delay(&s->tx_delay, &s->tx_latest, *e1000_reg(s, R_TIDV), *e1000_reg(s, R_TADV));
     } else {
-        e1000_raise(s, ICR_TXDW);
+        e1000_raise(s, tx_causes(s, queue));
     }
 }
 
@@ -104,7 +187,7 @@ void e1000_irq_reset(E1000 *s)
 {
     e1000_irq_exit(s);
     s->line = false;
-    s->late = 0;
+    s->late = s->msi_sent = 0;
     s->rx_latest = s->tx_latest = 0;
     pci_set_irq(&s->pci, 0);
 }

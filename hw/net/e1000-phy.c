@@ -18,6 +18,7 @@
 #define PHY_ADDRESS     1
 
 #define NEGOTIATION_NS  (500 * NS_PER_MS)
+#define PHY_PAGE        22
 #define LPAR_ACK        0x4000
 
 static const uint16_t phy_power_on[PHY_REGS] = {
@@ -28,7 +29,7 @@ static const uint16_t phy_power_on[PHY_REGS] = {
 /* Bits software can set */
 static const uint16_t phy_writable[PHY_REGS] = {
     [PHY_CTRL] = 0x7dc0, [PHY_ANAR] = 0xffff, [PHY_1000T_CTRL] = 0xff00, [M88_PSCR] = 0xffff,
-    [M88_IER] = 0xffff, [M88_EPSCR] = 0xffff, [29] = 0xffff, [30] = 0xffff,
+    [PHY_PAGE] = 0xffff, [M88_IER] = 0xffff, [M88_EPSCR] = 0xffff, [29] = 0xffff, [30] = 0xffff,
 };
 
 bool e1000_loopback(const E1000 *s)
@@ -99,19 +100,31 @@ void e1000_link_changed(NetClient *nc)
 void e1000_phy_reset(E1000 *s)
 {
     memcpy(s->phy, phy_power_on, sizeof(s->phy));
+    if (s->is_e) {
+        s->phy[PHY_ID2] = 0x0cb1;
+    }
     timer_del(&s->negotiate);
     if (s->nc.link_down) {
         link_down(s);
     }
 }
 
+/* The 82574's PHY has pages for registers above 15, chosen by register 22; only page 0 is here. */
+static bool other_page(const E1000 *s, unsigned r)
+{
+    return s->is_e && r > 15 && r != PHY_PAGE && s->phy[PHY_PAGE];
+}
+
 static uint16_t phy_read(E1000 *s, unsigned r)
 {
-    return s->phy[r];
+    return other_page(s, r) ? 0 : s->phy[r];
 }
 
 static void phy_write(E1000 *s, unsigned r, uint16_t v)
 {
+    if (other_page(s, r)) {
+        return;
+    }
     s->phy[r] = (s->phy[r] & ~phy_writable[r]) | (v & phy_writable[r]);
     if (r == PHY_CTRL && (v & 0x8000)) {            /* reset */
         e1000_phy_reset(s);

@@ -150,9 +150,47 @@ static uint32_t buffer_size(E1000 *s)
     return size ? size : 2048;
 }
 
+static hwaddr ring_base(E1000 *s)
+{
+    return ((hwaddr)*e1000_reg(s, R_RDBAH) << 32 | *e1000_reg(s, R_RDBAL)) & ~15ull;
+}
+
+/* ---- the 82574's descriptors: extended, and with several buffers -------------------------------- */
+
+static bool is_split(E1000 *s)
+{
+    return s->is_e && (*e1000_reg(s, R_RFCTL) & RFCTL_EXSTEN)
+           && (*e1000_reg(s, R_RCTL) >> 10 & 3) == 1;
+}
+
+static unsigned desc_size(E1000 *s)
+{
+    return is_split(s) ? 32 : E1000_DESC;
+}
+
+/* Sizes of the four buffers: in units of 128 bytes, 1 KiB, 1 KiB, 1 KiB. */
+static uint32_t split_size(E1000 *s, unsigned n)
+{
+    uint32_t v = *e1000_reg(s, R_PSRCTL) >> 8 * n;
+    return n ? (v & 0x3f) << 10 : (v & 0x7f) << 7;
+}
+
+static uint32_t room_per_desc(E1000 *s)
+{
+    uint32_t sum = 0;
+
+    if (!is_split(s)) {
+        return buffer_size(s);
+    }
+    for (unsigned n = 0; n < 4; n++) {
+        sum += split_size(s, n);
+    }
+    return MAX(sum, 1);
+}
+
 static uint32_t ring_entries(E1000 *s)
 {
-    return *e1000_reg(s, R_RDLEN) / E1000_DESC;
+    return *e1000_reg(s, R_RDLEN) / desc_size(s);
 }
 
 static bool has_room(E1000 *s, size_t len)
@@ -163,39 +201,76 @@ static bool has_room(E1000 *s, size_t len)
         return false;
     }
     uint32_t room = tail > head ? tail - head : entries - head + tail;
-    return (uint64_t)room * buffer_size(s) >= len;
+    return (uint64_t)room * room_per_desc(s) >= len;
 }
 
-static hwaddr ring_base(E1000 *s)
+static void put_extended(E1000 *s, const Frame *f, bool last, uint8_t *raw, uint32_t len)
 {
-    return ((hwaddr)*e1000_reg(s, R_RDBAH) << 32 | *e1000_reg(s, R_RDBAL)) & ~15ull;
+    memset(raw, 0, 8);
+    st32_le(raw + 8, f->status | RX_DD | (last ? RX_EOP | (uint32_t)f->errors << 24 : 0));
+    st16_le(raw + 12, len);
+    st16_le(raw + 14, f->special);
+}
+
+static void fill_split(E1000 *s, const Frame *f, size_t at, size_t n, bool last, uint8_t *raw)
+{
+    size_t left = n, from = at;
+    uint16_t got[4];
+
+    for (unsigned k = 0; k < 4; k++) {
+        hwaddr to = ld64_le(raw + 8 * k);
+        size_t part = MIN(left, split_size(s, k));
+        if (part && to && from < f->len) {
+            pci_dma_write(&s->pci, to, f->data + from, MIN(part, f->len - from));
+        }
+        got[k] = part;
+        from += part;
+        left -= part;
+    }
+    put_extended(s, f, last, raw, got[0]);
+    memset(raw + 16, 0, 16);
+    for (unsigned k = 1; k < 4; k++) {
+        st16_le(raw + 16 + 2 * k, got[k]);
+    }
 }
 
 /* false: the ring can't be read. */
 static bool fill_one(E1000 *s, const Frame *f, size_t at, size_t total, size_t *done)
 {
     uint32_t *head = e1000_reg(s, R_RDH), entries = ring_entries(s);
-    size_t n = MIN(total - at, buffer_size(s)), bytes = at < f->len ? MIN(n, f->len - at) : 0;
-    hwaddr desc = ring_base(s) + (hwaddr)*head * E1000_DESC;
-    uint8_t raw[E1000_DESC];
+    size_t n = MIN(total - at, room_per_desc(s)), bytes = at < f->len ? MIN(n, f->len - at) : 0;
+    unsigned size = desc_size(s);
+    hwaddr desc = ring_base(s) + (hwaddr)*head * size, to;
+    bool last = at + n == total;
+    uint8_t raw[32];
 
-    if (pci_dma_read(&s->pci, desc, raw, 8) != MEM_OK) {
+    if (pci_dma_read(&s->pci, desc, raw, size) != MEM_OK) {
         return false;
     }
-    hwaddr to = ld64_le(raw);
+    *head = *head + 1 >= entries ? 0 : *head + 1;
+    *done = at + n;
+    if (size == 32) {
+        fill_split(s, f, at, n, last, raw);
+        pci_dma_write(&s->pci, desc, raw, size);
+        return true;
+    }
+    to = ld64_le(raw);
     if (to) {
         pci_dma_write(&s->pci, to, f->data + at, bytes);
     } else {
         LOG_GUEST("e1000: receive descriptor without address");
     }
+    if (s->is_e && (*e1000_reg(s, R_RFCTL) & RFCTL_EXSTEN)) {
+        put_extended(s, f, last, raw, n);
+        pci_dma_write(&s->pci, desc, raw, 16);
+        return true;
+    }
     st16_le(raw + 8, n);
     st16_le(raw + 10, 0);
-    raw[12] = f->status | RX_DD | (at + n == total ? RX_EOP : 0);
-    raw[13] = at + n == total ? f->errors : 0;
+    raw[12] = f->status | RX_DD | (last ? RX_EOP : 0);
+    raw[13] = last ? f->errors : 0;
     st16_le(raw + 14, f->special);
     pci_dma_write(&s->pci, desc + 8, raw + 8, 8);
-    *head = *head + 1 >= entries ? 0 : *head + 1;
-    *done = at + n;
     return true;
 }
 

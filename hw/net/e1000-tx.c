@@ -211,11 +211,12 @@ static hwaddr ring(E1000 *s, unsigned base)
     return ((hwaddr)*e1000_reg(s, base + 4) << 32 | *e1000_reg(s, base)) & ~15ull;
 }
 
-void e1000_transmit(E1000 *s)
+void e1000_transmit(E1000 *s, unsigned queue)
 {
-    uint32_t *head = e1000_reg(s, R_TDH), tail = *e1000_reg(s, R_TDT);
-    uint32_t entries = *e1000_reg(s, R_TDLEN) / E1000_DESC;
-    hwaddr base = ring(s, R_TDBAL);
+    unsigned at_queue = queue * QUEUE_STEP;
+    uint32_t *head = e1000_reg(s, R_TDH + at_queue), tail = *e1000_reg(s, R_TDT + at_queue);
+    uint32_t entries = *e1000_reg(s, R_TDLEN + at_queue) / E1000_DESC;
+    hwaddr base = ring(s, R_TDBAL + at_queue);
     bool report = false, delayed = true;
     uint8_t raw[E1000_DESC];
 
@@ -238,6 +239,6 @@ void e1000_transmit(E1000 *s)
     }
     e1000_raise(s, ICR_TXQE);
     if (report) {
-        e1000_raise_tx(s, delayed);
+        e1000_raise_tx(s, queue, delayed);
     }
 }

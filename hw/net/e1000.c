@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Intel 82540EM gigabit Ethernet controller ("e1000"): registers and life.  Interrupts, PHY,
+ * Intel 82540EM and 82574L gigabit Ethernet controllers ("e1000", "e1000e"): registers and life.  Interrupts, PHY,
  * transmission and reception are in files of their own; see e1000.h for the source.
  *
- * Not modelled: wake-up and management, flow control, flash, packet buffer diagnostics.
+ * Not modelled: wake-up and management, flow control, flash, packet buffer diagnostics; of the
+ * 82574 the hash that spreads frames over two receive queues (all take the first), time stamps,
+ * throttling of single vectors, and its PCI Express capability.
  */
 #include "hw/net/e1000.h"
+#include "hw/pci/msi.h"
 #include "util/bits.h"
 #include "util/log.h"
 
@@ -18,8 +21,11 @@
 #define EECD_PRES   0x100
 #define EERD_START  0x01
 #define EERD_DONE   0x10
+#define EERD_DONE_E 0x02                /* the 82574 has it here, addresses from bit 2 */
+#define EECD_AUTO_RD 0x200              /* 82574: the EEPROM was read at reset */
 
 #define E1000_DEVICE    0x100e
+#define E1000E_DEVICE   0x10d3
 #define EEPROM_WORDS    64
 
 /* ---- statistics ------------------------------------------------------------------------ */
@@ -67,7 +73,7 @@ static void fill_eeprom(E1000 *s)
     w[0x0a] = 0x6402;                   /* initialization control 1 */
     w[0x0b] = 0x1100;                   /* subsystem */
     w[0x0c] = 0x1af4;
-    w[0x0d] = E1000_DEVICE;
+    w[0x0d] = s->is_e ? E1000E_DEVICE : E1000_DEVICE;
     w[0x0e] = 0x8086;
     w[0x0f] = 0x3040;                   /* initialization control 2 */
     w[0x21] = 0x7863;
@@ -81,7 +87,7 @@ static uint32_t read_eecd(E1000 *s)
 {
     uint32_t v = *e1000_reg(s, R_EECD) & (EECD_SK | EECD_CS | EECD_DI | EECD_REQ);
 
-    v |= EECD_PRES | (v & EECD_REQ ? EECD_GNT : 0);
+    v |= EECD_PRES | (v & EECD_REQ ? EECD_GNT : 0) | (s->is_e ? EECD_AUTO_RD : 0);
     return v | (eeprom93_out(&s->eeprom) ? EECD_DO : 0);
 }
 
@@ -93,7 +99,11 @@ static void write_eecd(E1000 *s, uint32_t v)
 
 static void write_eerd(E1000 *s, uint32_t v)
 {
-    if (v & EERD_START) {
+    if (s->is_e && (v & EERD_START)) {
+        unsigned word = v >> 2 & 0x3fff;
+        uint16_t data = word < EEPROM_WORDS ? s->eeprom.data[word] : 0xffff;
+        v = (v & 0xfffc) | EERD_DONE_E | (uint32_t)data << 16;
+    } else if (v & EERD_START) {
         unsigned word = v >> 8 & 0xff;
         uint16_t data = word < EEPROM_WORDS ? s->eeprom.data[word] : 0xffff;
         v = (v & 0xff00) | EERD_DONE | (uint32_t)data << 16;
@@ -127,6 +137,11 @@ static void write_ctrl(E1000 *s, uint32_t v)
     *e1000_reg(s, R_CTRL) = v & ~(CTRL_RST | CTRL_PHY_RST);
 }
 
+static uint32_t cause_mask(const E1000 *s)
+{
+    return s->is_e ? 0x01ffffff : 0x1ffff;
+}
+
 static void write_rctl(E1000 *s, uint32_t v)
 {
     *e1000_reg(s, R_RCTL) = v;
@@ -158,6 +173,33 @@ static uint32_t writable(unsigned at)
     }
 }
 
+/* What the 82574 has beside. */
+static uint32_t writable_e(unsigned at)
+{
+    switch (at) {
+    case R_RDBAL + QUEUE_STEP: case R_TDBAL + QUEUE_STEP:
+        return ~15u;
+    case R_RDLEN + QUEUE_STEP: case R_TDLEN + QUEUE_STEP:
+        return 0xfff80;
+    case R_RDH + QUEUE_STEP: case R_RDT + QUEUE_STEP: case R_TDH + QUEUE_STEP:
+    case R_TDT + QUEUE_STEP: case R_EITR ... R_EITR + 16:
+        return 0xffff;
+    case R_EIAC:
+        return 0x01f00000;
+    case R_EXTCNF:
+        return 0x00000020;              /* the driver owns the MDIO: granted at once */
+    case R_SWSM:
+        return 0x00000007;
+    case R_IAM: case R_IVAR: case R_PSRCTL: case R_TARC0: case R_TARC1: case R_RFCTL: case R_MRQC:
+    case R_GCR: case R_RDBAH + QUEUE_STEP: case R_TDBAH + QUEUE_STEP:
+    case R_RXDCTL + QUEUE_STEP: case R_TXDCTL + QUEUE_STEP:
+    case R_RETA ... R_RETA + 0x7f: case R_RSSRK ... R_RSSRK + 0x27:
+        return ~0u;
+    default:
+        return writable(at);
+    }
+}
+
 static uint64_t e1000_mmio_read(void *opaque, hwaddr addr, unsigned size)
 {
     E1000 *s = opaque;
@@ -171,9 +213,9 @@ static uint64_t e1000_mmio_read(void *opaque, hwaddr addr, unsigned size)
     case R_EECD:
         return read_eecd(s);
     case R_ICR:
-        *e1000_reg(s, R_ICR) = 0;       /* reading acknowledges */
-        e1000_irq_update(s);
-        return v;
+        return e1000_irq_read(s);
+    case R_STATUS:
+        return s->is_e && !(*e1000_reg(s, R_CTRL) & CTRL_GIO_OFF) ? v | STATUS_GIO : v;
     case R_ICS: case R_IMC:
         return 0;
     }
@@ -186,7 +228,7 @@ static uint64_t e1000_mmio_read(void *opaque, hwaddr addr, unsigned size)
 static void e1000_mmio_write(void *opaque, hwaddr addr, uint64_t val, unsigned size)
 {
     E1000 *s = opaque;
-    uint32_t mask = addr < R_END ? writable(addr) : 0;
+    uint32_t mask = addr >= R_END ? 0 : s->is_e ? writable_e(addr) : writable(addr);
 
     if (mask) {
         *e1000_reg(s, addr) = val & mask;
@@ -209,10 +251,10 @@ static void e1000_mmio_write(void *opaque, hwaddr addr, uint64_t val, unsigned s
         e1000_irq_update(s);
         break;
     case R_ICS:
-        e1000_raise(s, val & 0x1ffff);
+        e1000_raise(s, val & cause_mask(s));
         break;
     case R_IMS:
-        *e1000_reg(s, R_IMS) |= val & 0x1ffff;
+        *e1000_reg(s, R_IMS) |= val & cause_mask(s);
         e1000_irq_update(s);
         break;
     case R_IMC:
@@ -226,7 +268,12 @@ static void e1000_mmio_write(void *opaque, hwaddr addr, uint64_t val, unsigned s
         net_flush(&s->nc);
         break;
     case R_TDT: case R_TCTL:
-        e1000_transmit(s);
+        e1000_transmit(s, 0);
+        break;
+    case R_TDT + QUEUE_STEP:
+        if (s->is_e) {
+            e1000_transmit(s, 1);
+        }
         break;
     case R_RDTR:
         if (val >> 31 && timer_pending(&s->rx_delay)) {     /* flush partial descriptors */
@@ -318,6 +365,15 @@ static const NetOps e1000_net = {
     .link_changed = e1000_link_changed, .rx_filter = e1000_rx_filter,
 };
 
+static void start_parts(E1000 *s)
+{
+    eeprom93_init(&s->eeprom, EEPROM_WORDS);
+    fill_eeprom(s);
+    s->packet = g_malloc(E1000_TX_MAX);
+    e1000_irq_init(s);
+    timer_init(&s->negotiate, ORRERY_CLOCK_VIRTUAL, e1000_negotiated, s);
+}
+
 static bool e1000_realize(Device *dev, Error **err)
 {
     E1000 *s = (E1000 *)dev;
@@ -330,11 +386,7 @@ static bool e1000_realize(Device *dev, Error **err)
     pci_register_bar(&s->pci, 0, PCI_BAR_MEM32, &s->mmio);
     pci_register_bar(&s->pci, 1, PCI_BAR_IO, &s->io);
     s->pci.config[PCI_CACHE_LINE_SIZE] = 0x10;
-    eeprom93_init(&s->eeprom, EEPROM_WORDS);
-    fill_eeprom(s);
-    s->packet = g_malloc(E1000_TX_MAX);
-    e1000_irq_init(s);
-    timer_init(&s->negotiate, ORRERY_CLOCK_VIRTUAL, e1000_negotiated, s);
+    start_parts(s);
     return true;
 }
 
@@ -347,6 +399,10 @@ static void e1000_unrealize(Device *dev)
     nic_exit(&s->conf, &s->nc, 1);
     region_destroy(&s->mmio);
     region_destroy(&s->io);
+    if (s->is_e) {
+        region_destroy(&s->flash);
+        region_destroy(&s->msix);
+    }
     g_free(s->packet);
     g_free(s->packet_saved);
 }
@@ -395,6 +451,7 @@ static const VMField e1000_fields[] = {
     VM_VBUFFER(E1000, packet_saved, packet_saved_len, E1000_TX_MAX),
     VM_BOOL(E1000, packet_bad), VM_UINT(E1000, packet_popts), VM_BOOL(E1000, packet_tse),
     VM_STRUCT(E1000, ctx_tso, vm_context), VM_STRUCT(E1000, ctx, vm_context),
+    VM_UINT(E1000, msi_sent),
     VM_DONE
 };
 static const VMState vm_e1000 = {
@@ -408,6 +465,62 @@ static const Prop e1000_props[] = {
     PROP_BOOL("autonegotiation", E1000, autoneg, true, "the link comes up after half a second"),
     PROP_DONE
 };
+
+/* ---- the 82574L ------------------------------------------------------------------------------ */
+
+static bool add_messages(E1000 *s, Error **err)
+{
+    region_init_container(&s->msix, "e1000e-msix", 16 << 10);
+    pci_register_bar(&s->pci, 3, PCI_BAR_MEM32, &s->msix);
+    return msi_init(&s->pci, 0xd0, 1, true, false, err)
+           && msix_init(&s->pci, 5, &s->msix, 3, 0, &s->msix, 3, 0x2000, err);
+}
+
+static uint64_t flash_read(void *opaque, hwaddr addr, unsigned size)
+{
+    return ~0ull;                       /* erased */
+}
+
+static void flash_write(void *opaque, hwaddr addr, uint64_t val, unsigned size)
+{
+}
+
+static const RegionOps flash_ops = { .read = flash_read, .write = flash_write, .min = 1, .max = 4 };
+
+static bool e1000e_realize(Device *dev, Error **err)
+{
+    E1000 *s = (E1000 *)dev;
+
+    s->is_e = true;
+    if (!nic_init(&s->conf, &s->nc, 1, &e1000_net, dev->type->name, dev->id, s, err)) {
+        return false;
+    }
+    region_init_io(&s->mmio, "e1000e-mmio", 128 << 10, &mmio_ops, s);
+    region_init_io(&s->flash, "e1000e-flash", 128 << 10, &flash_ops, s);
+    region_init_io(&s->io, "e1000e-io", 32, &io_ops, s);
+    pci_register_bar(&s->pci, 0, PCI_BAR_MEM32, &s->mmio);
+    pci_register_bar(&s->pci, 1, PCI_BAR_MEM32, &s->flash);
+    pci_register_bar(&s->pci, 2, PCI_BAR_IO, &s->io);
+    start_parts(s);
+    if (!add_messages(s, err)) {
+        e1000_unrealize(dev);
+        return false;
+    }
+    return true;
+}
+
+static const PCIInfo e1000e_info = {
+    .vendor = 0x8086, .device = E1000E_DEVICE, .class_id = 0x0200, .pin = 1,
+    .subsys_vendor = 0x8086, .rom = "efi-e1000e.rom",
+};
+
+static const DeviceType e1000e = {
+    .name = "e1000e", .desc = "Intel 82574L gigabit Ethernet", .bus = "PCI",
+    .category = "Network", .size = sizeof(E1000), .props = e1000_props, .vmstate = &vm_e1000,
+    .realize = e1000e_realize, .unrealize = e1000_unrealize, .reset = e1000_reset,
+    .info = &e1000e_info, .fw_name = "ethernet", .fw_child = "ethernet-phy@0",
+};
+DEVICE_TYPE(e1000e);
 
 static const PCIInfo e1000_info = {
     .vendor = 0x8086, .device = E1000_DEVICE, .class_id = 0x0200, .revision = 3, .pin = 1,

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Intel 8254x gigabit Ethernet: what the files of this card share.
+ * Intel gigabit Ethernet: what the files of the 82540EM ("e1000") and, on PCI Express, the
+ * 82574L ("e1000e") share.
  *
  * Source: "PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual"
- * (317453), "the manual"; section numbers are its.
+ * (317453), "the manual"; section numbers are its.  82574: "Intel 82574 GbE Controller Family
+ * Datasheet" 3.4.
  */
 #ifndef HW_NET_E1000_H
 #define HW_NET_E1000_H
@@ -38,6 +40,22 @@ enum {
     S_PTC64 = 0x40d8, S_PTC1522 = 0x40ec, S_MPTC = 0x40f0, S_BPTC = 0x40f4, S_TSCTC = 0x40f8,
 };
 
+/* Of the 82574 only */
+enum {
+    R_EIAC = 0x00dc, R_IAM = 0x00e0, R_IVAR = 0x00e4, R_EITR = 0x00e8, R_EXTCNF = 0x0f00,
+    R_PSRCTL = 0x2170, R_TARC0 = 0x3840, R_TARC1 = 0x3940, R_RFCTL = 0x5008, R_MRQC = 0x5818,
+    R_GCR = 0x5b00, R_FACTPS = 0x5b30, R_SWSM = 0x5b50, R_FWSM = 0x5b54, R_RETA = 0x5c00,
+    R_RSSRK = 0x5c80,
+};
+#define QUEUE_STEP      0x100u          /* registers of queue 1 behind those of queue 0 */
+#define E1000E_QUEUES   2
+
+#define CTRL_GIO_OFF    0x00000004
+#define STATUS_GIO      0x00080000
+#define CTRL_EXT_EIAME  0x01000000
+#define CTRL_EXT_IAME   0x08000000
+#define RFCTL_EXSTEN    0x00008000
+
 #define CTRL_LRST       0x00000008
 #define CTRL_ASDE       0x00000020
 #define CTRL_SLU        0x00000040
@@ -56,6 +74,10 @@ enum {
 #define ICR_RXT0        0x0080
 #define ICR_MDAC        0x0200
 #define ICR_TXD_LOW     0x8000
+#define ICR_RXQ0        0x00100000      /* 82574: queues, and all that is no queue */
+#define ICR_TXQ0        0x00400000
+#define ICR_OTHER       0x01000000
+#define ICR_ASSERTED    0x80000000
 
 #define RCTL_EN         0x00000002
 #define RCTL_SBP        0x00000004
@@ -100,6 +122,7 @@ typedef struct E1000 {
     PCIDevice pci;                      /* always first */
     NicConf conf;
     NetClient nc;
+    bool is_e;                          /* an 82574L */
     bool mitigation, autoneg;           /* properties */
     Region mmio, io;
     uint32_t reg[R_END / 4];
@@ -108,6 +131,8 @@ typedef struct E1000 {
     Eeprom93 eeprom;
     /* interrupts */
     bool line;
+    uint32_t msi_sent;                  /* 82574: causes whose message went out */
+    Region flash, msix;                 /* 82574: BARs 1 and 3 */
     uint32_t late;                      /* causes that wait for a delay timer */
     Timer rx_delay, tx_delay, throttle, negotiate;
     int64_t rx_latest, tx_latest;       /* absolute delay: not later than this; 0: nothing waits */
@@ -136,10 +161,12 @@ void e1000_count_size(E1000 *s, unsigned first, size_t len);
 void e1000_irq_init(E1000 *s);
 void e1000_irq_exit(E1000 *s);
 void e1000_irq_reset(E1000 *s);
+/* What the driver reads; acknowledges. */
+uint32_t e1000_irq_read(E1000 *s);
 void e1000_raise(E1000 *s, uint32_t causes);
 /* RXT0 and TXDW with the delays the driver asked for. */
 void e1000_raise_rx(E1000 *s);
-void e1000_raise_tx(E1000 *s, bool delayed);
+void e1000_raise_tx(E1000 *s, unsigned queue, bool delayed);
 void e1000_irq_update(E1000 *s);        /* ICR or IMS changed */
 
 /* e1000-rx.c */
@@ -148,7 +175,7 @@ bool e1000_receive(NetClient *nc, const struct iovec *iov, int n, const NetOfflo
 void e1000_receive_loopback(E1000 *s, const uint8_t *frame, size_t len);
 
 /* e1000-tx.c */
-void e1000_transmit(E1000 *s);
+void e1000_transmit(E1000 *s, unsigned queue);
 
 /* e1000-phy.c */
 void e1000_mdic_write(E1000 *s, uint32_t val);

@@ -20,7 +20,7 @@ import material
 from vm import PATIENCE, VM, Failed, Skipped
 
 # model: module of its driver (already in the initramfs' list)
-CARDS = ["e1000", "virtio-net-pci", "rtl8139", "pcnet", "ne2k_pci"]
+CARDS = ["e1000", "e1000e", "virtio-net-pci", "rtl8139", "pcnet", "ne2k_pci"]
 BLIND = ("ne2k_pci",)                   # no carrier to be seen
 APPEND = "console=ttyS0 mitigations=off net.ifnames=0 quiet"
 MEGABYTE = 1 << 20
@@ -402,9 +402,10 @@ def test_network_tap():
             expect(subprocess.run(inside + ["ping", "-c", "2", "-W", "5", "192.168.9.2"],
                                   stdout=subprocess.PIPE, text=True).stdout, "2 packets received")
             server = subprocess.Popen(inside + ["nc", "-l", "-p", "99"], stdout=subprocess.PIPE,
-                                      stdin=subprocess.DEVNULL)
+                                      stdin=subprocess.PIPE)
             text = vm.shell("dd if=/dev/urandom of=/tmp/x bs=4096 count=512 2>/dev/null; "
                             "md5sum < /tmp/x; for k in 1 2 3 4 5; do nc 192.168.9.1 99 < /tmp/x "
                             "&& break; sleep 1; done", 120)
-            got = server.communicate(timeout=60 * PATIENCE)[0]
+            got = server.stdout.read()
+            server.communicate(timeout=60 * PATIENCE)
             expect(text, hashlib.md5(got).hexdigest())
