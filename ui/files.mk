@@ -22,3 +22,4 @@ emu += ui/sdl.c                 # the window
 emu += ui/sdl-lib.c             # ... the library, loaded when it is needed
 emu += ui/sdl-icon.c            # ... its icon
 endif
+emu += $(if $(filter yes,$(CONFIG_CURSES)),ui/curses.c)    # text modes on a terminal

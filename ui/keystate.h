@@ -34,6 +34,8 @@ int keystate_console_chord(const KeyState *k, unsigned hid);
 /* HID usage of the key that makes a keysym on a keyboard of layout -k (US without), 0 unknown.
  * Of several, the one that fits the modifiers held down. */
 unsigned keysym_to_hid(uint32_t keysym, const KeyState *k);
+/* The same for one who types no modifiers: *level tells those it needs, bit 0 Shift, bit 1 AltGr. */
+unsigned keysym_to_key(uint32_t keysym, unsigned *level);
 /* What a key makes on a US keyboard, for terminals; 0: nothing. */
 uint32_t keysym_from_hid(unsigned hid, bool shift);
 /* Load a layout for keysym_to_hid; NULL and "en-us" are the built-in one.  Fails for unknown

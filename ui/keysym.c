@@ -104,6 +104,18 @@ static unsigned us_hid(uint32_t keysym)
     return 0;
 }
 
+static unsigned us_key(uint32_t keysym, unsigned *level)
+{
+    unsigned hid = named_hid(keysym);
+
+    *level = 0;
+    if (!hid) {
+        hid = us_hid(keysym);
+        *level = hid && keysym_from_hid(hid, false) != keysym;
+    }
+    return hid;
+}
+
 /* ---- other layouts -------------------------------------------------------------------------------------- */
 
 #ifdef CONFIG_XKBCOMMON
@@ -189,6 +201,20 @@ bool keysym_load_layout(const char *name, Error **err)
                        "de, fr; Debian package: xkb-data)", name, name);
 }
 
+static unsigned layout_key(uint32_t keysym, unsigned *level)
+{
+    for (unsigned best = 0; best < 4; best++) {
+        for (guint i = 0; i < layout->len; i++) {
+            const LayoutKey *l = &g_array_index(layout, LayoutKey, i);
+            if (l->keysym == keysym && l->level == best) {
+                *level = best;
+                return l->hid;
+            }
+        }
+    }
+    return 0;
+}
+
 static unsigned layout_hid(uint32_t keysym, const KeyState *k)
 {
     unsigned held = keystate_shift(k) | keystate_down(k, HID_ALT_R) << 1, found = 0;
@@ -218,6 +244,12 @@ unsigned keysym_to_hid(uint32_t keysym, const KeyState *k)
     return hid ? hid : us_hid(keysym);
 }
 
+unsigned keysym_to_key(uint32_t keysym, unsigned *level)
+{
+    unsigned hid = layout && !named_hid(keysym) ? layout_key(keysym, level) : 0;
+    return hid ? hid : us_key(keysym, level);
+}
+
 #else
 
 bool keysym_load_layout(const char *name, Error **err)
@@ -230,5 +262,10 @@ unsigned keysym_to_hid(uint32_t keysym, const KeyState *k)
 {
     unsigned hid = named_hid(keysym);
     return hid ? hid : us_hid(keysym);
+}
+
+unsigned keysym_to_key(uint32_t keysym, unsigned *level)
+{
+    return us_key(keysym, level);
 }
 #endif
