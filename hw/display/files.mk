@@ -5,3 +5,5 @@ emu += hw/display/vga-text.c    # ... text modes
 emu += hw/display/vga-pci.c     # VGA: the standard PCI card
 emu += hw/display/vga-isa.c     # isa-vga
 emu += hw/display/edid.c        # what the monitor tells about itself
+emu += hw/display/bochs-display.c  # frame buffer with Bochs VBE registers, no VGA
+emu += hw/display/ramfb.c       # a picture in guest memory, told by fw_cfg
