@@ -10,4 +10,8 @@ help-lines += "make bench-disks  requests a second on virtio disks, raw and qcow
 bench-disks: all
 	$(Q)python3 tests/bench/disks.py $(BENCH_ARGS)
 
-.PHONY: bench bench-quick bench-disks
+help-lines += "make bench-screen  pictures a second over VNC, cost of an idle guest that is watched"
+bench-screen: all
+	$(Q)python3 tests/bench/screen.py $(BENCH_ARGS)
+
+.PHONY: bench bench-quick bench-disks bench-screen

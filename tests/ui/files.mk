@@ -5,3 +5,8 @@ check-vnc: all
 	$(Q)ORRERY=$(abspath $(EMULATOR)) ORRERY_SESSIONS=$(if $(filter command%,$(origin N)),$(N),10000) \
 	    python3 tests/ui/test_vnc_fuzz.py -v
 .PHONY: check-vnc
+
+help-lines += "make check-viewers  other people's VNC viewers, those that are installed"
+check-viewers: all
+	$(Q)ORRERY=$(abspath $(EMULATOR)) python3 tests/ui/clients.py
+.PHONY: check-viewers
