@@ -3,12 +3,14 @@
 """The window, on an X server without a screen: what it shows, keys and pointer, grab, full screen."""
 
 import os
+import subprocess
 import sys
 import time
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "qtest"), os.path.join(HERE, "..", "guest")]
+import material                                                     # noqa: E402
 import test_vnc                                                     # noqa: E402
 import xserver                                                      # noqa: E402
 from libqtest import EMULATOR, PATIENCE                             # noqa: E402
@@ -231,6 +233,38 @@ class Pointer(Window):
         got = self.codes(4)
         while got[-1] != 0xff:
             got += self.codes(4)
+
+
+class Guest(unittest.TestCase):
+    def test_grub(self):
+        """A boot loader's command line, seen in the window and typed into it."""
+        try:
+            disc = material.grub_cdrom()
+        except material.Missing as e:
+            self.skipTest(str(e))
+        p = subprocess.Popen([EMULATOR, "-M", "pc", "-m", "64", "-accel", "tcg", "-display", "sdl",
+                              "-nodefaults", "-vga", "std", "-cdrom", disc], env=X.env,
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+        try:
+            X.find_window()
+            X.do("mousemove", 1, 1)
+
+            def text():
+                return Picture(*X.picture()).text()
+            X.wait("GRUB", lambda: "GNU GRUB" in text(), 120)
+            if "grub>" not in text():
+                X.do("key", "c")
+                X.wait("the command line", lambda: "grub>" in text())
+            end = time.monotonic() + 120 * PATIENCE
+            while "\nA-b_c pc" not in text():       # a busy host loses keys now and then
+                self.assertLess(time.monotonic(), end, text())
+                X.do("type", "--delay", 120, "echo A-b_c $grub_platform")
+                X.do("key", "Return")
+                time.sleep(1)
+        finally:
+            p.terminate()
+            p.wait()
 
 
 class CommandLine(test_vnc.CommandLine):
