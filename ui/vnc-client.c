@@ -197,12 +197,17 @@ static void writable(int fd, GIOCondition cond, void *opaque)
     vnc_flush(c);
     if (!c->closing) {
         vnc_continue_update(c);
+        vnc_try_update(c);              /* put off while too much was waiting */
+        vnc_flush(c);
     }
 }
 
+/* An update that is not all encoded goes on when the socket takes bytes, even if nothing waits for
+ * it at this moment. */
 void vnc_watch(VncClient *c)
 {
-    bool out = c->tls_handshake ? tls_session_writes(c->tls) : vnc_pending(c) > 0;
+    bool out = c->tls_handshake ? tls_session_writes(c->tls)
+                                : vnc_pending(c) > 0 || c->update.next < c->update.rects->len;
 
     if (out && !c->out_watch) {
         c->out_watch = mainloop_watch(c->fd, G_IO_OUT | G_IO_HUP | G_IO_ERR, writable, c);

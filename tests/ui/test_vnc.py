@@ -467,6 +467,39 @@ class Input(VncCase):
         c.follow(lambda c: c.size != (320, 160))
 
 
+class Layout(Input):
+    """-k: keysyms of a German keyboard."""
+    more = (*Input.more, "-k", "de")
+
+    @classmethod
+    def setUpClass(cls):
+        with open(os.path.join(os.path.dirname(EMULATOR), "config.h")) as f:
+            if "CONFIG_XKBCOMMON" not in f.read():
+                raise unittest.SkipTest("built without libxkbcommon")
+        if not os.path.exists("/usr/share/X11/xkb/symbols/de"):
+            raise unittest.SkipTest("not installed: xkb-data")
+
+    def test_keysyms(self):
+        for held, keysym, make in ((None, ord("z"), 0x35), (None, 0xdf, 0x4e), (None, 0xf6, 0x4c),
+                                   (0xffe1, ord("/"), 0x3d), (0xffea, ord("@"), 0x15),
+                                   (0xffe1, 0xd6, 0x4c), (None, ord("<"), 0x61)):
+            if held:
+                self.c.key(held, True)
+                self.codes(2 if held == 0xffea else 1)
+            self.c.key(keysym, True)
+            self.assertEqual(self.codes(1), [make], hex(keysym))
+            self.c.key(keysym, False)
+            self.codes(2)
+            if held:
+                self.c.key(held, False)
+                self.codes(3 if held == 0xffea else 2)
+
+
+for name in dir(Input):                     # once is enough for what layouts do not change
+    if name.startswith("test_") and name != "test_keysyms":
+        setattr(Layout, name, None)
+
+
 class Delays(VncCase):
     options = ",key-delay-ms=60"
 
