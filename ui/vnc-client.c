@@ -258,7 +258,7 @@ void vnc_client_event(VncClient *c, const char *name)
 {
     Json *data = json_object();
 
-    json_set(data, "server", vnc_server_info(c->server, NULL));
+    json_set(data, "server", vnc_server_info(c->server, c->listener));
     json_set(data, "client", vnc_client_info(c));
     event_emit(name, data);
 }
@@ -283,6 +283,7 @@ static void free_client(void *opaque)
     g_byte_array_unref(c->scratch);
     g_array_unref(c->update.rects);
     g_free(c->dirty);
+    g_free(c->lossy);
     g_free(c->host);
     g_free(c->service);
     g_free(c->family);
@@ -300,6 +301,7 @@ void vnc_client_close(VncClient *c)
     c->closing = true;
     mainloop_unwatch(c->in_watch);
     mainloop_unwatch(c->out_watch);
+    timer_del(&c->refine_timer);
     vnc_drop_update(c);
     g_ptr_array_remove(s->clients, c);
     if (!s->clients->len) {
@@ -310,13 +312,15 @@ void vnc_client_close(VncClient *c)
     mainloop_defer(free_client, c);     /* one of its handlers may be running */
 }
 
-VncClient *vnc_client_new(VncServer *s, int fd, bool websocket, bool skip_auth)
+VncClient *vnc_client_new(VncServer *s, int fd, const VncListener *l, bool skip_auth)
 {
+    bool websocket = l && l->websocket;
     VncClient *c = g_new0(VncClient, 1);
     PixelFormat pf;
 
     socket_prepare(fd);
     c->server = s;
+    c->listener = l;
     c->fd = fd;
     c->websocket = websocket;
     c->skip_auth = skip_auth;
@@ -329,6 +333,7 @@ VncClient *vnc_client_new(VncServer *s, int fd, bool websocket, bool skip_auth)
     c->quality = c->compress = -1;
     c->last_x = c->last_y = -1;
     c->encoding = ENC_RAW;
+    timer_init(&c->refine_timer, ORRERY_CLOCK_REAL, vnc_refine_timer, c);
     vnc_default_format(&pf);
     vnc_set_format(c, &pf);
     note_peer(c);

@@ -240,7 +240,7 @@ static bool send_jpeg(VncClient *c, const VncRect *r)
 {
     unsigned long len;
 
-    if (!c->server->lossy || c->quality < 0 || !c->rgb888 || r->w < 8 || r->h < 8) {
+    if (!c->server->lossy || c->refining || c->quality < 0 || !c->rgb888 || r->w < 8 || r->h < 8) {
         return false;
     }
     uint8_t *data = jpeg_encode(r, c->quality, &len);
@@ -252,6 +252,7 @@ static bool send_jpeg(VncClient *c, const VncRect *r)
     send_length(c, len);
     vnc_send(c, data, len);
     free(data);
+    vnc_note_loss(c, r->x, r->y, r->w, r->h);
     return true;
 }
 #else

@@ -118,6 +118,7 @@ typedef size_t VncHandler(VncClient *c, const uint8_t *data, size_t len);
 
 struct VncClient {
     VncServer *server;
+    const VncListener *listener;        /* where it came in, or NULL */
     int fd;
     guint in_watch, out_watch;
     bool closing;                       /* freed from the main loop, soon */
@@ -161,6 +162,9 @@ struct VncClient {
     pixman_box16_t copy;                /* rectangle to copy first; empty = none */
     int copy_from_y;
     VncUpdate update;                   /* being sent */
+    uint64_t *lossy;                    /* tiles sent with loss, a bitmap as dirty is; NULL: none */
+    bool refining;                      /* nothing is sent with loss now */
+    Timer refine_timer;
 
     uint8_t buttons;
     int last_x, last_y;                 /* pointer, -1 = unknown */
@@ -171,7 +175,8 @@ struct VncClient {
 
 /* ---- vnc.c: servers -------------------------------------------------------------------------- */
 
-VncClient *vnc_client_new(VncServer *s, int fd, bool websocket, bool skip_auth);
+/* l: where it came in, NULL: by another way.  The socket is the client's from now on. */
+VncClient *vnc_client_new(VncServer *s, int fd, const VncListener *l, bool skip_auth);
 Json *vnc_server_info(const VncServer *s, const VncListener *l);
 const char *vnc_auth_name(const VncServer *s);
 /* The pace of the refresh timer follows what clients want. */
@@ -218,6 +223,9 @@ void vnc_try_update(VncClient *c);      /* if something is wanted and to be told
 void vnc_continue_update(VncClient *c);
 void vnc_rect_header(VncClient *c, int x, int y, int w, int h, int32_t encoding);
 void vnc_drop_update(VncClient *c);
+/* A rectangle goes out with loss: when the picture stands still it is sent again without. */
+void vnc_note_loss(VncClient *c, int x, int y, int w, int h);
+void vnc_refine_timer(void *opaque);
 
 /* ---- vnc-pixel.c: formats ------------------------------------------------------------------------- */
 

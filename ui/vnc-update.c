@@ -10,25 +10,31 @@
 #include "ui/input.h"
 
 #define PACE_MS         16
+#define REFINE_MS       400             /* so long after JPEG the same comes without loss */
 #define RECTS_MAX       60000           /* the count has 16 bits */
 #define SCROLL_ROWS_MIN 64              /* fewer changed rows are not looked through */
 #define SCROLL_MAX      128             /* rows a picture may move up by between two looks */
 
 /* ---- a client's dirty tiles ------------------------------------------------------------------------------ */
 
-void vnc_mark(VncClient *c, int x, int y, int w, int h)
+static void mark_bits(const VncClient *c, uint64_t *bits, int x, int y, int w, int h)
 {
     const VncServer *s = c->server;
     int x2 = MIN(x + w, (int)s->w), y2 = MIN(y + h, (int)s->h);
 
-    if (!c->dirty || x >= x2 || y >= y2) {
+    if (!bits || x >= x2 || y >= y2) {
         return;
     }
     for (int ty = y / TILE_H; ty <= (y2 - 1) / TILE_H; ty++) {
         for (int tx = x / TILE_W; tx <= (x2 - 1) / TILE_W; tx++) {
-            c->dirty[(size_t)ty * c->dirty_words + tx / 64] |= 1ull << tx % 64;
+            bits[(size_t)ty * c->dirty_words + tx / 64] |= 1ull << tx % 64;
         }
     }
+}
+
+void vnc_mark(VncClient *c, int x, int y, int w, int h)
+{
+    mark_bits(c, c->dirty, x, y, w, h);
 }
 
 static bool is_dirty(const VncClient *c, unsigned tx, unsigned ty)
@@ -58,6 +64,7 @@ void vnc_client_resized(VncClient *c)
     VncServer *s = c->server;
 
     g_free(c->dirty);
+    g_clear_pointer(&c->lossy, g_free);
     c->dirty_words = (s->tiles_x + 63) / 64;
     c->dirty = g_new0(uint64_t, (size_t)c->dirty_words * s->tiles_y);
     c->copy = (pixman_box16_t) { 0, 0, 0, 0 };
@@ -585,6 +592,37 @@ void vnc_try_update(VncClient *c)
     vnc_adjust_pace(c->server);
 }
 
+void vnc_note_loss(VncClient *c, int x, int y, int w, int h)
+{
+    if (!c->lossy) {
+        c->lossy = g_new0(uint64_t, (size_t)c->dirty_words * c->server->tiles_y);
+    }
+    mark_bits(c, c->lossy, x, y, w, h);
+    timer_mod(&c->refine_timer, clock_ns(ORRERY_CLOCK_REAL) + REFINE_MS * NS_PER_MS);
+}
+
+/* No picture with loss went out for a while. */
+void vnc_refine_timer(void *opaque)
+{
+    VncClient *c = opaque;
+    size_t n = (size_t)c->dirty_words * c->server->tiles_y;
+
+    if (c->closing || !c->lossy) {
+        return;
+    }
+    if (!c->update_wanted || c->update.next < c->update.rects->len) {
+        timer_mod(&c->refine_timer, clock_ns(ORRERY_CLOCK_REAL) + REFINE_MS * NS_PER_MS);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        c->dirty[i] |= c->lossy[i];
+    }
+    g_clear_pointer(&c->lossy, g_free);
+    c->refining = true;
+    vnc_try_update(c);
+    vnc_flush(c);
+}
+
 static void encode(VncClient *c, const pixman_box16_t *b)
 {
     pixman_image_t *img = c->update.picture;
@@ -623,6 +661,7 @@ void vnc_continue_update(VncClient *c)
     }
     if (!c->closing && u->picture && u->next == u->rects->len) {
         vnc_drop_update(c);
+        c->refining = false;
         if (c->update_wanted) {
             vnc_try_update(c);
         }

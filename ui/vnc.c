@@ -197,7 +197,7 @@ bool vnc_add_client(const char *id, int fd, bool skip_auth, Error **err)
     VncServer *s = find_server(id, err);
 
     if (s) {
-        vnc_client_new(s, fd, false, skip_auth);
+        vnc_client_new(s, fd, NULL, skip_auth);
     }
     return s;
 }
@@ -267,7 +267,7 @@ static void client_came(int fd, GIOCondition cond, void *opaque)
         return;
     }
     if (make_room(l->server)) {
-        vnc_client_new(l->server, client, l->websocket, false);
+        vnc_client_new(l->server, client, l, false);
     } else {
         close(client);
     }
@@ -499,7 +499,7 @@ static bool open_sockets(VncServer *s, const VncOptions *v, Error **err)
         }
         int fd = socket_connect(&a, true, NULL, err);
         socket_address_clear(&a);
-        return fd >= 0 && vnc_client_new(s, fd, false, false);
+        return fd >= 0 && vnc_client_new(s, fd, NULL, false);
     }
     if (v->websocket && !websocket_address(v, &a, &ws, err)) {
         socket_address_clear(&a);

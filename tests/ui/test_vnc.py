@@ -286,6 +286,10 @@ class Lossy(VncCase):
         for x, y, w, h, data in c.jpegs:
             at = data.index(b"\xff\xc0")        # start of frame: height, width
             self.assertEqual(struct.unpack(">HH", data[at + 5:at + 9]), (h, w))
+        before = len(c.jpegs)
+        c.resize(*c.size)
+        self.settles(c)                     # the same again without loss
+        self.assertEqual(len(c.jpegs), before)
         c.set_encodings(rfb.TIGHT)
         self.same(c)
 
