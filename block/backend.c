@@ -6,6 +6,7 @@
 #include "block/backend.h"
 #include "block/job.h"
 #include "block/nbd.h"
+#include "block/uring.h"
 #include "util/bql.h"
 #include "util/iov.h"
 #include "util/mainloop.h"
@@ -32,6 +33,7 @@ struct BlockBackend {
     void *ops_opaque;
     bool locked;                        /* by the guest */
     ThrottleGroup *throttle;            /* NULL: no limits */
+    bool tried;                         /* blk_try_read just failed: no use in trying again */
     bool user_opened;                   /* the monitor opened the tray of a device without one */
 };
 
@@ -224,13 +226,36 @@ static int check(const BlockBackend *b, const BlkRequest *r)
     return 0;
 }
 
+/* A short transfer or an error is done again by a thread, which knows what to make of it. */
+static void uring_done(void *opaque, int ret)
+{
+    BlkRequest *r = opaque;
+    if (ret >= 0 && (uint64_t)ret == r->len) {
+        complete(r, 0);
+    } else {
+        g_thread_pool_push(pool, r, NULL);
+    }
+}
+
+static bool start_direct(BlkRequest *r)
+{
+    bool write = r->type == REQ_WRITE;
+    uint64_t host;
+    int fd;
+    return (r->type == REQ_READ || (write && !(r->flags & BLK_FUA)))
+           && node_direct(r->node, r->offset, r->iov, r->niov, write, &fd, &host)
+           && uring_submit(write, fd, r->iov, r->niov, host, uring_done, r);
+}
+
 static void start(BlkRequest *r)
 {
     r->node = node_ref(r->blk->root);
     if (!pool) {
         pool = g_thread_pool_new(pool_thread, NULL, POOL_THREADS, FALSE, NULL);
     }
-    g_thread_pool_push(pool, r, NULL);
+    if (!start_direct(r)) {
+        g_thread_pool_push(pool, r, NULL);
+    }
 }
 
 static void turn_has_come(void *opaque)
@@ -280,6 +305,15 @@ static BlkRequest *submit(BlockBackend *b, RequestType type, uint64_t offset, ui
     }
     int64_t wait = b->throttle && type != REQ_FLUSH
                    ? throttle_reserve(b->throttle, type != REQ_READ, len) : 0;
+    /* what the host has in memory is had at once, unless the device asked already */
+    bool tried = b->tried;
+    b->tried = false;
+    if (!wait && type == REQ_READ && len <= TRY_MAX && !tried
+        && node_try_read(b->root, offset, r->iov, niov) == 0) {
+        r->node = node_ref(b->root);
+        complete(r, 0);
+        return r;
+    }
     if (wait) {
         r->waiting = true;
         timer_init(&r->wait, ORRERY_CLOCK_REAL, turn_has_come, r);
@@ -305,8 +339,10 @@ bool blk_try_read(BlockBackend *b, uint64_t offset, const struct iovec *iov, int
     uint64_t len = iov_size(iov, niov);
     int64_t start = clock_ns(ORRERY_CLOCK_REAL);
     if (!b->root || len > TRY_MAX || node_try_read(b->root, offset, iov, niov) < 0) {
+        b->tried = true;
         return false;
     }
+    b->tried = false;
     b->stats.rd_ops++;
     b->stats.rd_bytes += len;
     b->stats.rd_ns += clock_ns(ORRERY_CLOCK_REAL) - start;

@@ -12,6 +12,7 @@
 #include "block/block.h"
 #include "block/lock.h"
 #include "block/node.h"
+#include "block/uring.h"
 #include "util/iov.h"
 
 #include <errno.h>
@@ -31,7 +32,8 @@ typedef struct FileNode {
     unsigned align;                     /* of offset, length and memory for fd; 1 = any */
     bool block_device;
     bool flush_failed;                  /* [atomic] the page cache may have lost data */
-    bool no_punch, no_zero_range;       /* [atomic] the file system can't */
+    bool no_punch, no_zero_range, no_nowait;    /* [atomic] the file system can't */
+    bool uring;                         /* aio=io_uring or native, and it can be had */
     int64_t length;                     /* [atomic] grows with writes into an odd last sector */
 } FileNode;
 
@@ -158,6 +160,15 @@ static bool take_aio(BlockNode *n, Json *options, Error **err)
     if (!strcmp(aio, "native") && !n->flags.direct) {
         return fail(err, "aio=native was specified, but it requires cache.direct=on, which was not "
                     "specified.");
+    }
+    /* native: what Linux' older interface did is io_uring's work today */
+    ((FileNode *)n->state)->uring = uring_available();
+    if (!uring_available()) {
+        static bool said;
+        if (!said) {
+            warn_report("aio=%s: io_uring can't be used here, aio=threads is used", aio);
+            said = true;
+        }
     }
     return true;
 }
@@ -311,10 +322,13 @@ static int file_read(BlockNode *n, uint64_t off, const struct iovec *iov, int ni
 static int file_try_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
 {
     FileNode *f = n->state;
-    if (n->flags.direct || niov > IOV_MAX) {
+    if (n->flags.direct || niov > IOV_MAX || __atomic_load_n(&f->no_nowait, __ATOMIC_RELAXED)) {
         return -EAGAIN;
     }
     ssize_t got = preadv2(f->fd, iov, niov, off, RWF_NOWAIT);
+    if (got < 0 && errno == EOPNOTSUPP) {
+        __atomic_store_n(&f->no_nowait, true, __ATOMIC_RELAXED);
+    }
     return got >= 0 && (size_t)got == iov_size(iov, niov) ? 0 : -EAGAIN;
 }
 
@@ -339,6 +353,19 @@ static int file_write(BlockNode *n, uint64_t off, const struct iovec *iov, int n
     }
     note_growth(f, off + len);
     return 0;
+}
+
+static bool file_direct(BlockNode *n, uint64_t off, const struct iovec *iov, int niov, bool write,
+                        int *fd, uint64_t *host)
+{
+    FileNode *f = n->state;
+    if (!f->uring || niov > IOV_MAX || suitable_fd(f, off, iov, niov) != f->fd
+        || off + iov_size(iov, niov) > (uint64_t)file_length(n)) {
+        return false;
+    }
+    *fd = f->fd;
+    *host = off;
+    return true;
 }
 
 /*
@@ -531,7 +558,7 @@ static const BlockDriver file_driver = {
     .flush = file_flush, .discard = file_discard, .write_zeroes = file_write_zeroes,
     .file_name = file_name, .limits = file_limits, .status = file_status,
     .truncate = file_truncate, .create = file_create, .fd = file_fd,
-    .reopen = file_reopen,
+    .reopen = file_reopen, .direct = file_direct,
 };
 BLOCK_DRIVER(file_driver);
 
@@ -542,6 +569,6 @@ static const BlockDriver host_device_driver = {
     .flush = file_flush, .discard = file_discard, .write_zeroes = file_write_zeroes,
     .file_name = file_name, .limits = file_limits, .status = file_status,
     .truncate = file_truncate, .create = file_create, .fd = file_fd,
-    .reopen = file_reopen,
+    .reopen = file_reopen, .direct = file_direct,
 };
 BLOCK_DRIVER(host_device_driver);

@@ -3,6 +3,7 @@ lib += block/io.c               # requests to nodes
 lib += block/graph.c            # changing the graph; watching changes of a node
 lib += block/paths.c            # other files that an image names; which it may name
 lib += block/file.c             # images in files and on block devices of the host
+lib += block/uring.c            # reads and writes through io_uring
 lib += block/lock.c             # locks on images, compatible with qemu-img's
 lib += block/raw.c              # format raw
 lib += block/qcow2.c            # format qcow2: opening, closing

@@ -111,6 +111,15 @@ int node_write(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
     return change(n, &(Change) { CHANGE_WRITE, off, len, iov, niov });
 }
 
+bool node_direct(BlockNode *n, uint64_t off, const struct iovec *iov, int niov, bool write, int *fd,
+                 uint64_t *host)
+{
+    size_t len = iov_size(iov, niov);
+    return n->driver->direct && len && !(write && (n->observers || n->detect_zeroes))
+           && !(write ? check_write(n, off, len) : check_range(n, off, len))
+           && n->driver->direct(n, off, iov, niov, write, fd, host);
+}
+
 int node_pread(BlockNode *n, uint64_t off, void *buf, size_t len)
 {
     struct iovec iov = { buf, len };

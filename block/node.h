@@ -116,6 +116,10 @@ typedef struct BlockDriver {
     bool (*snapshot_load)(BlockNode *n, const char *id_or_name, Error **err);
     /* Where bytes of a protocol node can be had as they are: an open file, or -1. */
     int (*fd)(BlockNode *n);
+    /* Optional: where a read or write of these bytes could go as it is, without this driver:
+     * an open file that likes asynchronous requests.  False: ask the driver. [bql] */
+    bool (*direct)(BlockNode *n, uint64_t off, const struct iovec *iov, int niov, bool write, int *fd,
+                   uint64_t *host);
     /* Becomes writable or read-only; the file below is writable while this runs, n->flags still
      * say how it was.  NULL: nothing to do, or (protocol) impossible. */
     bool (*reopen)(BlockNode *n, bool writable, Error **err);
@@ -187,6 +191,9 @@ int node_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov);
 int node_write(BlockNode *n, uint64_t off, const struct iovec *iov, int niov);
 /* Only if nobody has to wait for it; else -EAGAIN. */
 int node_try_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov);
+/* BlockDriver.direct, after the checks of a request. [bql] */
+bool node_direct(BlockNode *n, uint64_t off, const struct iovec *iov, int niov, bool write, int *fd,
+                 uint64_t *host);
 int node_pread(BlockNode *n, uint64_t off, void *buf, size_t len);
 int node_pwrite(BlockNode *n, uint64_t off, const void *buf, size_t len);
 int node_flush(BlockNode *n);

@@ -204,6 +204,74 @@ int qcow2_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
     return ret;
 }
 
+/* ---- reading at once ------------------------------------------------------------------ */
+
+static int try_backing(Qcow2 *q, uint64_t off, const struct iovec *iov, int niov, uint64_t len)
+{
+    BlockNode *b = q->node->backing;
+    int64_t length = b ? node_length(b) : 0;
+    if (length < 0 || (off < (uint64_t)length && off + len > (uint64_t)length)) {
+        return -EAGAIN;
+    }
+    if (off < (uint64_t)length) {
+        return node_try_read(b, off, iov, niov);
+    }
+    iov_memset(iov, niov, 0, 0, len);
+    return 0;
+}
+
+static int try_run(Qcow2 *q, const Run *run, uint64_t off, const struct iovec *iov, int niov)
+{
+    switch (run->type) {
+    case CLUSTER_UNALLOCATED:
+        return try_backing(q, off, iov, niov, run->len);
+    case CLUSTER_NORMAL:
+        return node_try_read(q->data, run->host, iov, niov);
+    case CLUSTER_COMPRESSED:
+        return -EAGAIN;
+    default:
+        iov_memset(iov, niov, 0, 0, run->len);
+        return 0;
+    }
+}
+
+static bool writer_near(const Qcow2 *q, uint64_t off, uint64_t len)
+{
+    for (const Request *o = q->requests; o; o = o->next) {
+        if (o->exclusive && o->from < off + len && off < o->to) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Everything that is needed is in memory, or it is not done. */
+int qcow2_try_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
+{
+    Qcow2 *q = n->state;
+    size_t total = iov_size(iov, niov);
+    g_autofree struct iovec *part = NULL;
+    if (!g_mutex_trylock(&q->lock)) {
+        return -EAGAIN;
+    }
+    int ret = writer_near(q, off, total) ? -EAGAIN : 0;
+    for (size_t done = 0; done < total && !ret;) {
+        Run run;
+        uint64_t inside = (off + done) & (q->cluster_size - 1);
+        uint64_t len = MIN(total - done, q->cluster_size - inside);
+        ret = qcow2_table_cached(q, off + done) && !map_run(q, off + done, len, &run) ? 0 : -EAGAIN;
+        if (!ret && run.len == total) {
+            ret = try_run(q, &run, off, iov, niov);
+        } else if (!ret) {
+            part = part ? part : g_new(struct iovec, niov);
+            ret = try_run(q, &run, off + done, part, iov_slice(part, iov, niov, done, run.len));
+        }
+        done += ret ? 0 : run.len;
+    }
+    g_mutex_unlock(&q->lock);
+    return ret ? -EAGAIN : 0;
+}
+
 /* ---- writing --------------------------------------------------------------------------- */
 
 static bool in_place(const Cluster *c)

@@ -98,6 +98,13 @@ int qcow2_lookup(Qcow2 *q, uint64_t guest, Cluster *c)
     return check_cluster(q, c);
 }
 
+bool qcow2_table_cached(Qcow2 *q, uint64_t guest)
+{
+    uint64_t i = l1_index(q, guest), table = i < q->l1_size ? q->l1[i] & ENTRY_OFFSET : 0;
+    return !table || (!(table % q->cluster_size)
+                      && qcow2_cache_has(&q->l2, l2_offset_of(q, table, guest)));
+}
+
 /* ---- changing -------------------------------------------------------------------------- */
 
 static void set_l1(Qcow2 *q, uint64_t i, uint64_t entry)

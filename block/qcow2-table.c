@@ -105,6 +105,11 @@ int qcow2_cache_get(Qcow2 *q, TableCache *c, uint64_t offset, uint8_t **p)
     return 0;
 }
 
+bool qcow2_cache_has(TableCache *c, uint64_t offset)
+{
+    return find(c, offset) != NULL;
+}
+
 int qcow2_cache_new(Qcow2 *q, TableCache *c, uint64_t offset, uint8_t **p)
 {
     int ret = make_room(q, c);

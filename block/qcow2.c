@@ -255,6 +255,7 @@ static int qcow2_flush(BlockNode *n)
 static const BlockDriver qcow2_driver = {
     .name = "qcow2", .size = sizeof(Qcow2), .grows_file = true, .has_backing = true,
     .open = qcow2_open, .close = qcow2_close, .length = qcow2_length, .read = qcow2_read,
+    .try_read = qcow2_try_read,
     .write = qcow2_write, .flush = qcow2_flush, .discard = qcow2_discard,
     .write_zeroes = qcow2_write_zeroes, .probe = qcow2_probe, .status = qcow2_status,
     .truncate = qcow2_truncate, .write_compressed = qcow2_write_compressed,

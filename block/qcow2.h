@@ -176,6 +176,7 @@ static inline uint64_t qcow2_l1_needed(const Qcow2 *q, uint64_t size)
 
 void qcow2_cache_init(TableCache *c, unsigned slice_size, uint64_t bytes);
 void qcow2_cache_clear(TableCache *c);          /* forgets everything, dirty or not */
+bool qcow2_cache_has(TableCache *c, uint64_t offset);
 /* Pointer into the cache, good until the next call for the same cache. */
 int qcow2_cache_get(Qcow2 *q, TableCache *c, uint64_t offset, uint8_t **p);
 /* The slice at offset (slice aligned) with content zero and dirty, nothing read. */
@@ -211,6 +212,8 @@ static inline uint64_t qcow2_refcount_max(const Qcow2 *q)
 /* ---- qcow2-map.c: from guest to host.  Lock held ------------------------------------- */
 
 int qcow2_lookup(Qcow2 *q, uint64_t guest, Cluster *c);
+/* A look-up of this cluster reads nothing from the file. */
+bool qcow2_table_cached(Qcow2 *q, uint64_t guest);
 /* Type and host of one subcluster (of 32) of a MIXED cluster. */
 ClusterType qcow2_subcluster(const Cluster *c, unsigned n);
 void qcow2_decode(const Qcow2 *q, uint64_t entry, uint64_t bitmap, Cluster *c);
@@ -222,6 +225,7 @@ void qcow2_free_entry(Qcow2 *q, const Cluster *c);
 /* ---- qcow2-io.c: requests; they take the lock ---------------------------------------- */
 
 int qcow2_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov);
+int qcow2_try_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov);
 int qcow2_write(BlockNode *n, uint64_t off, const struct iovec *iov, int niov);
 int qcow2_write_zeroes(BlockNode *n, uint64_t off, uint64_t len, bool may_unmap);
 int qcow2_discard(BlockNode *n, uint64_t off, uint64_t len);

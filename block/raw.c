@@ -99,6 +99,13 @@ static int raw_write(BlockNode *n, uint64_t off, const struct iovec *iov, int ni
     return node_write(n->file, off + r->offset, iov, niov);
 }
 
+static bool raw_direct(BlockNode *n, uint64_t off, const struct iovec *iov, int niov, bool write,
+                       int *fd, uint64_t *host)
+{
+    return !(write && n->probed_raw && off < BLK_SECTOR)
+           && node_direct(n->file, off + ((RawNode *)n->state)->offset, iov, niov, write, fd, host);
+}
+
 static int raw_flush(BlockNode *n)
 {
     return node_flush(n->file);
@@ -164,7 +171,7 @@ static const BlockCreateOption raw_create_options[] = {
 static const BlockDriver raw_driver = {
     .name = "raw", .size = sizeof(RawNode), .open = raw_open, .close = raw_close,
     .length = raw_length, .read = raw_read, .try_read = raw_try_read,
-    .write = raw_write, .flush = raw_flush,
+    .write = raw_write, .flush = raw_flush, .direct = raw_direct,
     .discard = raw_discard, .write_zeroes = raw_write_zeroes, .status = raw_status,
     .truncate = raw_truncate, .create = raw_create, .create_options = raw_create_options,
 };

@@ -520,12 +520,13 @@ int img_cmd_bench(int argc, char **argv)
         { "flush-interval", required_argument, 0, OPT_FLUSH_INTERVAL },
         { "pattern", required_argument, 0, OPT_PATTERN }, { "no-drain", no_argument, 0, OPT_NO_DRAIN },
         { 0 } };
-    for (int c; (c = getopt_long(argc, argv, "c:d:f:no:qs:S:t:wU", longs, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, "c:d:f:i:no:qs:S:t:wU", longs, NULL)) != -1;) {
         bool ok = true;
         switch (c) {
         case 'c': ok = img_number("request count", optarg, 1, UINT32_MAX, &b.count); break;
         case 'd': ok = img_number("queue depth", optarg, 1, 1024, &b.depth); break;
         case 'f': how.format = optarg; break;
+        case 'i': how.aio = optarg; break;
         case 'n': how.cache = "none"; break;
         case 'o': ok = img_size("offset", optarg, &b.offset); break;
         case 'q': quiet = true; break;

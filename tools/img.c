@@ -19,7 +19,7 @@ static const struct {
     int (*run)(int argc, char **argv);
     const char *usage;
 } commands[] = {
-    { "bench", img_cmd_bench, "[-c count] [-d depth] [-f fmt] [--flush-interval=N] [-n] [--no-drain] "
+    { "bench", img_cmd_bench, "[-c count] [-d depth] [-f fmt] [--flush-interval=N] [-i aio] [-n] [--no-drain] "
       "[-o offset] [--pattern=P] [-q] [-s buffer_size] [-S step_size] [-t cache] [-w] [-U] filename" },
     { "check", img_cmd_check, "[--image-opts] [-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] "
       "[-T src_cache] [-U] filename" },
@@ -220,6 +220,11 @@ BlockNode *img_open(const char *name, const ImgOpen *how)
     Json *o = json_object();
     if (how->no_backing) {
         json_set(o, "backing", json_null());
+    }
+    if (how->aio) {
+        Json *f = json_object();
+        json_set_str(f, "aio", how->aio);
+        json_set(o, "file", f);
     }
     BlockNode *n;
     if (how->image_opts) {

@@ -11,6 +11,7 @@
 
 typedef struct ImgOpen {
     const char *format;                 /* -f; NULL: by contents */
+    const char *aio;                    /* NULL: threads */
     const char *cache;                  /* -t, -T; NULL: writeback */
     bool image_opts;                    /* the name is an option string */
     bool write, share;                  /* share: -U, take no lock */

@@ -145,6 +145,7 @@ static void test_model(void)
     static const char *const variants[] = {
         "", "cache=writethrough", "cache=unsafe", "discard=unmap,detect-zeroes=unmap", "cache=none",
         "cache=directsync", "snapshot=on", "size=65536,offset=4096",
+        "aio=io_uring", "aio=io_uring,cache=none",
     };
     for (size_t i = 0; i < G_N_ELEMENTS(variants); i++) {
         g_autofree char *path = image("model.img", 100 * 1024);
@@ -336,16 +337,16 @@ static void test_bad_drives(void)
 {
     g_autofree char *path = image("good.img", 4096), *empty = image("empty.img", 0);
     G_GNUC_UNUSED g_autofree char *secret = image("secret.img", 4096), *qcow = image("q.qcow9", 4096);
-    g_autofree char *vmdk = image("v.vmdk", 4096);
+    g_autofree char *vmdk = image("v.qed", 4096);
     g_autofree char *fifo = g_build_filename(dir, "fifo", NULL);
     g_autofree char *m1 = g_strdup_printf("Could not open '%s': Is a directory", dir);
     g_autofree char *m2 = g_strdup_printf("The image '%s' is empty (0 bytes)", empty);
     g_autofree char *m3 = g_strdup_printf("Could not open '%s': Permission denied", secret);
     g_autofree char *m4 = g_strdup_printf("Could not open '%s': neither a regular file nor a block device", fifo);
-    g_autofree char *m5 = g_strdup_printf("Could not open '%s': it is a vmdk image, a format that is not "
+    g_autofree char *m5 = g_strdup_printf("Could not open '%s': it is a qed image, a format that is not "
         "supported (qemu-img convert -O raw makes a raw one)", vmdk);
     g_assert_cmpint(mkfifo(fifo, 0600), ==, 0);
-    g_assert_true(g_file_set_contents(vmdk, "KDMV", 4, NULL));
+    g_assert_true(g_file_set_contents(vmdk, "QED\0", 4, NULL));
     check_drive_error("Could not open '/nonexistent.img': No such file or directory", "file=/nonexistent.img");
     check_drive_error(m1, "file=%s", dir);
     check_drive_error(m2, "file=%s,format=raw", empty);
@@ -356,7 +357,7 @@ static void test_bad_drives(void)
         check_drive_error(m3, "file=%s", secret);
     }
     check_drive_error("Unknown driver 'rwa' (did you mean 'raw'?)", "file=%s,format=rwa", path);
-    check_drive_error("Could not open 'nbd:localhost:10809': Unknown protocol 'nbd'", "file=nbd:localhost:10809");
+    check_drive_error("Could not open 'ssh:localhost:10809': Unknown protocol 'ssh'", "file=ssh:localhost:10809");
     check_drive_error("Block format 'raw' does not support the option 'chace'", "file=%s,format=raw,chace=none", path);
     check_drive_error("-drive: cache=fast: 'fast' is none of: writeback, none, off, writethrough, directsync, unsafe",
                       "file=%s,cache=fast", path);
