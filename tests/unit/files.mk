@@ -33,11 +33,14 @@ CFLAGS_tests/unit/test-x86-seg.c := $(x86-setjmp)
 CFLAGS_tests/unit/test-x86-exc.c := $(x86-setjmp)
 CFLAGS_tests/unit/test-x86-sys.c := $(x86-setjmp)
 unit-tests += tests/unit/test-insn-diff.c  # x86: random instructions against the host's CPU
-test-insn-diff-objs := tests/unit/x86-test.o
+test-insn-diff-objs := tests/unit/x86-test.o tests/unit/diff-run.o tests/unit/diff-case.o
+unit-tests += tests/unit/test-program-diff.c  # x86: random programs against the host's CPU
+test-program-diff-objs := $(test-insn-diff-objs)
 help-lines += "make check-insn N=10000000  random instructions, the host against both engines"
 N ?= 10000000
-check-insn: $(BUILD)/tests/unit/test-insn-diff
+check-insn: $(BUILD)/tests/unit/test-insn-diff $(BUILD)/tests/unit/test-program-diff
 	$(Q)INSN_CASES=$(N) $< --verbose
+	$(Q)INSN_CASES=$(or $(PROGRAMS),1000000) $(BUILD)/tests/unit/test-program-diff --verbose
 .PHONY: check-insn
 unit-tests += $(if $(filter x86_64,$(HOST_ARCH)),tests/unit/test-x86-kvm.c)  # x86: registers to KVM's formats and back
 test-x86-kvm-objs := tests/unit/x86-test.o
