@@ -53,6 +53,7 @@ static BlockRef hash[HASH_SIZE];    /* [atomic] */
 
 static struct {
     uint64_t made, made_insns, made_bytes, made_code, invalidated, evicted_chunks, flushes;
+    uint64_t links, unlinks;        /* made, and undone */
 } stats;
 
 void block_lock(void)
@@ -165,6 +166,7 @@ static void unlink_one(Block *from, unsigned n)
     }
     *p = l->next;
     l->next = 0;
+    stats.unlinks++;
     __atomic_store_n(&l->to, NULL, __ATOMIC_RELEASE);
 }
 
@@ -179,6 +181,7 @@ void block_chain(Block *from, unsigned n, Block *to, bool same_page)
         }
         l->next = to->incoming;
         to->incoming = (uintptr_t)from | n;
+        stats.links++;
         __atomic_store_n(&l->to, to, __ATOMIC_RELEASE);
         if (same_page) {
             tcg_target.link(from, n, to);
@@ -194,6 +197,7 @@ static void unchain(Block *b)
         Block *from = link_from(l, &n);
         next = from->link[n].next;
         from->link[n].next = 0;
+        stats.unlinks++;
         __atomic_store_n(&from->link[n].to, NULL, __ATOMIC_RELEASE);
         tcg_target.link(from, n, NULL);
     }
@@ -398,9 +402,20 @@ void block_flush_all(void)
     tcg_exclusive_end(c);
 }
 
+static double percent(uint64_t part, uint64_t of)
+{
+    return of ? 100.0 * part / of : 0;
+}
+
 void block_cache_info(GString *out)
 {
     size_t used = 0, code = 0;
+    uint64_t looks = 0, far = 0;
+    for (unsigned k = 0; cpus && k < cpus->len; k++) {
+        const TcgCPU *t = tcg_cpu(cpu_by_index(k));
+        looks += t ? t->looks : 0;
+        far += t ? t->looked_far : 0;
+    }
     g_mutex_lock(&lock);
     for (unsigned k = 0; k < chunk_count; k++) {
         used += chunks[k].used;
@@ -413,11 +428,17 @@ void block_cache_info(GString *out)
         "  instructions      %.1f each, %.1f guest bytes\n"
         "invalidated         %" PRIu64 "\n"
         "chunks evicted      %" PRIu64 ", flushes %" PRIu64 "\n"
+        "links               %" PRIu64 " made, %" PRIu64 " stand; %.2f a block\n"
+        "looked up by loop   %" PRIu64 ": %.1f %% in the vCPU's table, %.1f %% in the cache, %.1f %% made\n"
         "stores near code    %" PRIu64 ", %" PRIu64 " changed nothing\n",
         used >> 10, chunk_size * chunk_count >> 10, code >> 10,
         stats.made_bytes ? (double)stats.made_code / stats.made_bytes : 0.0, stats.made,
         stats.made ? (double)stats.made_insns / stats.made : 0.0,
         stats.made ? (double)stats.made_bytes / stats.made : 0.0, stats.invalidated,
-        stats.evicted_chunks, stats.flushes, page_near_stores, page_quiet_stores);
+        stats.evicted_chunks, stats.flushes, stats.links, stats.links - stats.unlinks,
+        stats.made > stats.invalidated
+            ? (double)(stats.links - stats.unlinks) / (stats.made - stats.invalidated) : 0,
+        looks, percent(looks - far, looks), percent(far - MIN(far, stats.made), looks),
+        percent(MIN(far, stats.made), looks), page_near_stores, page_quiet_stores);
     g_mutex_unlock(&lock);
 }

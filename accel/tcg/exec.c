@@ -52,7 +52,9 @@ static void run_once(CPU *c, bool one, uint64_t *insns)
     uint64_t epoch = t->epoch;
     t->from = NULL;
     b = t->jump[jump_hash(pc)].block;
+    t->looks++;
     if (one || t->jump[jump_hash(pc)].pc != pc || b->mode != mode || b->host != host) {
+        t->looked_far++;
         b = find_or_make(c, pc, one ? mode | BLOCK_ONE : mode, mmu, host);
     }
     *insns += b ? b->count : 1;

@@ -143,6 +143,7 @@ typedef struct TcgCPU {
     unsigned exclusive;         /* nesting of tcg_exclusive_begin */
     bool left_for_bql;          /* it was in guest code when it asked for the big lock */
     bool atomic_bql;            /* tcg_atomic_begin took the big lock */
+    uint64_t looks, looked_far; /* blocks the loop looked up, and those not in jump[] */
     uint64_t insns;             /* counted when instruction counting is on */
     int64_t budget;             /* ... and how many may still run before the loop must look */
 } TcgCPU;
