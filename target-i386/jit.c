@@ -311,11 +311,35 @@ bool jit_flags_maybe(const Insn *i, const InsnDesc *d)
     return !(i->imm & (i->osz == 3 ? 63 : 31));
 }
 
+/*
+ * May it store to the block itself?  Then what is behind it may be other code, which reads flags.
+ * (A store through a register that hits the running block is not seen here: flags which the
+ * code as it was would have overwritten are lost then.)
+ */
+static bool near_itself(const Jit *j, const Insn *i)
+{
+    enum { LONGEST = 64 };
+    int64_t at = i->disp;
+    if (!(i->flags & IF_MEM) || (i->base != 17 && !(i->base == 16 && i->index == 16))) {
+        return false;
+    }
+    if (i->base == 16) {
+        if (!(j->mode & (MODE_CODE64 | MODE_FLAT))) {
+            return true;
+        }
+        at &= GUEST_PAGE_SIZE - 1;
+    }
+    return at + LONGEST > j->start && at < j->end;
+}
+
 static void liveness(Jit *j)
 {
     uint8_t live = FLB_ARITH;
     for (unsigned n = j->count; n--;) {
         const Insn *i = &j->insn[n];
+        if (near_itself(j, i)) {
+            live = FLB_ARITH;
+        }
         j->live[n + 1] = live;
         if (i->row == NO_ROW) {
             live = FLB_ARITH;
