@@ -6,8 +6,9 @@
  * saves of flags.  A thunk that finds something in its way asks here, and finds out by its return
  * address which instruction it was (JitSide); to call that one's handler it is decoded once more.
  *
- * The thunks also count.  Every few thousand counts the block that runs is noted; one that was
- * noted some times is dropped, and when it is wanted again it is made fast.
+ * The thunks for polls and for looking targets up also count.  Every few hundred counts the
+ * block that runs is noted; one that was noted some times is dropped, and when it is wanted again
+ * it is made fast.
  */
 #include "target-i386/jit.h"
 
@@ -24,10 +25,10 @@
 
 #define HEAT_BITS 16
 #define HOT 3                           /* samples */
-#define SAMPLE_MIN 2048                 /* counts from one to the next: so many, to three times */
+#define SAMPLE_MIN 320                  /* counts from one to the next: so many, to three times */
+#define RUN 12
 
 static uint8_t heat[1 << HEAT_BITS];    /* [atomic] samples taken, by where the block begins */
-uint64_t jit_promoted;                  /* [atomic] */
 
 static uint8_t *heat_of(const uint8_t *host)
 {
@@ -40,26 +41,47 @@ bool jit_hot(const uint8_t *host)
            (x86_jit_kind == X86_JIT_BOTH && __atomic_load_n(heat_of(host), __ATOMIC_RELAXED) >= HOT);
 }
 
-/* Dropping it leaves it running up to its end; there is no link to it then. */
-static void sample(X86CPU *c, const uint8_t *ret)
+/* Dropping a block leaves it running up to its end; there is no link to it then. */
+static void note(Block *b)
 {
-    Block *b = block_of_code(ret - 1);
-    uint8_t *h = heat_of(b->host);
+    uint8_t *h = heat_of(b->host), n = __atomic_load_n(h, __ATOMIC_RELAXED);
 
-    c->jit_random = c->jit_random * 1664525 + 1013904223;
-    c->jit_heat = SAMPLE_MIN + (c->jit_random >> 16) % (2 * SAMPLE_MIN);
     if (__atomic_load_n(&b->mode, __ATOMIC_RELAXED) == BLOCK_DEAD || !jit_block(b)->compact ||
-        (jit_block(b)->mode & MODE_STEP) || x86_jit_kind != X86_JIT_BOTH) {
+        (jit_block(b)->mode & MODE_STEP)) {
         return;
     }
-    uint8_t n = __atomic_load_n(h, __ATOMIC_RELAXED);
     if (n < HOT) {
         __atomic_store_n(h, n + 1, __ATOMIC_RELAXED);
     }
     if (n + 1 >= HOT) {
-        __atomic_fetch_add(&jit_promoted, 1, __ATOMIC_RELAXED);
         block_drop(b);
     }
+}
+
+/* Nothing is counted where one block leads to the next further down in the page: what follows
+ * b so is noted with it. */
+static void note_run(Block *b)
+{
+    Block *run[RUN];
+    unsigned n = block_followers(b, run, RUN);
+
+    while (n--) {
+        note(run[n]);
+    }
+}
+
+static void sample_block(X86CPU *c, Block *b)
+{
+    c->jit_random = c->jit_random * 1664525 + 1013904223;
+    c->jit_heat = SAMPLE_MIN + (c->jit_random >> 16) % (2 * SAMPLE_MIN);
+    if (x86_jit_kind == X86_JIT_BOTH) {
+        note_run(b);
+    }
+}
+
+static void sample(X86CPU *c, const uint8_t *ret)
+{
+    sample_block(c, block_of_code(ret - 1));
 }
 
 /* ---- the instruction behind a return address ----------------------------------------------- */
@@ -234,29 +256,34 @@ static void pop(unsigned reg)
     asm_8(&a, 0x58 | (reg & 7));
 }
 
-/* Whenever it is time the block is noted; T0 to T2 are kept. */
+/* Of the block of the return address, or (jumped to, T1 = the Block) of that which T0 leads to:
+ * there it goes on, by the way of a block that may be dead. */
 static const uint8_t *take_sample;
 
-static void count_and_return(void)
-{
-    asm_op(&a, 4, 0xff, 1, jit_field(OFF(jit_heat)));               /* DEC */
-    asm_patch32(asm_jcc(&a, CC_S), code_rw(take_sample));
-    ret_insn();
-}
-
-static void make_sample(void)
+static void make_samples(void)
 {
     take_sample = jit_ta_at();
-    asm_st(&a, 8, jit_field(OFF(jit_tmp[2])), J_T0);
     jit_ta_store();
     jit_ta_cpu_arg();
     asm_ld(&a, 8, H_RSI, rm_m(H_RSP, 0));
     asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 8);
     jit_ta_call(sample);
     jit_ta_load_volatile();
-    asm_ld(&a, 8, J_T0, jit_field(OFF(jit_tmp[2])));
     add_rsp(8);
     ret_insn();
+}
+
+void jit_make_sample(void)
+{
+    jit_thunks.sample = jit_ta_at();
+    asm_st(&a, 8, jit_field(OFF(jit_tmp[2])), J_T0);
+    jit_ta_store();
+    jit_ta_cpu_arg();
+    asm_mov_r(&a, 8, H_RSI, J_T1);
+    jit_ta_call(sample_block);
+    jit_ta_load_volatile();
+    asm_ld(&a, 8, J_T0, jit_field(OFF(jit_tmp[2])));
+    asm_op(&a, 4, 0xff, 4, rm_m(J_T1, offsetof(Block, payload) + offsetof(JitBlock, entry)));
 }
 
 static void make_poll(void)
@@ -264,7 +291,9 @@ static void make_poll(void)
     jit_thunks.poll = jit_ta_at();
     asm_alui(&a, 4, ALU_CMP, jit_field(OFF(cpu.request)), 0);
     uint8_t *wanted = asm_jcc(&a, CC_NE);
-    count_and_return();
+    asm_op(&a, 4, 0xff, 1, jit_field(OFF(jit_heat)));               /* DEC */
+    asm_patch32(asm_jcc(&a, CC_S), code_rw(take_sample));
+    ret_insn();
     asm_patch32(wanted, a.p);
     jit_thunks.poll_leave = jit_ta_at();
     jit_ta_store();
@@ -374,7 +403,7 @@ static void make_probe(ProbeKind kind, unsigned log, const uint8_t *slow)
         apart = asm_jcc(&a, CC_NE);
     }
     uint8_t *miss = look(J_T0, 0, size, load ? TLB_READ : TLB_WRITE);
-    count_and_return();
+    ret_insn();
     asm_patch32(miss, a.p);
     if (apart) {
         asm_patch32(apart, a.p);
@@ -388,7 +417,7 @@ static void make_push(void)
     const uint8_t *next = jit_ta_at();
     asm_st(&a, 8, rm_m(J_T2, 0), J_T0);
     asm_lea(&a, 8, J_SP, rm_m(J_SP, -8));
-    count_and_return();
+    ret_insn();
     for (unsigned jump = 0; jump < 2; jump++) {
         if (jump) {
             jit_thunks.push_next = jit_ta_at();
@@ -421,7 +450,7 @@ static void make_pop(bool ret)
         jit_ta_jmp(jit_thunks.indirect);
         jit_thunks.ret = jit_ta_at();
     } else {
-        count_and_return();
+        ret_insn();
         jit_thunks.pop = jit_ta_at();
     }
     uint8_t *miss = look(J_SP, 0, 8, TLB_READ);
@@ -434,7 +463,7 @@ static void make_pop(bool ret)
 
 void jit_make_compact_thunks(void)
 {
-    make_sample();
+    make_samples();
     make_poll();
     make_flags();
     make_slow_done();

@@ -305,6 +305,7 @@ void jit_call_side(Jit *j, const uint8_t *thunk, int moved);
 void jit_note_side(Jit *j, int moved);
 /* Has code at this place been found running often? */
 bool jit_hot(const uint8_t *host);
+void jit_make_sample(void);
 void jit_make_compact_thunks(void);
 
 /* ---- jit.c ----------------------------------------------------------------------------------- */
@@ -415,6 +416,7 @@ typedef struct JitThunks {
     const uint8_t *dead;            /* JitBlock.entry of a block that was invalidated */
     const uint8_t *indirect;        /* T0 = target, T2 = return address for the JitSide */
     const uint8_t *find;            /* ... T2 = where to go if it is not known */
+    const uint8_t *sample;          /* T1 = Block that T0 leads to, which is to be noted */
     /* jit-compact.c: call them */
     const uint8_t *poll;            /* at the start of a block */
     const uint8_t *poll_leave;      /* ... leave */

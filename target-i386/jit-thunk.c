@@ -414,13 +414,18 @@ static void make_look_up(const uint8_t **thunk, bool side)
     asm_lea(&a, 4, J_T1, rm_mx(J_T1, J_T1, 1, 0));
     asm_alu(&a, 8, ALU_CMP, J_T0, rm_mx(J_CPU, J_T1, 3, OFF(tcg.jump[0].pc)));
     miss[0] = asm_jcc(&a, CC_NE);
-    asm_ld(&a, 8, J_T2, jit_field(OFF(tcg.stamp)));
+    asm_mov_r(&a, 8, J_T2, J_T0);
+    asm_op(&a, 8, 0xc1, 5, rm_r(J_T2));
+    asm_8(&a, 63);
+    asm_ld(&a, 8, J_T2, rm_mx(J_CPU, J_T2, 3, OFF(tcg.stamp)));
     asm_alu(&a, 8, ALU_CMP, J_T2, rm_mx(J_CPU, J_T1, 3, OFF(tcg.jump[0].stamp)));
     uint8_t *stale = asm_jcc(&a, CC_NE);
     asm_mov_r(&a, 8, J_T2, J_T0);
     asm_ld(&a, 8, J_T1, rm_mx(J_CPU, J_T1, 3, OFF(tcg.jump[0].block)));
     asm_alui(&a, 8, ALU_AND, rm_r(J_T2), -(int32_t)GUEST_PAGE_SIZE);
     asm_st(&a, 8, jit_field(OFF(r[17])), J_T2);
+    asm_op(&a, 4, 0xff, 1, jit_field(OFF(jit_heat)));               /* DEC */
+    asm_patch32(asm_jcc(&a, CC_S), code_rw(jit_thunks.sample));
     asm_op(&a, 4, 0xff, 4, rm_m(J_T1, entry));
 
     asm_patch32(stale, a.p);
@@ -445,7 +450,10 @@ static void make_look_up(const uint8_t **thunk, bool side)
     asm_alu(&a, 8, ALU_CMP, J_T2, rm_m(J_T1, offsetof(Block, host)));
     miss[3] = asm_jcc(&a, CC_NE);
     asm_st(&a, 8, jit_field(OFF(r[17])), H_RCX);
-    asm_ld(&a, 8, H_RCX, jit_field(OFF(tcg.stamp)));
+    asm_mov_r(&a, 8, H_RCX, J_T0);
+    asm_op(&a, 8, 0xc1, 5, rm_r(H_RCX));
+    asm_8(&a, 63);
+    asm_ld(&a, 8, H_RCX, rm_mx(J_CPU, H_RCX, 3, OFF(tcg.stamp)));
     asm_st(&a, 8, rm_mx(J_CPU, H_RAX, 3, OFF(tcg.jump[0].stamp)), H_RCX);
     push_pop(0x58, H_RCX);
     push_pop(0x58, H_RAX);
@@ -564,6 +572,7 @@ void jit_make_thunks(uint8_t *rx)
     jit_thunks.dead = at();
     asm_st(&a, 8, jit_field(OFF(rip)), J_T0);
     jit_ta_jmp(jit_thunks.leave_set);
+    jit_make_sample();
     make_look_up(&jit_thunks.find, false);
     make_look_up(&jit_thunks.indirect, true);
     make_cross();

@@ -507,6 +507,11 @@ static void not_insns(X86CPU *c, const Insn *i)
     c->rip = c->r[17];
 }
 
+/* Blocks made, compact and fast: [racy] for info jit. */
+static struct {
+    uint64_t blocks, guest, code, tables;
+} made[2];
+
 Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, uint32_t mode, bool one,
                      const Insn *insn, unsigned count, unsigned size, bool stop)
 {
@@ -553,6 +558,10 @@ Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, uint32_t mode,
     b->count = j->count;
     b->size = j->end - j->start;
     b->holes = j->holes;
+    made[!j->compact].blocks++;
+    made[!j->compact].guest += b->size;
+    made[!j->compact].code += code;
+    made[!j->compact].tables += b->alloc;
     memcpy(b->hole, j->hole, sizeof(b->hole));
     if (unlikely(log_on(LOG_OUT_ASM) || perf_wanted())) {
         tell(pc, rx, code);
@@ -618,6 +627,12 @@ void x86_jit_info(GString *out)
 
     if (!x86_jit) {
         return;
+    }
+    for (unsigned k = 0; k < 2; k++) {
+        g_string_append_printf(out, "%s %" PRIu64 " of %" PRIu64 " bytes, %.2f bytes for one; "
+                               "tables %.2f\n", k ? "  fast blocks      " : "  compact blocks   ",
+                               made[k].blocks, made[k].guest, (double)made[k].code / MAX(made[k].guest, 1),
+                               (double)made[k].tables / MAX(made[k].guest, 1));
     }
     for (unsigned n = 0; cpus && n < cpus->len; n++) {
         const X86CPU *c = x86_cpu(cpu_by_index(n));

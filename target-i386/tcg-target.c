@@ -73,7 +73,9 @@ void x86_update_mode(X86CPU *c)
     m |= c->efer & EFER_LMA ? MODE_LMA : 0;
     m |= x86_jit && x86_x87_soft(c) ? MODE_X87SOFT : 0;
     c->mode = m;
-    c->tcg.stamp = (c->tcg.stamp & ~0xffffffffull) | m;
+    for (unsigned half = 0; half < 2; half++) {
+        c->tcg.stamp[half] = (c->tcg.stamp[half] & ~0xffffffffull) | m;
+    }
 
     int data = x86_mmu_index(c);
     if (cpl == 3 && (c->cr0 & CR0_AM) && (c->rflags & FL_AC)) {

@@ -112,6 +112,9 @@ Block *block_find(const uint8_t *host, uint32_t mode);
 /* Chain from->link[n] to `to`, if both live.  same_page: by guest-virtual addresses. */
 void block_chain(Block *from, unsigned n, Block *to, bool same_page);
 
+/* b, and the blocks further down that links within the page lead to from it; at most max. */
+unsigned block_followers(Block *b, Block **out, unsigned max);
+
 /* A store of len bytes at host was done, to a page with PAGE_CODE: drop what it hit. */
 void block_stored(const uint8_t *host, unsigned len);
 void block_drop(Block *b);

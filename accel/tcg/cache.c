@@ -190,6 +190,24 @@ void block_chain(Block *from, unsigned n, Block *to, bool same_page)
     g_mutex_unlock(&lock);
 }
 
+unsigned block_followers(Block *b, Block **out, unsigned max)
+{
+    unsigned n = 1;
+
+    out[0] = b;
+    g_mutex_lock(&lock);
+    for (unsigned k = 0; k < n; k++) {
+        for (unsigned l = 0; l < 2 && n < max; l++) {
+            Block *to = out[k]->link[l].to;
+            if (to && to->host > out[k]->host && to->page[0] == b->page[0]) {
+                out[n++] = to;
+            }
+        }
+    }
+    g_mutex_unlock(&lock);
+    return n;
+}
+
 static void unchain(Block *b)
 {
     for (uintptr_t l = b->incoming, next; l; l = next) {

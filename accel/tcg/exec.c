@@ -72,7 +72,7 @@ static void run_once(CPU *c, bool one, uint64_t *insns)
             block_chain(from, t->from_link, b, t->from_same_page);
         }
         unsigned n = jump_hash(pc);
-        t->jump[n] = (JumpEntry) { pc, t->stamp, b };
+        t->jump[n] = (JumpEntry) { pc, t->stamp[pc >> 63], b };
         t->jump_used[n >> 6] |= 1ull << (n & 63);
     }
     if (one) {

@@ -62,9 +62,19 @@ typedef struct TlbWindow {
     bool readonly;
 } TlbWindow;
 
+/* What was fetched from since the last flush of everything, by a hash of pages, and of 2 MiB
+ * regions for larger ones: flushes of other pages leave fetches as they are. */
+#define TLB_FETCHED 4096
+typedef struct TlbFetched {
+    uint64_t page[TLB_FETCHED / 64], region[TLB_FETCHED / 64];
+    bool huge;                      /* from a page larger than a region */
+    bool high_local;                /* from a page at 1 << 63 or above that is not global */
+} TlbFetched;
+
 typedef struct TlbSlow {
     TlbTable table[TLB_TABLES];
     TlbSpace space[TLB_SPACES];
+    TlbFetched fetched;
     TlbWindow window;
     uint64_t age;
     uint64_t fills, flushes, page_flushes, switches, kept;

@@ -107,12 +107,12 @@ extern const TcgTarget tcg_target;      /* there is one: defined by the target *
 
 /* ---- per vCPU --------------------------------------------------------------------------- */
 
-#define JUMP_BITS 14
+#define JUMP_BITS 15
 #define JUMP_SIZE (1u << JUMP_BITS)
 
 typedef struct JumpEntry {
     uint64_t pc;                /* linear */
-    uint64_t stamp;             /* TcgCPU.stamp when pc was last seen to lead to block */
+    uint64_t stamp;             /* TcgCPU.stamp[pc >> 63] when pc was last seen to lead to block */
     struct Block *block;
 } JumpEntry;
 
@@ -129,8 +129,9 @@ typedef struct TcgCPU {
     uint64_t walk_last;         /* the highest given out */
     JumpEntry jump[JUMP_SIZE];  /* by pc; survives TLB flushes, checked against the fetch TLB */
     uint64_t jump_used[JUMP_SIZE / 64];     /* bit n: jump[n] was set since it was emptied */
-    uint64_t stamp;             /* low half: the mode word, kept by the target; high half: counts
-                                   changes of what is mapped where (tcg_code_moved) */
+    uint64_t stamp[2];          /* for addresses below and from 1 << 63.  Low half: the mode word,
+                                   kept by the target; high half: counts changes of what is
+                                   mapped where (tcg_code_moved) */
     struct TlbSlow *slow;       /* second level and page details, tlb.c */
     struct Block *from;         /* the block left by a direct jump that could be chained ... */
     unsigned from_link;         /* ... and through which of its links; from NULL: none */
@@ -216,10 +217,11 @@ static inline void tcg_walks_forget(TcgCPU *t)
 void tcg_flush_request(CPU *c);
 /* The block of an empty JumpEntry: dead, so that no pc a guest may jump to matches it. */
 extern struct Block block_none;
-/* Some translation that fetches were made by may be another one now. */
-static inline void tcg_code_moved(TcgCPU *t)
+/* Some translation that fetches were made by may be another one now, of addresses below 1 << 63
+ * (half 0) or of the others. */
+static inline void tcg_code_moved(TcgCPU *t, unsigned half)
 {
-    t->stamp += 1ull << 32;
+    t->stamp[half] += 1ull << 32;
 }
 /* Forget all virtual-pc look-ups; and later only those to blocks at [from, to). */
 static inline void tcg_jumps_clear(TcgCPU *t)

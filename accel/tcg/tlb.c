@@ -100,6 +100,37 @@ static inline unsigned filter_bit(uint64_t va)
     return (region ^ region >> 9) & (TLB_FILTER - 1);
 }
 
+static inline unsigned fetched_bit(uint64_t number)
+{
+    return (number ^ number >> 12) & (TLB_FETCHED - 1);
+}
+
+static void note_fetch(TlbFetched *f, uint64_t va, const TlbPage *page)
+{
+    if (page->size == GUEST_PAGE_SIZE) {
+        put_bit(f->page, fetched_bit(va >> GUEST_PAGE_BITS), true);
+    } else {
+        put_bit(f->region, fetched_bit(va >> 21), true);
+        f->huge |= page->size > 2 << 20;
+    }
+    f->high_local |= !page->global && va >> 63;
+}
+
+static bool maybe_fetched(const TlbFetched *f, uint64_t va)
+{
+    unsigned p = fetched_bit(va >> GUEST_PAGE_BITS), r = fetched_bit(va >> 21);
+    return f->huge || (f->page[p / 64] >> p % 64 & 1) || (f->region[r / 64] >> r % 64 & 1);
+}
+
+/* What is not global has changed. */
+static void local_code_moved(TcgCPU *t)
+{
+    tcg_code_moved(t, 0);
+    if (t->slow->fetched.high_local) {
+        tcg_code_moved(t, 1);
+    }
+}
+
 TlbFull *tlb_fill(CPU *c, int mode, uint64_t va, TlbAccess acc, bool raise)
 {
     TcgCPU *t = tcg_cpu(c);
@@ -126,6 +157,9 @@ TlbFull *tlb_fill(CPU *c, int mode, uint64_t va, TlbAccess acc, bool raise)
         table->large_size = MAX(table->large_size, page.size);
     }
     t->slow->fills++;
+    if (acc == TLB_FETCH) {
+        note_fetch(&t->slow->fetched, va, &page);
+    }
     return f;
 }
 
@@ -245,7 +279,9 @@ void tcg_tlb_flush(CPU *c)
     if (!t) {
         return;
     }
-    tcg_code_moved(t);
+    tcg_code_moved(t, 0);
+    tcg_code_moved(t, 1);
+    memset(&t->slow->fetched, 0, sizeof(t->slow->fetched));
     empty_spaces(t, false);
     for (unsigned n = 0; n < TLB_SPACES; n++) {
         t->slow->space[n].used = false;
@@ -258,7 +294,7 @@ void tcg_tlb_flush_nonglobal(CPU *c)
 {
     TcgCPU *t = tcg_cpu(c);
     if (t) {
-        tcg_code_moved(t);
+        local_code_moved(t);
         empty_spaces(t, true);
     }
 }
@@ -269,7 +305,9 @@ void tcg_tlb_flush_page(CPU *c, uint64_t va)
     if (!t) {
         return;
     }
-    tcg_code_moved(t);
+    if (maybe_fetched(&t->slow->fetched, va)) {
+        tcg_code_moved(t, va >> 63);
+    }
     for (unsigned k = 0; k < TLB_TABLES; k++) {
         if (!(t->table_used >> k & 1)) {
             continue;
@@ -373,7 +411,7 @@ void tcg_tlb_switch(CPU *c, bool keep)
     if (!t) {
         return;
     }
-    tcg_code_moved(t);
+    local_code_moved(t);
     TlbSlow *slow = t->slow;
     TlbSpace *old = &slow->space[t->space];
     uint64_t key = tcg_target.space(c);
@@ -417,7 +455,7 @@ void tcg_tlb_flush_space(CPU *c, uint64_t key)
         return;
     }
     if (n == t->space) {
-        tcg_code_moved(t);
+        local_code_moved(t);
         put_aside(t, NULL);
         tcg_walks_forget(t);
     }
