@@ -172,7 +172,7 @@ Block *x86_translate(CPU *cpu, uint64_t pc, const uint8_t *host, uint32_t mode)
     }
     Block *blk;
     if (x86_jit) {
-        blk = x86_jit_block(b.c, pc, host, b.mode, b.one, b.insn, b.count, b.size, b.stop);
+        blk = x86_jit_block(b.c, pc, host, b.host2, b.mode, b.one, b.insn, b.count, b.size, b.stop);
     } else {
         size_t payload = (b.count + 1) * sizeof(Insn);
         blk = block_alloc(cpu, payload, 0, NULL);

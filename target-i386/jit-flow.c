@@ -26,6 +26,28 @@ static void cold_entry(Jit *j, JitCold *k)
     jit_call_thunk(j, jit_thunks.poll_leave);
 }
 
+/* The rest of the instruction is in another page: is that one still mapped there? */
+static void second_page(Jit *j)
+{
+    Asm *a = &j->a;
+    int32_t fetch = TLB_FETCH * sizeof(TlbEntry) * TLB_SIZE;
+
+    asm_ld(a, 8, J_T0, jit_field(OFF(r[17])));
+    asm_lea(a, j->code64 ? 8 : 4, J_T0, rm_m(J_T0, GUEST_PAGE_SIZE));
+    asm_mov_r(a, 8, J_T1, J_T0);
+    asm_op(a, 8, 0xc1, 5, rm_r(J_T1));
+    asm_8(a, GUEST_PAGE_BITS - 4);
+    asm_alui(a, 4, ALU_AND, rm_r(J_T1), tlb_index_mask << 4);
+    asm_alu(a, 8, ALU_ADD, J_T1, jit_field(OFF(tcg.code)));
+    asm_alu(a, 8, ALU_CMP, J_T0, rm_m(J_T1, fetch));
+    jit_cold(j, COLD_CODE, asm_jcc(a, CC_NE))->fn = cold_entry;
+    asm_ld(a, 8, J_T1, rm_m(J_T1, fetch + 8));
+    asm_alu(a, 8, ALU_ADD, J_T1, rm_r(J_T0));
+    asm_movi(a, J_T2, (uintptr_t)j->host2);
+    asm_alu(a, 8, ALU_CMP, J_T1, rm_r(J_T2));
+    jit_cold(j, COLD_CODE, asm_jcc(a, CC_NE))->fn = cold_entry;
+}
+
 void jit_entry(Jit *j)
 {
     if (j->live[0] && !j->one) {
@@ -39,6 +61,10 @@ void jit_entry(Jit *j)
         jit_cold(j, COLD_CODE, asm_jcc(&j->a, CC_NE))->fn = cold_entry;
     }
     j->no_poll = j->a.p - j->buf;
+    if (j->host2 && !j->one && (j->mode & (MODE_CODE64 | MODE_CSFLAT))) {
+        second_page(j);
+    }
+    j->inside = j->a.p - j->buf;
 }
 
 static bool in_page(int32_t target)

@@ -171,7 +171,9 @@ typedef struct Jit {
     unsigned start;             /* first byte, from the page's start */
     unsigned end;               /* behind the last */
     unsigned count;
-    unsigned poll, no_poll;     /* code offsets: of jit_entry, and behind it */
+    const uint8_t *host2;       /* of the second page, if it crosses */
+    unsigned poll, no_poll;     /* code offsets: of jit_entry, and behind the poll ... */
+    unsigned inside;            /* ... and behind the check of the second page */
     const uint8_t *host;        /* of the page's start */
     unsigned holes;
     BlockHole hole[BLOCK_HOLES];
@@ -209,6 +211,7 @@ typedef struct JitBlock {
                                    in EFLAGS alone enters at Block.code */
     bool compact;
     uint16_t poll, no_poll;     /* entries for backward and forward jumps, from Block.code */
+    uint16_t inside;            /* ... and for the loop */
     uint16_t ncall, nside;
     uint32_t mode;              /* Block.mode while it lives */
     JitExit exit[2];

@@ -399,21 +399,23 @@ static void make_look_up(const uint8_t **thunk, bool side)
 {
     int32_t fetch = TLB_FETCH * sizeof(TlbEntry) * TLB_SIZE;
     int32_t entry = offsetof(Block, payload) + offsetof(JitBlock, entry);
-    G_STATIC_ASSERT(sizeof(JumpEntry) == 24);
-    uint8_t *miss[5];
+    G_STATIC_ASSERT(sizeof(JumpEntry) == 32);
+    uint8_t *miss[4];
 
     *thunk = at();
     asm_alui(&a, 4, ALU_CMP, jit_field(OFF(cpu.request)), 0);
     asm_st(&a, 8, jit_field(OFF(jit_tmp[0])), J_T2);
-    miss[4] = asm_jcc(&a, CC_NE);
+    miss[0] = asm_jcc(&a, CC_NE);
     asm_mov_r(&a, 8, J_T1, J_T0);
     asm_op(&a, 8, 0xc1, 5, rm_r(J_T1));                             /* jump_hash */
     asm_8(&a, JUMP_BITS);
     asm_alu(&a, 8, ALU_XOR, J_T1, rm_r(J_T0));
     asm_alui(&a, 4, ALU_AND, rm_r(J_T1), JUMP_SIZE - 1);
-    asm_lea(&a, 4, J_T1, rm_mx(J_T1, J_T1, 1, 0));
+    asm_op(&a, 4, 0xc1, 4, rm_r(J_T1));
+    asm_8(&a, 2);
     asm_alu(&a, 8, ALU_CMP, J_T0, rm_mx(J_CPU, J_T1, 3, OFF(tcg.jump[0].pc)));
-    miss[0] = asm_jcc(&a, CC_NE);
+    uint8_t *second = asm_jcc(&a, CC_NE);
+    const uint8_t *hit = at();
     asm_mov_r(&a, 8, J_T2, J_T0);
     asm_op(&a, 8, 0xc1, 5, rm_r(J_T2));
     asm_8(&a, 63);
@@ -463,8 +465,13 @@ static void make_look_up(const uint8_t **thunk, bool side)
     }
     push_pop(0x58, H_RCX);
     push_pop(0x58, H_RAX);
+    uint8_t *over = asm_jmp(&a);
+    asm_patch32(second, a.p);
+    asm_alui(&a, 4, ALU_XOR, rm_r(J_T1), 4);
+    asm_alu(&a, 8, ALU_CMP, J_T0, rm_mx(J_CPU, J_T1, 3, OFF(tcg.jump[0].pc)));
+    asm_patch32(asm_jcc(&a, CC_E), code_rw(hit));
+    asm_patch32(over, a.p);
     asm_patch32(miss[0], a.p);
-    asm_patch32(miss[4], a.p);
     if (side) {
         make_unknown();
     } else {

@@ -512,7 +512,8 @@ static struct {
     uint64_t blocks, guest, code, tables;
 } made[2];
 
-Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, uint32_t mode, bool one,
+Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, const uint8_t *host2,
+                     uint32_t mode, bool one,
                      const Insn *insn, unsigned count, unsigned size, bool stop)
 {
     static GPrivate scratch = G_PRIVATE_INIT(g_free);   /* goes with its thread */
@@ -531,6 +532,7 @@ Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, uint32_t mode,
     j->count = count;
     j->start = pc & (GUEST_PAGE_SIZE - 1);
     j->host = host - j->start;
+    j->host2 = host2;
     j->end = j->start + size;
     while (!translate(j, stop) || !fits(j)) {
         g_assert(j->count > 1);
@@ -550,6 +552,7 @@ Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, uint32_t mode,
     jb->mode = mode;
     jb->poll = j->poll;
     jb->no_poll = j->no_poll;
+    jb->inside = j->inside;
     memcpy(jb->exit, j->exit, sizeof(jb->exit));
     memcpy(code_rw(rx), j->buf, code);
     fix_all(j, b, rx);
@@ -585,7 +588,7 @@ void x86_jit_enter(X86CPU *c, Block *b)
         c->jit_calls = g_new0(uint64_t, NO_ROW + 1);
     }
     /* The loop has just looked at requests; who runs slices of guest code leaves one up. */
-    jit_thunks.enter((uint8_t *)c + JIT_BIAS, b->code + jit_block(b)->no_poll);
+    jit_thunks.enter((uint8_t *)c + JIT_BIAS, b->code + jit_block(b)->inside);
     if (c->lazy_flags == LAZY_IMAGE) {
         flags_write_all(c, jit_image_flags(c->fl_image));
         c->lazy_flags = LAZY_FIELDS;
@@ -694,7 +697,7 @@ bool x86_jit_init(Error **err)
             }
         }
     }
-    x86_jit = true;
+    x86_jit = tcg_cross_guarded = true;
     return true;
 }
 
@@ -711,7 +714,8 @@ bool x86_jit_init(Error **err)
     return fail(err, "engine=jit makes code for x86-64 Linux hosts only; use engine=interp");
 }
 
-Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, uint32_t mode, bool one,
+Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, const uint8_t *host2,
+                     uint32_t mode, bool one,
                      const Insn *insn, unsigned count, unsigned size, bool stop)
 {
     return NULL;

@@ -74,7 +74,7 @@ static inline BlockRef block_ref(const Block *b)
 
 /* Mode bits the generic code adds to the target's (which uses the low 28). */
 #define BLOCK_ONE   (1u << 30)      /* one instruction, then back to the loop */
-#define BLOCK_CROSS (1u << 31)      /* lies in two pages: never entered by the inline look-up */
+#define BLOCK_CROSS (1u << 31)      /* lies in two pages: see tcg_cross_guarded */
 #define BLOCK_DEAD  0xffffffffu
 
 /* Cache size in bytes, at least BLOCK_CACHE_MIN; before the first block.  0: default. */
@@ -142,6 +142,21 @@ extern uint32_t block_kills;
 static inline unsigned jump_hash(uint64_t pc)
 {
     return (pc ^ pc >> JUMP_BITS) & (JUMP_SIZE - 1);
+}
+static inline JumpEntry *jump_find(TcgCPU *t, uint64_t pc)
+{
+    JumpEntry *e = &t->jump[jump_hash(pc)], *other = &t->jump[jump_hash(pc) ^ 1];
+    return e->pc == pc || other->pc != pc ? e : other;
+}
+static inline void jump_put(TcgCPU *t, uint64_t pc, Block *b)
+{
+    unsigned n = jump_hash(pc);
+    JumpEntry *e = &t->jump[n];
+    if (e->pc != pc) {
+        t->jump[n ^ 1] = *e;
+    }
+    t->jump_used[n >> 6] |= 3ull << (n & 62);
+    *e = (JumpEntry) { .pc = pc, .stamp = t->stamp[pc >> 63], .block = b };
 }
 
 #endif

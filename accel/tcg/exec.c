@@ -11,6 +11,8 @@
 #include "accel/tcg/slow.h"
 #include "util/log.h"
 
+bool tcg_cross_guarded;
+
 /* Where is the page after b's first mapped now?  Raises the fetch fault. */
 static bool second_page_fits(CPU *c, int mmu, uint64_t pc, const Block *b)
 {
@@ -51,9 +53,10 @@ static void run_once(CPU *c, bool one, uint64_t *insns)
     Block *from = t->from, *b;
     uint64_t epoch = t->epoch;
     t->from = NULL;
-    b = t->jump[jump_hash(pc)].block;
+    const JumpEntry *known = jump_find(t, pc);
+    b = known->block;
     t->looks++;
-    if (one || t->jump[jump_hash(pc)].pc != pc || b->mode != mode || b->host != host) {
+    if (one || known->pc != pc || b->mode != mode || b->host != host) {
         t->looked_far++;
         b = find_or_make(c, pc, one ? mode | BLOCK_ONE : mode, mmu, host);
     }
@@ -64,16 +67,14 @@ static void run_once(CPU *c, bool one, uint64_t *insns)
     }
     if (unlikely(log_on(LOG_UNCHAINED))) {
         tcg_target.log_enter(c, b);
-    } else if (!one && !(b->mode & BLOCK_CROSS)) {
+    } else if (!one && (tcg_cross_guarded || !(b->mode & BLOCK_CROSS))) {
         /* unless an interrupt came between */
         if (from && epoch == __atomic_load_n(&block_epoch, __ATOMIC_RELAXED) &&
-            from->mode == b->mode && t->from_pc == pc &&
+            !((from->mode ^ b->mode) & ~BLOCK_CROSS) && t->from_pc == pc &&
             __atomic_load_n(&from->link[t->from_link].to, __ATOMIC_RELAXED) != b) {
             block_chain(from, t->from_link, b, t->from_same_page);
         }
-        unsigned n = jump_hash(pc);
-        t->jump[n] = (JumpEntry) { pc, t->stamp[pc >> 63], b };
-        t->jump_used[n >> 6] |= 1ull << (n & 63);
+        jump_put(t, pc, b);
     }
     if (one) {
         /* Whatever the instruction is, it must not go on into a chained block. */

@@ -103,6 +103,10 @@ extern bool tcg_parallel;
 /* The most instructions the target may put into a block. */
 extern unsigned tcg_max_insns;
 
+/* The engine's blocks look themselves whether their second page is the one they were made of, so
+ * they may be entered like others.  Set by TcgTarget.init. */
+extern bool tcg_cross_guarded;
+
 extern const TcgTarget tcg_target;      /* there is one: defined by the target */
 
 /* ---- per vCPU --------------------------------------------------------------------------- */
@@ -114,6 +118,7 @@ typedef struct JumpEntry {
     uint64_t pc;                /* linear */
     uint64_t stamp;             /* TcgCPU.stamp[pc >> 63] when pc was last seen to lead to block */
     struct Block *block;
+    uint64_t unused;
 } JumpEntry;
 
 typedef struct TcgCPU {
@@ -127,7 +132,8 @@ typedef struct TcgCPU {
     uint64_t walk_gen;          /* what the target remembers of page walks (a paging-structure
                                  * cache) is valid if it was learnt under the same number */
     uint64_t walk_last;         /* the highest given out */
-    JumpEntry jump[JUMP_SIZE];  /* by pc; survives TLB flushes, checked against the fetch TLB */
+    JumpEntry jump[JUMP_SIZE];  /* at jump_hash(pc), or, displaced from there, its neighbour
+                                   (^ 1); survives TLB flushes, checked against the fetch TLB */
     uint64_t jump_used[JUMP_SIZE / 64];     /* bit n: jump[n] was set since it was emptied */
     uint64_t stamp[2];          /* for addresses below and from 1 << 63.  Low half: the mode word,
                                    kept by the target; high half: counts changes of what is
@@ -227,7 +233,7 @@ static inline void tcg_code_moved(TcgCPU *t, unsigned half)
 static inline void tcg_jumps_clear(TcgCPU *t)
 {
     for (unsigned k = 0; k < JUMP_SIZE; k++) {
-        t->jump[k] = (JumpEntry) { 0, ~0ull, &block_none };
+        t->jump[k] = (JumpEntry) { .stamp = ~0ull, .block = &block_none };
     }
     for (unsigned w = 0; w < JUMP_SIZE / 64; w++) {
         t->jump_used[w] = 0;
