@@ -209,19 +209,28 @@ static void poll_left(X86CPU *c, const uint8_t *ret)
 
 /* ---- calls of thunks ---------------------------------------------------------------------------- */
 
+/* Its handler looks at more than general registers, or what follows does. */
+static bool apart(const Insn *i)
+{
+    return i->row == NO_ROW || (insn_rows[i->row].attr & (A_SSE | A_AVX | A_MMX)) || jit_x87_row(i);
+}
+
 bool jit_compact_ok(const Jit *j, const Insn *i, unsigned size, ProbeKind kind)
 {
-    bool apart = i->row == NO_ROW || (insn_rows[i->row].attr & (A_SSE | A_AVX | A_MMX)) || jit_x87_row(i);
     return j->compact && is_pow2(size) && size <= 16 && !j->x87_note && !j->vec.loaded &&
-           (kind == PROBE_LOAD || !apart);
+           (kind == PROBE_LOAD || !apart(i));
+}
+
+static JitSide *note_side(Jit *j, const Insn *i)
+{
+    JitSide *s = &j->side[j->nside++];
+    *s = (JitSide) { .at = j->a.p - j->buf, .off = i->off, .len = i->len };
+    return s;
 }
 
 void jit_note_side(Jit *j, int moved)
 {
-    const Insn *i = &j->insn[j->n];
-    j->side[j->nside++] = (JitSide) {
-        .at = j->a.p - j->buf, .off = i->off, .len = i->len, .moved = moved,
-    };
+    note_side(j, &j->insn[j->n])->moved = moved;
 }
 
 void jit_call_side(Jit *j, const uint8_t *thunk, int moved)
@@ -234,6 +243,20 @@ Rm jit_compact_probe(Jit *j, unsigned size, ProbeKind kind)
 {
     jit_call_side(j, jit_thunks.probe_kind[kind][__builtin_ctz(size)], 0);
     return rm_m(J_T2, 0);
+}
+
+bool jit_cold_probe(Jit *j, const JitCold *k, TlbAccess acc)
+{
+    const Insn *i = &j->insn[k->n];
+    if (!is_pow2(k->size) || k->size > 16 || k->x87_note || k->vec.loaded || apart(i) ||
+        j->nside == JIT_MAX_SIDE) {
+        return false;
+    }
+    asm_lea(&j->a, 8, J_T0, rm_m(k->base, k->disp));
+    jit_call_thunk(j, jit_thunks.again[acc == TLB_WRITE][__builtin_ctz(k->size)]);
+    note_side(j, i)->back = j->insn_end[k->n] - j->buf;
+    asm_patch32(asm_jmp(&j->a), k->back);
+    return true;
 }
 
 /* ---- writing the thunks -------------------------------------------------------------------------- */
@@ -362,6 +385,34 @@ static void make_slow(const uint8_t *then)
     }
 }
 
+/* For fast code, whose look at the TLB was in vain: T0 = address.  T1 := addend; T2 is kept. */
+static void make_again(void)
+{
+    const uint8_t *common = jit_ta_at();
+    asm_st(&a, 8, jit_field(OFF(jit_tmp[2])), J_T0);
+    jit_ta_store();
+    jit_ta_cpu_arg();
+    asm_mov_r(&a, 8, H_RSI, J_T0);
+    asm_ld(&a, 8, H_RDX, rm_m(H_RSP, 0));
+    asm_mov_r(&a, 4, H_RCX, J_T1);
+    asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 8);
+    jit_ta_call(slow_access);
+    asm_mov_r(&a, 8, J_T1, H_RAX);
+    asm_op(&a, 8, 0x85, H_RAX, rm_r(H_RAX));
+    asm_patch32(asm_jcc(&a, CC_E), code_rw(slow_done));
+    asm_alu(&a, 8, ALU_SUB, J_T1, jit_field(OFF(jit_tmp[2])));
+    jit_ta_load_volatile();
+    add_rsp(8);
+    ret_insn();
+    for (unsigned write = 0; write < 2; write++) {
+        for (unsigned log = 0; log < 5; log++) {
+            jit_thunks.again[write][log] = jit_ta_at();
+            asm_movi(&a, J_T1, 1u << log | (write ? PROBE_WRITE : PROBE_READ) << W_KIND);
+            jit_ta_jmp(common);
+        }
+    }
+}
+
 /* T2 := host address of [base + disp], T1 changed.  Returns the branch taken if it is not plain
  * memory. */
 static uint8_t *look(unsigned base, int32_t disp, unsigned size, TlbAccess acc)
@@ -474,6 +525,7 @@ void jit_make_compact_thunks(void)
             make_probe(kind, log, slow);
         }
     }
+    make_again();
     make_push();
     make_pop(false);
     make_pop(true);

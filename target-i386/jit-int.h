@@ -123,6 +123,7 @@ typedef struct JitCold {
     unsigned n;                 /* instruction */
     uint8_t base, size;         /* address: base + disp */
     int32_t disp;
+    bool read;                  /* COLD_INSN: the access is; size 0: there is none */
     bool imm;                   /* COLD_STORE: the value is a constant, else in src */
     Rm src;
     uint64_t value;
@@ -303,6 +304,9 @@ typedef enum {
 bool jit_compact_ok(const Jit *j, const Insn *i, unsigned size, ProbeKind kind);
 /* T0 = the address; returns the operand, valid until T2 is changed.  Changes T1, EFLAGS. */
 Rm jit_compact_probe(Jit *j, unsigned size, ProbeKind kind);
+/* The cold part of a probe by fast code (k->base, disp, size, back are set): once more in C, then
+ * the instruction by its handler.  False, emitting nothing: not in this form. */
+bool jit_cold_probe(Jit *j, const JitCold *k, TlbAccess acc);
 /* A call of a thunk which may want to know the instruction; and its JitSide alone. */
 void jit_call_side(Jit *j, const uint8_t *thunk, int moved);
 void jit_note_side(Jit *j, int moved);
@@ -426,6 +430,7 @@ typedef struct JitThunks {
     const uint8_t *save_flags, *load_flags;
     const uint8_t *resume_jump;     /* not called: look rip up */
     const uint8_t *probe_kind[PROBE_KINDS][5];      /* by log2(size) */
+    const uint8_t *again[2][5];     /* jit_cold_probe: for reading, writing; by log2(size) */
     const uint8_t *push[16];        /* 64-bit stack: push a register */
     const uint8_t *push_value;      /* ... T0 */
     const uint8_t *push_next;       /* ... the address T0 of the running page; then a jump */

@@ -307,7 +307,12 @@ Rm jit_probe_insn(Jit *j, unsigned base, int32_t disp, unsigned size, TlbAccess 
     if (compact(j, base, disp, size, acc == TLB_READ ? PROBE_READ : PROBE_WRITE, &m)) {
         return m;
     }
-    jit_cold(j, COLD_INSN, probe(j, base, disp, size, acc));
+    JitCold *k = jit_cold(j, COLD_INSN, probe(j, base, disp, size, acc));
+    k->back = j->a.p;
+    k->base = base;
+    k->disp = disp;
+    k->size = size;
+    k->read = acc == TLB_READ;
     return rm_mx(base, J_T1, 0, disp);
 }
 

@@ -271,6 +271,10 @@ static void emit_cold(Jit *j, JitCold *k)
         k->fn(j, k);
         return;
     }
+    if ((k->kind == COLD_PROBE || (k->kind == COLD_INSN && k->size)) &&
+        jit_cold_probe(j, k, k->read ? TLB_READ : TLB_WRITE)) {
+        return;
+    }
     jit_cold_begin(j, k);
     switch (k->kind) {
     case COLD_LOAD:
