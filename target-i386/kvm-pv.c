@@ -74,17 +74,21 @@ enum { HC_EPERM = -1, HC_EOPNOTSUPP = -95, HC_ENOSYS = -1000 };
 #define DELIVER_REMOTE  3               /* a vCPU that waits in a spinlock goes on */
 #define DELIVER_NMI     4
 
-/* false: there is no such CPU. */
-static bool send(uint64_t apic_id, unsigned mode, uint8_t vector)
+static bool exists(uint64_t apic_id)
 {
     for (guint n = 0; n < cpus->len; n++) {
         if (x86_cpu(cpu_by_index(n))->apic_id == apic_id) {
-            uint64_t high = kvm.wide_apic_ids ? apic_id & ~0xffull : 0;
-            x86_irqchip->msi(0xfee00000 | (apic_id & 0xff) << 12 | high << 32, mode << 8 | vector);
             return true;
         }
     }
     return false;
+}
+
+static void send(uint64_t apic_id, unsigned mode, uint8_t vector)
+{
+    uint64_t high = kvm.wide_apic_ids ? apic_id & ~0xffull : 0;
+
+    x86_irqchip->msi(0xfee00000 | (apic_id & 0xff) << 12 | high << 32, mode << 8 | vector);
 }
 
 /* args: CPUs from args[2] on as a bitmap, low and high half; args[3] is like the ICR. */
@@ -97,9 +101,15 @@ static int64_t send_ipis(const uint64_t args[4], unsigned half)
         return HC_EOPNOTSUPP;
     }
     for (unsigned n = 0; n < 2 * half; n++) {
-        if (args[n / half] >> n % half & 1) {
-            sent += send((uint32_t)args[2] + n, mode, args[3]);
+        uint64_t id = (uint32_t)args[2] + (uint64_t)n;
+        if (!(args[n / half] >> n % half & 1) || !exists(id)) {
+            continue;
         }
+        if (!x86_irqchip) {
+            return HC_EOPNOTSUPP;       /* as the kernel does without local APICs */
+        }
+        send(id, mode, args[3]);
+        sent++;
     }
     return sent;
 }
@@ -110,12 +120,12 @@ static int64_t hypercall(uint64_t nr, const uint64_t args[4], bool wide)
     case HC_VAPIC_POLL_IRQ: case HC_SCHED_YIELD:
         return 0;
     case HC_KICK_CPU:
-        if (x86_irqchip) {
+        if (x86_irqchip && exists(args[1])) {
             send(args[1], DELIVER_REMOTE, 0);
         }
         return 0;
     case HC_SEND_IPI:
-        return x86_irqchip ? send_ipis(args, wide ? 64 : 32) : HC_EOPNOTSUPP;
+        return send_ipis(args, wide ? 64 : 32);
     case HC_CLOCK_PAIRING:
         return HC_EOPNOTSUPP;
     }

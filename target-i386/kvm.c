@@ -24,10 +24,10 @@
 #include "util/bql.h"
 #include "util/log.h"
 
-/* Old Intel CPUs can't run real mode themselves; the kernel needs pages for a TSS and an
- * identity map where no memory is: below the firmware, where QEMU has them too. */
 bool x86_kvm_msr_exits;
 
+/* Old Intel CPUs can't run real mode themselves; the kernel needs pages for a TSS and an
+ * identity map where no memory is: below the firmware, where QEMU has them too. */
 #define IDENTITY_MAP 0xfeffc000ull
 #define TSS_PAGES    0xfeffd000ull
 
