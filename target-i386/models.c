@@ -341,6 +341,10 @@ static bool option_feature(CpuOptions *o, const char *name, bool on, Error **err
     }
     set_feature(on ? o->plus : o->minus, f, true);
     set_feature(on ? o->minus : o->plus, f, false);
+    if (f == CPUID_KVMCLOCK) {          /* one name for two bits: by its old and its new MSRs */
+        set_feature(on ? o->plus : o->minus, CPUID_KVMCLOCK2, true);
+        set_feature(on ? o->minus : o->plus, CPUID_KVMCLOCK2, false);
+    }
     return true;
 }
 
