@@ -614,7 +614,7 @@ def test_kvm_firmware():
     """SeaBIOS run by the kernel, with its interrupt controllers; stores to VGA memory wait there."""
     need_kvm()
     with VM(["-accel", "kvm,kernel-irqchip=on,turns=off"], accel=False) as vm:
-        vm.wait_text("No bootable device", 120)
+        vm.wait_text("No bootable device", 300)
         told = info_kvm(vm)
         expect(told, r"kind: (software|hardware)")
         expect(told, r"in the kernel \(kernel-irqchip=on\)")
