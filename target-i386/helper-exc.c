@@ -696,6 +696,17 @@ static void boundary_code_breakpoint(X86CPU *c)
     }
 }
 
+/* A debugger's step keeps interrupts out.  One that would end HLT ends it, or the step would
+ * not come to an end. */
+static void step_out_of_hlt(X86CPU *c)
+{
+    bql_lock();
+    if (x86_cpu_has_work(c)) {
+        c->cpu.halted = c->in_mwait = false;
+    }
+    bql_unlock();
+}
+
 Boundary x86_boundary(X86CPU *c)
 {
     uint32_t req = cpu_pending(&c->cpu);
@@ -742,6 +753,9 @@ Boundary x86_boundary(X86CPU *c)
             cpu_clear_request(&c->cpu, CPU_REQ_IRQ);
             c->irq_waiting = true;
         }
+    }
+    if (unlikely(c->cpu.debug_step && c->cpu.halted)) {
+        step_out_of_hlt(c);
     }
     if (c->cpu.halted) {
         return BOUNDARY_HALTED;
