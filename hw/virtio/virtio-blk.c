@@ -429,6 +429,9 @@ static bool check_props(VirtIOBlk *s, Device *dev, Error **err)
     if (s->serial && strlen(s->serial) > ID_SIZE) {
         return fail(err, "%s: serial=%s: at most %d characters", name, s->serial, ID_SIZE);
     }
+    if (s->scsi) {
+        return fail(err, "%s: scsi=on is not implemented: use virtio-scsi-pci with scsi-hd", name);
+    }
     if (!is_pow2(s->queue_size)) {
         return fail(err, "%s: queue-size=%u: use a power of two", name, s->queue_size);
     }

@@ -16,7 +16,7 @@ typedef struct VirtIOBlk {
     VirtIODevice vdev;
     BlkConf conf;
     char *serial;
-    bool config_wce, discard, write_zeroes;
+    bool config_wce, discard, write_zeroes, scsi;
     uint16_t num_queues, queue_size;
     uint32_t max_discard_sectors, max_write_zeroes_sectors;
     struct VirtIOBlkReq *failed;        /* list: to be repeated when the VM runs again */
@@ -32,6 +32,7 @@ typedef struct VirtIOBlk {
     PROP_STRING("serial", T, m.serial, NULL, "serial number, up to 20 characters"),            \
     PROP_BOOL("config-wce", T, m.config_wce, true, "the driver may switch the write cache"),   \
     PROP_BOOL("discard", T, m.discard, true, "offer discard"),                                 \
+    PROP_BOOL("scsi", T, m.scsi, false, "SCSI commands to the host's disk: only off"),           \
     PROP_BOOL("write-zeroes", T, m.write_zeroes, true, "offer writing zeroes"),                \
     PROP_UINT_R("num-queues", T, m.num_queues, VIRTIO_BLK_QUEUES_AUTO, 1, 65535,               \
                 "queues (65535: as many as CPUs)"),                                            \
