@@ -1,6 +1,7 @@
 lib += net/net.c                # ends of wires, peers, link, info
 lib += net/queue.c              # the way of a frame, back-pressure
 lib += net/offload.c            # checksums and segmentation in software
+lib += net/coalesce.c           # TCP segments joined for ends that take large ones
 lib += net/netdev.c             # -netdev, -nic, -net
 lib += net/nic.c                # what cards have in common: addresses, back-end
 lib += net/hub.c                # hubs

@@ -6,6 +6,7 @@
 #define NET_USER_INT_H
 
 #include <libslirp.h>
+#include "net/coalesce.h"
 #include "net/user.h"
 
 typedef struct GuestFwd GuestFwd;
@@ -17,6 +18,8 @@ typedef struct NetUser {
     GSource *source;
     GPtrArray *polls;                   /* of GPollFD*: what slirp waits for */
     guint polls_used;                   /* this round */
+    unsigned in_slirp;                  /* calls of libslirp at work */
+    NetCoalesce coalesce;
     bool kicked;                        /* the main loop was woken since it last prepared */
     GPtrArray *guestfwds;               /* of GuestFwd* */
 } NetUser;

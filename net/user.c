@@ -29,10 +29,11 @@ static ssize_t user_send_packet(const void *buf, size_t len, void *opaque)
 {
     NetUser *u = opaque;
 
-    struct iovec iov = { (void *)buf, len };
-    NetOffload off = { .flags = NET_OFFLOAD_VALID };    /* its sums were made a moment ago */
-
-    net_send(&u->nc, &iov, 1, &off);    /* what finds no room waits, or is lost */
+    /* kept until slirp has nothing more to say; what finds no room waits, or is lost */
+    net_coalesce_send(&u->coalesce, &u->nc, buf, len);
+    if (!u->in_slirp) {
+        net_coalesce_flush(&u->coalesce, &u->nc);
+    }
     return len;
 }
 
@@ -178,8 +179,11 @@ static gboolean user_dispatch(GSource *source, GSourceFunc fn, gpointer data)
 {
     NetUser *u = ((UserSource *)source)->u;
 
+    u->in_slirp++;
     slirp_pollfds_poll(u->slirp, 0, get_revents, u);
     net_user_poll_guestfwds(u);
+    u->in_slirp--;
+    net_coalesce_flush(&u->coalesce, &u->nc);
     return G_SOURCE_CONTINUE;
 }
 
@@ -195,6 +199,16 @@ static void start_source(NetUser *u)
 
 /* ---- the end of the wire -------------------------------------------------------------- */
 
+static void input(NetUser *u, const uint8_t *buf, size_t len)
+{
+    u->in_slirp++;
+    slirp_input(u->slirp, buf, len);
+    u->in_slirp--;
+    if (!u->in_slirp) {
+        net_coalesce_flush(&u->coalesce, &u->nc);
+    }
+}
+
 static bool user_receive(NetClient *nc, const struct iovec *iov, int n, const NetOffload *off)
 {
     NetUser *u = (NetUser *)nc;
@@ -204,7 +218,7 @@ static bool user_receive(NetClient *nc, const struct iovec *iov, int n, const Ne
         net_user_kick();
     }
     if (n == 1) {
-        slirp_input(u->slirp, iov[0].iov_base, iov[0].iov_len);
+        input(u, iov[0].iov_base, iov[0].iov_len);
         return true;
     }
     size_t len = iov_size(iov, n);
@@ -212,7 +226,7 @@ static bool user_receive(NetClient *nc, const struct iovec *iov, int n, const Ne
     g_autofree uint8_t *large = len > sizeof(small) ? g_malloc(len) : NULL;
     uint8_t *buf = large ? large : small;
     iov_to_buf(iov, n, 0, buf, len);
-    slirp_input(u->slirp, buf, len);
+    input(u, buf, len);
     return true;
 }
 
@@ -231,6 +245,7 @@ static void user_close(NetClient *nc)
     if (u->slirp) {
         slirp_cleanup(u->slirp);
     }
+    net_coalesce_exit(&u->coalesce);
 }
 
 static const NetOps user_ops = { .model = "user", .receive = user_receive, .close = user_close };
@@ -441,6 +456,7 @@ static NetClient *user_open(Opts *o, const char *name, Error **err)
     NetUser *u = g_new0(NetUser, 1);
 
     u->guestfwds = g_ptr_array_new();
+    net_coalesce_init(&u->coalesce);
     net_client_init(&u->nc, &user_ops, "user", name);
     u->nc.takes = NET_TAKES_TSO4 | NET_TAKES_TSO6 | NET_TAKES_ECN;
     if (!start_user(o, u, err)) {

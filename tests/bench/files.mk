@@ -1,8 +1,13 @@
 # Speed, beside QEMU's TCG and Bochs: bench.py, and the program its guests run (guest/)
 help-lines += "make bench-quick  the same, one short run (BENCH_ARGS=--help for choosing)"
 
+help-lines += "make bench-net    TCP throughput of network cards alone"
+
 bench: all
 	$(Q)python3 tests/bench/bench.py $(BENCH_ARGS)
+	$(Q)$(if $(BENCH_ARGS),,python3 tests/bench/net.py)
+bench-net: all
+	$(Q)python3 tests/bench/net.py $(BENCH_ARGS)
 bench-quick: all
 	$(Q)python3 tests/bench/bench.py --quick $(BENCH_ARGS)
 
@@ -14,4 +19,4 @@ help-lines += "make bench-screen  pictures a second over VNC, cost of an idle gu
 bench-screen: all
 	$(Q)python3 tests/bench/screen.py $(BENCH_ARGS)
 
-.PHONY: bench bench-quick bench-disks bench-screen
+.PHONY: bench bench-quick bench-net bench-disks bench-screen

@@ -13,6 +13,7 @@ import socket
 import socketserver
 import struct
 import subprocess
+import sys
 import tempfile
 import threading
 
@@ -398,14 +399,21 @@ def test_network_tap():
             vm.wait_serial("BusyBox shell", 300)
             vm.shell("ifconfig eth0 192.168.9.2 up")
             expect(vm.shell("ping -c 3 -W 5 192.168.9.1"), "3 packets received")
-            inside = ["nsenter", "-t", str(vm.proc.pid), "-n", material.busybox()]
-            expect(subprocess.run(inside + ["ping", "-c", "2", "-W", "5", "192.168.9.2"],
+            inside = ["nsenter", "-t", str(vm.proc.pid), "-n"]
+            expect(subprocess.run(inside + [material.busybox(), "ping", "-c", "2", "-W", "5",
+                                            "192.168.9.2"],
                                   stdout=subprocess.PIPE, text=True).stdout, "2 packets received")
-            server = subprocess.Popen(inside + ["nc", "-l", "-p", "99"], stdout=subprocess.PIPE,
-                                      stdin=subprocess.PIPE)
+            take = ("import shutil, socket, sys\n"
+                    "c = socket.create_server(('', 99)).accept()[0]\n"
+                    "shutil.copyfileobj(c.makefile('rb'), sys.stdout.buffer)\n")
+            server = subprocess.Popen(inside + [sys.executable, "-c", take],
+                                      stdout=subprocess.PIPE)
+            got = []
+            reader = threading.Thread(target=lambda: got.append(server.stdout.read()), daemon=True)
+            reader.start()
             text = vm.shell("dd if=/dev/urandom of=/tmp/x bs=4096 count=512 2>/dev/null; "
                             "md5sum < /tmp/x; for k in 1 2 3 4 5; do nc 192.168.9.1 99 < /tmp/x "
                             "&& break; sleep 1; done", 120)
-            got = server.stdout.read()
-            server.communicate(timeout=60 * PATIENCE)
-            expect(text, hashlib.md5(got).hexdigest())
+            server.wait(60 * PATIENCE)
+            reader.join(60 * PATIENCE)
+            expect(text, hashlib.md5(got[0]).hexdigest())

@@ -14,6 +14,7 @@ lib-tests  += tests/unit/test-qcow2.c     # qcow2: sequences, power cuts, errors
 lib-tests  += tests/unit/test-formats.c   # formats beside qcow2: sequences, errors, damaged images
 lib-tests  += tests/unit/test-jobs.c      # block jobs under load, their events
 lib-tests  += tests/unit/test-chardev.c    # chardev: every back-end, back-pressure, mux, shorthands
+lib-tests  += tests/unit/test-net.c        # net: checksums, segments, queues, hubs
 unit-tests += tests/unit/test-x86-cpuid.c  # x86: models, -cpu, CPUID leaves
 unit-tests += tests/unit/test-x86-mmu.c    # x86: page walks against a reference
 unit-tests += tests/unit/test-x86-seg.c    # x86: segments, far transfers
@@ -47,4 +48,4 @@ test-x86-kvm-objs := tests/unit/x86-test.o
 
 # Those that check.py runs in the build with sanitizers too
 sanitized-tests += tests/unit/test-block.c tests/unit/test-qcow2.c tests/unit/test-jobs.c tests/unit/test-formats.c tests/unit/test-vmstate.c
-sanitized-tests += tests/unit/test-options.c tests/unit/test-json.c tests/unit/test-chardev.c
+sanitized-tests += tests/unit/test-options.c tests/unit/test-json.c tests/unit/test-chardev.c tests/unit/test-net.c
