@@ -20,6 +20,11 @@ help-lines += "make check-disks   Debian from IDE, AHCI, virtio-blk, virtio-scsi
 check-disks: all
 	$(Q)python3 tests/guest/disks.py $(DISKS)
 
+help-lines += "make check-net    200 MiB and a minute of traffic with each network card (NET_ARGS)"
+check-net: all
+	$(Q)python3 tests/guest/netlong.py $(NET_ARGS)
+.PHONY: check-net
+
 demo:
 	$(Q)sh scripts/demo.sh
 

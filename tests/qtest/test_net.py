@@ -66,7 +66,7 @@ class PCIDriver:
         for n in range(2):
             bar = q.pci_bar(self.devfn, n)
             if bar:
-                q.pci_writel(self.devfn, 0x10 + 4 * n, IO if bar[0] else MEM)
+                q.pci_writel(self.devfn, 0x10 + 4 * n, IO if bar[0] else MEM + (n << 20))
         q.pci_writew(self.devfn, 4, 7)
 
     def poll(self, done):
@@ -82,10 +82,10 @@ class PCIDriver:
 
 
 class E1000(PCIDriver):
-    N = 8
+    N, DEVICE = 8, 0x100e
 
     def __init__(self, q):
-        super().__init__(q, 0x8086, 0x100e)
+        super().__init__(q, 0x8086, self.DEVICE)
         self.w(0x0000, 1 << 26)                         # reset
         q.write(RING, bytes(16 * self.N))
         for i in range(self.N):
@@ -134,6 +134,30 @@ class E1000(PCIDriver):
 
     def loopback(self):
         self.w(0x0100, 0x040080da)                      # loopback, promiscuous
+
+
+class E1000e(E1000):
+    """With extended receive descriptors."""
+    DEVICE = 0x10d3
+
+    def __init__(self, q):
+        super().__init__(q)
+        self.w(0x5008, 0x8000)
+
+    def receive(self):
+        at = RING2 + 16 * self.rx
+
+        def done():
+            _, _, status, length, _ = struct.unpack("<IIIHH", self.q.read(at, 16))
+            if not status & 1:
+                return None
+            assert status & 3 == 3
+            data = self.q.read(RX_BUF + 2048 * self.rx, length)
+            self.q.write(at, struct.pack("<Q8x", RX_BUF + 2048 * self.rx))
+            self.w(0x2818, self.rx)
+            self.rx = (self.rx + 1) % self.N
+            return data
+        return self.poll(done)
 
 
 class Rtl8139(PCIDriver):
@@ -445,7 +469,8 @@ class VirtioNet(PCIDriver):
     loopback = None
 
 
-DRIVERS = {"e1000": ("e1000", E1000), "rtl8139": ("rtl8139", Rtl8139),
+DRIVERS = {"e1000": ("e1000", E1000), "e1000e": ("e1000e", E1000e),
+           "rtl8139": ("rtl8139", Rtl8139),
            "rtl8139_cplus": ("rtl8139", Rtl8139Plus), "ne2k_isa": ("ne2k_isa", Ne2000),
            "ne2k_pci": ("ne2k_pci", Ne2kPCI), "pcnet": ("pcnet", Pcnet),
            "virtio_net": ("virtio-net-pci", VirtioNet)}
