@@ -5,6 +5,7 @@ wire, booting over the network."""
 import contextlib
 import hashlib
 import http.server
+import io
 import os
 import random
 import re
@@ -14,6 +15,7 @@ import socketserver
 import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 
@@ -417,3 +419,68 @@ def test_network_tap():
             server.wait(60 * PATIENCE)
             reader.join(60 * PATIENCE)
             expect(text, hashlib.md5(got[0]).hexdigest())
+
+
+# ---- a real client -----------------------------------------------------------------------------------
+
+SSH_PACKAGES = ["dropbear-bin", "libtomcrypt1", "libtommath1", "libgmp10", "libcrypt1", "zlib1g",
+                "libc6"]
+SSH_FILES = re.compile(r"(bin/dropbear|\.so[.\d]*)$")
+
+
+def ssh_server():
+    """A tar archive with dropbear and the libraries it needs."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as t:
+        for name in SSH_PACKAGES:
+            top = material.package(name)
+            for folder, _, files in os.walk(top):
+                for f in files:
+                    path = os.path.join(folder, f)
+                    if SSH_FILES.search(path) and "gconv" not in path:
+                        inside = os.path.relpath(path, top)
+                        t.add(path, inside if inside.startswith("lib64") else
+                              re.sub(r"^usr/(lib|sbin)", r"\1", inside))
+    return out.getvalue()
+
+
+@weight(4)
+def test_network_ssh():
+    """A real ssh client logs in through hostfwd, which the monitor adds while the guest runs."""
+    if not shutil.which("ssh"):
+        raise Skipped("openssh-client is not installed")
+    port = free_port()
+    with tempfile.TemporaryDirectory() as d, http_server({"ssh.tar": ssh_server()}) as web, \
+            linux(["-netdev", "user,id=n", "-device", "e1000,netdev=n"]) as vm:
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", d + "/key"], check=True)
+        with open(d + "/key.pub") as f:
+            public = f.read().strip()
+        prepare(vm)
+        dhcp(vm, "eth0")
+        vm.shell("cd / && wget -q -O - http://10.0.2.2:%d/ssh.tar | tar x" % web, 120)
+        vm.shell("mkdir -p /root/.ssh /etc/dropbear /var/run; chmod 700 /root /root/.ssh; "
+                 "echo '%s' > /root/.ssh/authorized_keys; chmod 600 /root/.ssh/authorized_keys; "
+                 "echo /bin/sh > /etc/shells; chown -R 0:0 /root; "
+                 "sed -i s/root::0/root:x:0/ /etc/passwd" % public)
+        vm.shell("dropbear -R -s -p 22 2>&1")
+        text = vm.cmd("human-monitor-command",
+                      command_line="hostfwd_add n tcp:127.0.0.1:%d-:22" % port)
+        if text:
+            raise Failed("hostfwd_add: " + text)
+        p = subprocess.run(["ssh", "-i", d + "/key", "-p", str(port), "-o", "StrictHostKeyChecking=no",
+                            "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes",
+                            "-o", "ConnectTimeout=60", "-F", "none", "root@127.0.0.1",
+                            "uname -s; seq 100000 | md5sum"],
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                           stdin=subprocess.DEVNULL, timeout=200 * PATIENCE)
+        numbers = "".join("%d\n" % n for n in range(1, 100001)).encode()
+        if p.returncode or hashlib.md5(numbers).hexdigest() not in p.stdout:
+            raise Failed("ssh: status %d\n%s\n%s" % (p.returncode, p.stdout, p.stderr))
+        text = vm.cmd("human-monitor-command",
+                      command_line="hostfwd_remove n tcp:127.0.0.1:%d" % port)
+        expect(text, "removed")
+        try:
+            socket.create_connection(("127.0.0.1", port), 5).close()
+        except OSError:
+            return
+        raise Failed("the port is still open after hostfwd_remove")
