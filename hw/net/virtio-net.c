@@ -97,6 +97,7 @@ typedef struct Buffers {
     VirtQElement *elem[VIRTIO_QUEUE_MAX];
     unsigned n;
     size_t room;
+    bool short_for_ever;                /* more buffers would not help */
 } Buffers;
 
 static void give_back(VirtQueue *vq, Buffers *b)
@@ -122,6 +123,27 @@ static bool take_buffers(VirtIONet *n, VirtQueue *vq, size_t need, Buffers *b)
         b->room += e->in_len;
     }
     return b->room >= need;
+}
+
+/* Too few: be told of the next one.  The index for that is what was taken so far, so it must be
+ * set before they are given back: a driver that has more out already would never reach it. */
+static bool take_enough(VirtIONet *n, VirtQueue *vq, size_t need, Buffers *b)
+{
+    for (int tries = 0; tries < 2; tries++) {
+        if (take_buffers(n, vq, need, b)) {
+            return true;
+        }
+        b->short_for_ever = b->n && !virtio_has(&n->vdev, NET_F_MRG_RXBUF);
+        if (!b->short_for_ever) {
+            virtqueue_enable_notify(vq, true);
+        }
+        bool more = !b->short_for_ever && !virtqueue_empty(vq);
+        give_back(vq, b);
+        if (!more) {
+            break;
+        }
+    }
+    return false;
 }
 
 static void fill_buffers(VirtQueue *vq, Buffers *b, const uint8_t *header, unsigned hlen,
@@ -173,13 +195,9 @@ static bool net_receive(NetClient *nc, const struct iovec *iov, int n, const Net
     if (got < 14 || !virtio_net_wanted(s, start, got)) {
         return true;
     }
-    if (!take_buffers(s, vq, hlen + len, &b)) {
-        bool hopeless = b.n && !virtio_has(&s->vdev, NET_F_MRG_RXBUF);
-        give_back(vq, &b);
-        if (!hopeless) {
-            virtqueue_enable_notify(vq, true);
-        }
-        return hopeless;                /* one buffer a packet, and it is too small */
+    if (!take_enough(s, vq, hlen + len, &b)) {
+        /* one buffer a packet, and it is too small: lost */
+        return b.short_for_ever;
     }
     if (!first_holds(&b, hlen)) {
         virtio_error(&s->vdev, "receive buffer without room for the header");
