@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The window, on an X server without a screen: what it shows, keys and pointer, grab, full screen."""
+"""The window, on an X server without a screen: what it shows, keys and pointer, grab, scaling."""
 
 import os
 import subprocess
@@ -128,31 +128,6 @@ class Shows(Window):
         self.wait("the answer", lambda: "7.2.0 (Orrery" in Picture(*X.picture()).text())
         self.chord("1")
         self.wait("the title", lambda: X.title() == "Orrery (test)")
-
-
-class FullScreen(Window):
-    @classmethod
-    def setUpClass(cls):
-        global X
-        cls.other, X = X, xserver.XServer()
-        if not X.manager():
-            cls.tearDownClass()
-            raise unittest.SkipTest("no window manager is installed (openbox)")
-
-    @classmethod
-    def tearDownClass(cls):
-        global X
-        X.close()
-        X = cls.other
-
-    def test_full_screen(self):
-        self.set_mode(200, 100)
-        self.q.write(test_vnc.LFB, b"\x99\x66\x33\0" * 200 * 100)
-        self.chord("f")
-        self.wait("full screen", lambda: X.geometry()[2:] == (X.width, X.height))
-        self.wait("the picture", lambda: X.screen()[X.height // 2][3 * 500:][:3] == b"\x33\x66\x99")
-        self.chord("f")
-        self.wait("the window", lambda: X.geometry()[2:] == (200, 100))
 
 
 class Keys(Window):

@@ -35,22 +35,8 @@ class XServer:
             raise AssertionError("Xvfb did not start")
         self.env = dict(os.environ, DISPLAY=self.display, SDL_VIDEODRIVER="x11")
         self.env.pop("WAYLAND_DISPLAY", None)
-        self.wm = None
-
-    def manager(self):
-        """A window manager, without which nothing becomes full screen; False: none is installed."""
-        if not shutil.which("openbox"):
-            return False
-        if not self.wm:
-            self.wm = subprocess.Popen(["openbox", "--sm-disable"], env=self.env,
-                                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                       stderr=subprocess.DEVNULL)
-        return True
 
     def close(self):
-        if self.wm:
-            self.wm.terminate()
-            self.wm.wait()
         self.proc.terminate()
         self.proc.wait()
         shutil.rmtree(self.dir, ignore_errors=True)
