@@ -312,7 +312,7 @@ void vnc_client_close(VncClient *c)
     mainloop_defer(free_client, c);     /* one of its handlers may be running */
 }
 
-VncClient *vnc_client_new(VncServer *s, int fd, const VncListener *l, bool skip_auth)
+VncClient *vnc_client_new(VncServer *s, int fd, const VncListener *l)
 {
     bool websocket = l && l->websocket;
     VncClient *c = g_new0(VncClient, 1);
@@ -323,7 +323,6 @@ VncClient *vnc_client_new(VncServer *s, int fd, const VncListener *l, bool skip_
     c->listener = l;
     c->fd = fd;
     c->websocket = websocket;
-    c->skip_auth = skip_auth;
     c->in = g_byte_array_new();
     c->out = g_byte_array_new();
     c->wire = g_byte_array_new();

@@ -139,7 +139,6 @@ struct VncClient {
     uint32_t skip;                      /* bytes of a text to be dropped */
 
     int minor;                          /* 3, 7, 8 */
-    bool skip_auth;
     uint8_t challenge[16];
 
     PixelFormat pf;
@@ -176,7 +175,7 @@ struct VncClient {
 /* ---- vnc.c: servers -------------------------------------------------------------------------- */
 
 /* l: where it came in, NULL: by another way.  The socket is the client's from now on. */
-VncClient *vnc_client_new(VncServer *s, int fd, const VncListener *l, bool skip_auth);
+VncClient *vnc_client_new(VncServer *s, int fd, const VncListener *l);
 Json *vnc_server_info(const VncServer *s, const VncListener *l);
 const char *vnc_auth_name(const VncServer *s);
 /* The pace of the refresh timer follows what clients want. */

@@ -192,16 +192,6 @@ bool vnc_reload_certificates(const char *id, Error **err)
     return s && tls_creds_reload(s->tls, err);
 }
 
-bool vnc_add_client(const char *id, int fd, bool skip_auth, Error **err)
-{
-    VncServer *s = find_server(id, err);
-
-    if (s) {
-        vnc_client_new(s, fd, NULL, skip_auth);
-    }
-    return s;
-}
-
 /* ---- which console -------------------------------------------------------------------------------------- */
 
 void vnc_show_console(VncServer *s, Console *con)
@@ -267,7 +257,7 @@ static void client_came(int fd, GIOCondition cond, void *opaque)
         return;
     }
     if (make_room(l->server)) {
-        vnc_client_new(l->server, client, l, false);
+        vnc_client_new(l->server, client, l);
     } else {
         close(client);
     }
@@ -499,7 +489,7 @@ static bool open_sockets(VncServer *s, const VncOptions *v, Error **err)
         }
         int fd = socket_connect(&a, true, NULL, err);
         socket_address_clear(&a);
-        return fd >= 0 && vnc_client_new(s, fd, NULL, false);
+        return fd >= 0 && vnc_client_new(s, fd, NULL);
     }
     if (v->websocket && !websocket_address(v, &a, &ws, err)) {
         socket_address_clear(&a);

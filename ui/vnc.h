@@ -17,7 +17,5 @@ bool vnc_set_password(const char *id, const char *password, Error **err);
 bool vnc_expire_password(const char *id, const char *when, Error **err);
 /* Read the certificates of TLS again. */
 bool vnc_reload_certificates(const char *id, Error **err);
-/* Serve a connected socket, which becomes the server's; skip_auth: whoever passed it vouches. */
-bool vnc_add_client(const char *id, int fd, bool skip_auth, Error **err);
 
 #endif

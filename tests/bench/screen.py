@@ -24,6 +24,7 @@ sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "..", "guest"), os.path.join(HERE, "..", "ui")]
 import material             # noqa: E402
+import xserver              # noqa: E402
 
 EMULATOR = os.environ.get("ORRERY", os.path.join(material.TOP, "build", "orrery-system-x86_64"))
 ENCODINGS = {"raw": 0, "tight": 7, "zrle": 16}
@@ -126,14 +127,14 @@ def processor(pid):
 
 
 class Machine:
-    def __init__(self, program, disk=None):
+    def __init__(self, program, disk=None, env=None):
         self.dir = tempfile.mkdtemp(prefix="bench-screen-")
         self.path = self.dir + "/vnc"
-        args = [program, "-M", "pc", "-m", "64", "-accel", "tcg", "-display", "none", "-nodefaults",
-                "-vga", "std", "-vnc", "unix:" + self.path]
+        args = [program, "-M", "pc", "-m", "64", "-accel", "tcg", "-nodefaults", "-vga", "std"]
+        args += ["-display", "sdl"] if env else ["-display", "none", "-vnc", "unix:" + self.path]
         if disk:
             args += ["-drive", "file=%s,format=raw,if=ide,snapshot=on" % disk]
-        self.p = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        self.p = subprocess.Popen(args, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                   stderr=subprocess.DEVNULL)
 
     def close(self):
@@ -186,6 +187,21 @@ def idle(program, seconds):
         m.close()
 
 
+def idle_window(program, seconds):
+    """The same with a window on an X server without a screen."""
+    x = xserver.XServer()
+    m = Machine(program, env=x.env)
+    try:
+        x.find_window()
+        time.sleep(6)
+        before = processor(m.p.pid)
+        time.sleep(seconds)
+        return 100 * (processor(m.p.pid) - before) / seconds
+    finally:
+        m.close()
+        x.close()
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     ap.add_argument("--seconds", type=float, default=5)
@@ -208,8 +224,11 @@ def main():
             print("%-22s" % (name + " pictures/s") + "".join("%12.1f" % statistics.median(found[e])
                                                              for e in engines), flush=True)
         found = {e: [idle(p, a.seconds) for _ in range(a.rounds)] for e, p in engines.items()}
-        print("%-22s" % "idle % processor" + "".join("%12.2f" % statistics.median(found[e])
-                                                     for e in engines))
+        print("%-22s" % "idle, % processor" + "".join("%12.2f" % statistics.median(found[e])
+                                                      for e in engines))
+        if not xserver.missing():
+            print("%-22s%12.2f" % ("  in a window", statistics.median(
+                [idle_window(EMULATOR, a.seconds) for _ in range(a.rounds)])))
 
 
 if __name__ == "__main__":
