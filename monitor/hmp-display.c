@@ -29,7 +29,7 @@ const HmpCommand hmp_display_commands[] = {
     { NULL }
 };
 
-/* ---- info vnc ------------------------------------------------------------------------------------ */
+/* ---- info vnc ------------------------------------------------------------------------ */
 
 static void print_place(Monitor *m, const Json *o, const char *what)
 {

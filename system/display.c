@@ -115,7 +115,7 @@ bool display_shows_terminals(void)
     return chosen || config.vncs->len;
 }
 
-/* ---- what front ends ask for ----------------------------------------------------------------- */
+/* ---- what front ends ask for --------------------------------------------------------- */
 
 static void hook_powerdown(void)
 {
@@ -137,7 +137,7 @@ static const char *hook_guest_name(void)
     return config.m.name;
 }
 
-/* ---- starting -------------------------------------------------------------------------------- */
+/* ---- starting ------------------------------------------------------------------------ */
 
 static bool start_vncs(Error **err)
 {

@@ -74,7 +74,7 @@ unsigned console_head(const Console *c);
 bool console_is_terminal(const Console *c);
 bool console_can_resize(const Console *c);      /* resize hints reach somebody */
 
-/* ---- the owner's side -------------------------------------------------------------------- */
+/* ---- the owner's side ---------------------------------------------------------------- */
 
 /* Surfaces are PIXMAN_x8r8g8b8; console_resize makes and owns a black one, console_set_surface
  * takes a reference to the owner's own (over VRAM).  Either way listeners redraw all. */
@@ -87,7 +87,7 @@ void console_update(Console *c, int x, int y, int w, int h);
 void console_set_cursor(Console *c, int w, int h, int hot_x, int hot_y, const uint32_t *argb);
 void console_move_cursor(Console *c, int x, int y, bool visible);
 
-/* ---- the front ends' side ---------------------------------------------------------------- */
+/* ---- the front ends' side ------------------------------------------------------------ */
 
 /* The listener hears of the surface and cursor that are there, and the owner redraws all. */
 void console_listen(Console *c, const DisplayListener *l, void *opaque);

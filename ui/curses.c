@@ -33,7 +33,7 @@ typedef struct CursesDisplay {
 
 static CursesDisplay scr;
 
-/* ---- the picture ------------------------------------------------------------------------------------------- */
+/* ---- the picture --------------------------------------------------------------------- */
 
 /* The VGA counts blue in bit 0 and red in bit 2, terminals the other way round. */
 static short terminal_color(unsigned vga)
@@ -123,7 +123,7 @@ static void show_console(Console *c)
     redraw();
 }
 
-/* ---- keys ----------------------------------------------------------------------------------------------------- */
+/* ---- keys ---------------------------------------------------------------------------- */
 
 /* Of ncurses' numbers, X keysyms; 0: none. */
 static uint32_t keysym_of(int key)
@@ -229,7 +229,7 @@ static void take_keys(int fd, GIOCondition cond, void *opaque)
     }
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------------ */
+/* ---- life ---------------------------------------------------------------------------- */
 
 static void curses_stop(void)
 {

@@ -16,7 +16,7 @@
 #include <xkbcommon/xkbcommon.h>
 #endif
 
-/* ---- keys that make no character: the same on every keyboard ---------------------------------------- */
+/* ---- keys that make no character: the same on every keyboard ------------------------- */
 
 static const struct {
     uint16_t keysym, hid;
@@ -58,7 +58,7 @@ static unsigned named_hid(uint32_t keysym)
     return 0;
 }
 
-/* ---- a US keyboard ------------------------------------------------------------------------------------- */
+/* ---- a US keyboard ------------------------------------------------------------------- */
 
 /* From HID usage 1eh (the key 1) on, each key without and with Shift. */
 static const char us_keys[] =
@@ -116,7 +116,7 @@ static unsigned us_key(uint32_t keysym, unsigned *level)
     return hid;
 }
 
-/* ---- other layouts -------------------------------------------------------------------------------------- */
+/* ---- other layouts ------------------------------------------------------------------- */
 
 #ifdef CONFIG_XKBCOMMON
 

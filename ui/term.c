@@ -58,7 +58,7 @@ bool terminal_has_font(void)
     return font != NULL;
 }
 
-/* ---- the grid ------------------------------------------------------------------------------ */
+/* ---- the grid ------------------------------------------------------------------------ */
 
 static uint16_t *line(const Terminal *t, int row)
 {
@@ -159,7 +159,7 @@ static void put_character(Terminal *t, uint32_t unicode)
     }
 }
 
-/* ---- control sequences --------------------------------------------------------------------- */
+/* ---- control sequences --------------------------------------------------------------- */
 
 static void say(Terminal *t, const char *text)
 {
@@ -518,7 +518,7 @@ void terminal_write(Terminal *t, const uint8_t *buf, int len)
     touch(t);
 }
 
-/* ---- keys ---------------------------------------------------------------------------------- */
+/* ---- keys ---------------------------------------------------------------------------- */
 
 static void look_back(Terminal *t, int lines)
 {
@@ -598,7 +598,7 @@ static void terminal_keysym(void *opaque, uint32_t keysym, bool ctrl, bool shift
     t->send(t->opaque, (const uint8_t *)bytes, n);
 }
 
-/* ---- drawing --------------------------------------------------------------------------------- */
+/* ---- drawing ------------------------------------------------------------------------- */
 
 static void draw_cell(const Terminal *t, unsigned x, unsigned y, uint16_t cell, bool cursor)
 {
@@ -676,7 +676,7 @@ static bool terminal_text(void *opaque, uint16_t *cells, unsigned max, unsigned 
     return true;
 }
 
-/* ---- life ------------------------------------------------------------------------------------ */
+/* ---- life ---------------------------------------------------------------------------- */
 
 static const ConsoleOps terminal_ops = {
     .refresh = terminal_refresh, .invalidate = terminal_invalidate, .text = terminal_text,

@@ -11,7 +11,7 @@
 
 #include "util/error.h"
 
-/* ---- the end of it ---------------------------------------------------------------------------------- */
+/* ---- the end of it ------------------------------------------------------------------- */
 
 static size_t take_client_init(VncClient *c, const uint8_t *data, size_t len)
 {
@@ -54,7 +54,7 @@ static void reject(VncClient *c, const char *why)
     vnc_client_close(c);
 }
 
-/* ---- passwords --------------------------------------------------------------------------------------- */
+/* ---- passwords ----------------------------------------------------------------------- */
 
 static bool password_valid(const VncServer *s)
 {
@@ -107,7 +107,7 @@ static void start_password(VncClient *c)
     vnc_expect(c, take_response, sizeof(c->challenge));
 }
 
-/* ---- VeNCrypt ----------------------------------------------------------------------------------------- */
+/* ---- VeNCrypt ------------------------------------------------------------------------ */
 
 static void after_tls(VncClient *c)
 {
@@ -194,7 +194,7 @@ static size_t take_vencrypt_version(VncClient *c, const uint8_t *data, size_t le
     return 0;
 }
 
-/* ---- version and security type -------------------------------------------------------------------------- */
+/* ---- version and security type ------------------------------------------------------- */
 
 /* Inside a WebSocket over TLS there is no VeNCrypt: browsers have encrypted already. */
 static VncAuth auth_of(const VncClient *c)

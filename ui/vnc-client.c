@@ -18,7 +18,7 @@
 
 #define WIRE_KEEP       (256 << 10)     /* an empty buffer larger than this is given back */
 
-/* ---- output ------------------------------------------------------------------------------------------ */
+/* ---- output -------------------------------------------------------------------------- */
 
 void vnc_send(VncClient *c, const void *data, size_t len)
 {
@@ -102,7 +102,7 @@ void vnc_flush(VncClient *c)
     vnc_watch(c);
 }
 
-/* ---- input ------------------------------------------------------------------------------------------- */
+/* ---- input --------------------------------------------------------------------------- */
 
 void vnc_expect(VncClient *c, VncHandler *h, size_t bytes)
 {
@@ -162,6 +162,14 @@ static bool take_input(VncClient *c)
     return true;
 }
 
+/* What TLS has decrypted already makes no socket ready. */
+static void take_decrypted(VncClient *c)
+{
+    while (!c->closing && c->tls && !c->tls_handshake && tls_session_pending(c->tls)
+           && vnc_pending(c) < IN_STOP && take_input(c)) {
+    }
+}
+
 static void readable(int fd, GIOCondition cond, void *opaque)
 {
     VncClient *c = opaque;
@@ -172,10 +180,8 @@ static void readable(int fd, GIOCondition cond, void *opaque)
     if (c->tls_handshake) {
         vnc_tls_progress(c);
     } else {
-        /* what TLS has decrypted already makes no socket ready */
-        while (take_input(c) && !c->closing && c->tls && !c->tls_handshake
-               && tls_session_pending(c->tls)) {
-        }
+        take_input(c);
+        take_decrypted(c);
     }
     if (!c->closing) {
         vnc_try_update(c);
@@ -195,9 +201,10 @@ static void writable(int fd, GIOCondition cond, void *opaque)
         return;
     }
     vnc_flush(c);
+    take_decrypted(c);                  /* left alone while too much was waiting */
     if (!c->closing) {
         vnc_continue_update(c);
-        vnc_try_update(c);              /* put off while too much was waiting */
+        vnc_try_update(c);
         vnc_flush(c);
     }
 }
@@ -209,6 +216,15 @@ void vnc_watch(VncClient *c)
     bool out = c->tls_handshake ? tls_session_writes(c->tls)
                                 : vnc_pending(c) > 0 || c->update.next < c->update.rects->len;
 
+    /* messages can have answers: who does not read those is not listened to */
+    bool in = vnc_pending(c) < IN_STOP;
+
+    if (in && !c->in_watch) {
+        c->in_watch = mainloop_watch(c->fd, G_IO_IN | G_IO_HUP | G_IO_ERR, readable, c);
+    } else if (!in && c->in_watch) {
+        mainloop_unwatch(c->in_watch);
+        c->in_watch = 0;
+    }
     if (out && !c->out_watch) {
         c->out_watch = mainloop_watch(c->fd, G_IO_OUT | G_IO_HUP | G_IO_ERR, writable, c);
     } else if (!out && c->out_watch) {
@@ -217,7 +233,7 @@ void vnc_watch(VncClient *c)
     }
 }
 
-/* ---- who it is ------------------------------------------------------------------------------------------ */
+/* ---- who it is ----------------------------------------------------------------------- */
 
 static void note_peer(VncClient *c)
 {
@@ -263,7 +279,7 @@ void vnc_client_event(VncClient *c, const char *name)
     event_emit(name, data);
 }
 
-/* ---- life -------------------------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------------------- */
 
 static void free_client(void *opaque)
 {

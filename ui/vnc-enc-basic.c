@@ -123,7 +123,7 @@ void vnc_encode_rre(VncClient *c, const VncRect *r)
     vnc_send(c, out->data, out->len);
 }
 
-/* ---- Hextile ------------------------------------------------------------------------------------ */
+/* ---- Hextile ------------------------------------------------------------------------- */
 
 enum { HEX_RAW = 1, HEX_BACKGROUND = 2, HEX_FOREGROUND = 4, HEX_SUBRECTS = 8, HEX_COLOURED = 16 };
 

@@ -187,7 +187,7 @@ static void send_gradient(VncClient *c, const VncRect *r)
     send_stream(c, STREAM_GRADIENT, c->scratch);
 }
 
-/* ---- JPEG ------------------------------------------------------------------------------------------ */
+/* ---- JPEG ---------------------------------------------------------------------------- */
 
 #ifdef CONFIG_JPEG
 typedef struct JpegError {

@@ -72,7 +72,7 @@ void vnc_encode_zlib(VncClient *c, const VncRect *r)
     send_deflated(c, &c->zlib, c->scratch);
 }
 
-/* ---- ZRLE ------------------------------------------------------------------------------------------ */
+/* ---- ZRLE ---------------------------------------------------------------------------- */
 
 #define ZRLE_TILE       64
 #define PALETTE_MAX     127

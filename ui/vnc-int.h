@@ -26,6 +26,7 @@
 #define RECT_PIXELS     32768           /* of one encoded rectangle, at most */
 #define RECT_WIDTH      1024            /* a multiple of TILE_W; Tight allows 2048 */
 #define OUT_HIGH        (64 << 10)      /* encode no more while so many bytes are waiting */
+#define IN_STOP         (512 << 10)     /* take no more messages while so many bytes are waiting */
 #define IN_CHUNK        4096
 #define MESSAGE_MAX     (300 << 10)     /* longest message we take whole: all 65535 encodings */
 #define CUT_TEXT_MAX    (1 << 20)       /* longest text we let pass */
@@ -172,7 +173,7 @@ struct VncClient {
     GByteArray *scratch;                /* of encoders */
 };
 
-/* ---- vnc.c: servers -------------------------------------------------------------------------- */
+/* ---- vnc.c: servers ------------------------------------------------------------------ */
 
 /* l: where it came in, NULL: by another way.  The socket is the client's from now on. */
 VncClient *vnc_client_new(VncServer *s, int fd, const VncListener *l);
@@ -182,7 +183,7 @@ const char *vnc_auth_name(const VncServer *s);
 void vnc_adjust_pace(VncServer *s);
 void vnc_show_console(VncServer *s, Console *c);
 
-/* ---- vnc-client.c: connections --------------------------------------------------------------- */
+/* ---- vnc-client.c: connections ------------------------------------------------------- */
 
 void vnc_client_close(VncClient *c);    /* soon; nothing is sent or taken any more */
 void vnc_expect(VncClient *c, VncHandler *h, size_t bytes);
@@ -196,24 +197,24 @@ void vnc_client_event(VncClient *c, const char *name);
 Json *vnc_client_info(const VncClient *c);
 void vnc_watch(VncClient *c);           /* the socket's watches follow what is waiting */
 
-/* ---- vnc-auth.c: from the version to ClientInit ------------------------------------------------ */
+/* ---- vnc-auth.c: from the version to ClientInit -------------------------------------- */
 
 void vnc_greet(VncClient *c);
 void vnc_start_tls(VncClient *c);
 void vnc_tls_progress(VncClient *c);    /* the handshake goes on */
 
-/* ---- vnc-ws.c: WebSocket ------------------------------------------------------------------------ */
+/* ---- vnc-ws.c: WebSocket ------------------------------------------------------------- */
 
 void vnc_ws_input(VncClient *c, const uint8_t *data, size_t len);
 void vnc_ws_frame(GByteArray *out, uint8_t opcode, const uint8_t *data, size_t len);
 
-/* ---- vnc-msg.c: messages ------------------------------------------------------------------------- */
+/* ---- vnc-msg.c: messages ------------------------------------------------------------- */
 
 void vnc_start_protocol(VncClient *c);  /* after ClientInit */
 void vnc_release_keys(VncServer *s);
 void vnc_key_timer(void *opaque);
 
-/* ---- vnc-update.c: what is sent ------------------------------------------------------------------ */
+/* ---- vnc-update.c: what is sent ------------------------------------------------------ */
 
 extern const DisplayListener vnc_display_listener;
 void vnc_client_resized(VncClient *c);  /* everything is dirty, of the server's size */
@@ -226,7 +227,7 @@ void vnc_drop_update(VncClient *c);
 void vnc_note_loss(VncClient *c, int x, int y, int w, int h);
 void vnc_refine_timer(void *opaque);
 
-/* ---- vnc-pixel.c: formats ------------------------------------------------------------------------- */
+/* ---- vnc-pixel.c: formats ------------------------------------------------------------ */
 
 void vnc_set_format(VncClient *c, const PixelFormat *pf);
 void vnc_default_format(PixelFormat *pf);
@@ -246,7 +247,7 @@ bool vnc_cpixel_is_short(const VncClient *c, unsigned *first_byte);
 void vnc_put_cpixels(const VncClient *c, GByteArray *out, const uint32_t *rgb, unsigned n);
 void vnc_put_tpixels(const VncClient *c, GByteArray *out, const uint32_t *rgb, unsigned n);
 
-/* ---- vnc-enc-*.c: encoders ------------------------------------------------------------------------ */
+/* ---- vnc-enc-*.c: encoders ----------------------------------------------------------- */
 
 /* A rectangle of a picture in x8r8g8b8. */
 typedef struct VncRect {

@@ -35,7 +35,7 @@ static uint32_t be32(const uint8_t *p)
     return (uint32_t)be16(p) << 16 | be16(p + 2);
 }
 
-/* ---- keys -------------------------------------------------------------------------------------------- */
+/* ---- keys ---------------------------------------------------------------------------- */
 
 /* key-delay-ms apart, so that a guest that polls slowly sees each. */
 void vnc_key_timer(void *opaque)
@@ -165,7 +165,7 @@ static void code_event(VncClient *c, uint32_t keysym, uint32_t code, bool down)
     }
 }
 
-/* ---- pointer ------------------------------------------------------------------------------------------ */
+/* ---- pointer ------------------------------------------------------------------------- */
 
 static void move_pointer(VncClient *c, int x, int y)
 {
@@ -208,7 +208,7 @@ static void pointer(VncClient *c, uint8_t buttons, int x, int y)
     input_sync();
 }
 
-/* ---- formats and encodings ------------------------------------------------------------------------------- */
+/* ---- formats and encodings ----------------------------------------------------------- */
 
 static void take_pixel_format(VncClient *c, const uint8_t *p)
 {
@@ -287,7 +287,7 @@ static void take_encodings(VncClient *c, const uint8_t *p, unsigned n)
     }
 }
 
-/* ---- the rest ---------------------------------------------------------------------------------------------- */
+/* ---- the rest ------------------------------------------------------------------------ */
 
 static void take_update_request(VncClient *c, const uint8_t *p)
 {
@@ -441,7 +441,7 @@ static size_t take_message(VncClient *c, const uint8_t *p, size_t len)
     return more;
 }
 
-/* ---- ServerInit ---------------------------------------------------------------------------------------------- */
+/* ---- ServerInit ---------------------------------------------------------------------- */
 
 void vnc_start_protocol(VncClient *c)
 {

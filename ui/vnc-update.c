@@ -15,7 +15,7 @@
 #define SCROLL_ROWS_MIN 64              /* fewer changed rows are not looked through */
 #define SCROLL_MAX      128             /* rows a picture may move up by between two looks */
 
-/* ---- a client's dirty tiles ------------------------------------------------------------------------------ */
+/* ---- a client's dirty tiles ---------------------------------------------------------- */
 
 static void mark_bits(const VncClient *c, uint64_t *bits, int x, int y, int w, int h)
 {
@@ -78,7 +78,7 @@ void vnc_client_resized(VncClient *c)
     vnc_mark(c, 0, 0, s->w, s->h);
 }
 
-/* ---- from the surface to the shadow ------------------------------------------------------------------------- */
+/* ---- from the surface to the shadow -------------------------------------------------- */
 
 static uint32_t *row_of(pixman_image_t *img, int y)
 {
@@ -138,7 +138,7 @@ static void compare(VncServer *s, bool copiers, bool everybody, bool copy)
     }
 }
 
-/* ---- scrolling --------------------------------------------------------------------------------------------------- */
+/* ---- scrolling ----------------------------------------------------------------------- */
 
 static uint64_t hash_row(const uint32_t *row, unsigned n)
 {
@@ -244,7 +244,7 @@ static bool scroll(VncServer *s)
     return true;
 }
 
-/* ---- from the console ---------------------------------------------------------------------------------------------- */
+/* ---- from the console ---------------------------------------------------------------- */
 
 static void display_update(void *opaque, int x, int y, int w, int h)
 {
@@ -346,7 +346,7 @@ void vnc_adjust_pace(VncServer *s)
     }
 }
 
-/* ---- pseudo rectangles ----------------------------------------------------------------------------------------------- */
+/* ---- pseudo rectangles --------------------------------------------------------------- */
 
 void vnc_rect_header(VncClient *c, int x, int y, int w, int h, int32_t encoding)
 {
@@ -475,7 +475,7 @@ static void send_pseudo(VncClient *c)
     c->send_ext_key = c->send_pointer_type = c->send_leds = c->send_cursor = false;
 }
 
-/* ---- rectangles of an update ---------------------------------------------------------------------------------------------- */
+/* ---- rectangles of an update --------------------------------------------------------- */
 
 static void add_rect(VncClient *c, unsigned tx, unsigned tx2, unsigned ty)
 {

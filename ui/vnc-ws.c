@@ -17,7 +17,7 @@
 
 enum { WS_CONTINUATION = 0, WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
 
-/* ---- the upgrade ------------------------------------------------------------------------------------- */
+/* ---- the upgrade --------------------------------------------------------------------- */
 
 /* Value of a header of the request, or NULL; g_free. */
 static char *header(char **lines, const char *name)
@@ -97,7 +97,7 @@ static void upgrade(VncClient *c)
     vnc_greet(c);
 }
 
-/* ---- frames -------------------------------------------------------------------------------------------- */
+/* ---- frames -------------------------------------------------------------------------- */
 
 void vnc_ws_frame(GByteArray *out, uint8_t opcode, const uint8_t *data, size_t len)
 {

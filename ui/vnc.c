@@ -23,7 +23,7 @@
 
 static GPtrArray *servers;              /* of VncServer* */
 
-/* ---- what the monitor asks ---------------------------------------------------------------------------- */
+/* ---- what the monitor asks ----------------------------------------------------------- */
 
 const char *vnc_auth_name(const VncServer *s)
 {
@@ -192,7 +192,7 @@ bool vnc_reload_certificates(const char *id, Error **err)
     return s && tls_creds_reload(s->tls, err);
 }
 
-/* ---- which console -------------------------------------------------------------------------------------- */
+/* ---- which console ------------------------------------------------------------------- */
 
 void vnc_show_console(VncServer *s, Console *con)
 {
@@ -230,7 +230,7 @@ static void input_changed(void *opaque)
     }
 }
 
-/* ---- connections ------------------------------------------------------------------------------------------- */
+/* ---- connections --------------------------------------------------------------------- */
 
 /* Room for one more: of those that never got as far as a picture the oldest gives way. */
 static bool make_room(VncServer *s)
@@ -304,7 +304,7 @@ static bool listen_on(VncServer *s, const SocketAddress *a, bool websocket, Erro
     return true;
 }
 
-/* ---- options -------------------------------------------------------------------------------------------------- */
+/* ---- options ------------------------------------------------------------------------- */
 
 typedef struct VncOptions {
     const char *address, *websocket, *password_secret, *tls, *display;
@@ -320,8 +320,8 @@ static bool refuse(Opts *o, const char *name, const char *why, Error **err)
 static bool refuse_missing(Opts *o, Error **err)
 {
     bool sasl, adaptive_off;
-    const char *audio = opts_get(o, "audiodev");
-    (void)audio;                        /* nothing plays: clients are not offered sound */
+
+    opts_get(o, "audiodev");            /* nothing plays: clients are not offered sound */
     if (!opts_bool(o, "sasl", false, &sasl, err)
         || !opts_bool(o, "non-adaptive", true, &adaptive_off, err)) {
         return false;
@@ -506,7 +506,7 @@ static bool open_sockets(VncServer *s, const VncOptions *v, Error **err)
     return ok;
 }
 
-/* ---- life -------------------------------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------------------- */
 
 static void free_server(VncServer *s)
 {

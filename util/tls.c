@@ -38,7 +38,7 @@ struct TlsSession {
     bool broken;
 };
 
-/* ---- credentials ------------------------------------------------------------------------------ */
+/* ---- credentials --------------------------------------------------------------------- */
 
 static bool check(int ret, Error **err, const char *what, const char *path)
 {
@@ -185,7 +185,7 @@ bool tls_creds_reload(TlsCreds *c, Error **err)
     return true;
 }
 
-/* ---- sessions --------------------------------------------------------------------------------- */
+/* ---- sessions ------------------------------------------------------------------------ */
 
 static bool set_credentials(TlsSession *s)
 {
@@ -329,7 +329,7 @@ char *tls_session_peer_name(const TlsSession *s)
     return name;
 }
 
-/* ---- DES -------------------------------------------------------------------------------------- */
+/* ---- DES ----------------------------------------------------------------------------- */
 
 bool tls_des_encrypt(const uint8_t key[8], const uint8_t in[8], uint8_t out[8])
 {

@@ -43,7 +43,7 @@ typedef struct BochsDisplay {
     unsigned long *dirty;
 } BochsDisplay;
 
-/* ---- the picture ------------------------------------------------------------------------------------ */
+/* ---- the picture --------------------------------------------------------------------- */
 
 /* false: what the registers say is no picture that lies inside the memory. */
 static bool get_mode(const BochsDisplay *s, VGAMode *m)
@@ -169,7 +169,7 @@ static const ConsoleOps bochs_console_ops = {
     .refresh = bochs_refresh, .invalidate = bochs_invalidate,
 };
 
-/* ---- registers ---------------------------------------------------------------------------------------- */
+/* ---- registers ----------------------------------------------------------------------- */
 
 static uint64_t edid_read(void *opaque, hwaddr addr, unsigned size)
 {
@@ -212,7 +212,7 @@ static const RegionOps edid_ops = { .read = edid_read, .min = 1, .max = 1 };
 static const RegionOps dispi_ops = { .read = dispi_read, .write = dispi_write, .min = 2, .max = 2 };
 static const RegionOps qext_ops = { .read = qext_read, .write = qext_write, .min = 4, .max = 4 };
 
-/* ---- life ---------------------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------------------- */
 
 static bool bochs_realize(Device *dev, Error **err)
 {

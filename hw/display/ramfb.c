@@ -38,7 +38,7 @@ typedef struct RamFB {
     uint8_t *line;
 } RamFB;
 
-/* ---- the description ----------------------------------------------------------------------------------- */
+/* ---- the description ----------------------------------------------------------------- */
 
 static bool find_format(uint32_t fourcc, pixman_format_code_t *format, uint32_t *bytes)
 {
@@ -100,7 +100,7 @@ static void config_written(void *opaque)
     }
 }
 
-/* ---- the picture ------------------------------------------------------------------------------------------ */
+/* ---- the picture --------------------------------------------------------------------- */
 
 /* Lines that differ are converted into the surface. */
 static void ramfb_refresh(void *opaque)
@@ -149,7 +149,7 @@ static const ConsoleOps ramfb_console_ops = {
     .refresh = ramfb_refresh, .invalidate = ramfb_invalidate,
 };
 
-/* ---- life -------------------------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------------------- */
 
 /* SeaBIOS shows VGA text on it by a ROM of its own. */
 static bool add_bios(Device *fw, Error **err)

@@ -763,6 +763,20 @@ class Sharing(VncCase):
         with open("/proc/%d/statm" % self.q.proc.pid) as f:
             return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
+    def test_talker(self):
+        """Who asks for much and reads nothing is not listened to any more."""
+        self.paint()
+        c = self.connect(rfb.RAW)
+        before = self.rss()
+        c.sock.settimeout(2)
+        try:
+            for _ in range(200):
+                c.sock.sendall((b"\0\0\0\0" + rfb.FORMATS["mapped"].pack()) * 200)
+        except TimeoutError:
+            pass
+        self.assertLess(self.rss() - before, 16 << 20)
+        self.same(self.connect(rfb.RAW))
+
     def test_flood(self):
         """Many who connect and say nothing do not keep others out."""
         idle = []
@@ -778,7 +792,7 @@ class Sharing(VncCase):
 
 class ForceShared(Sharing):
     options = ",share=force-shared"
-    test_slow_reader = test_flood = None
+    test_slow_reader = test_flood = test_talker = None
 
     def test_exclusive_sends_others_away(self):
         a = self.connect(rfb.RAW)
@@ -791,7 +805,7 @@ class ForceShared(Sharing):
 
 class Ignore(Sharing):
     options = ",share=ignore,connections=3"
-    test_slow_reader = test_flood = None
+    test_slow_reader = test_flood = test_talker = None
 
     def test_exclusive_sends_others_away(self):
         all_ = [self.connect(rfb.RAW, shared=False) for _ in range(3)]
