@@ -79,6 +79,7 @@ Console *console_new(const char *device, unsigned head, const ConsoleOps *ops, v
 
 void console_free(Console *c)
 {
+    g_ptr_array_remove(consoles, c);
     while (c->listeners->len) {
         Listener l = g_array_index(c->listeners, Listener, c->listeners->len - 1);
         g_array_set_size(c->listeners, c->listeners->len - 1);
@@ -87,7 +88,6 @@ void console_free(Console *c)
         }
     }
     timer_del(&c->timer);
-    g_ptr_array_remove(consoles, c);
     g_array_unref(c->listeners);
     pixman_image_unref(c->surface);
     g_free(c->cursor.argb);

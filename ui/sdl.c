@@ -325,7 +325,9 @@ static void key_event(const SDL_KeyboardEvent *e)
     unsigned hid = e->keysym.scancode;
     bool down = e->state == SDL_PRESSED;
     
-    console_wake(sdl.console ? sdl.console : console_by_index(0));
+    if (sdl.console) {
+        console_wake(sdl.console);
+    }
     if (down && !e->repeat && chord_key(hid)) {
         sdl.chord_used = true;
         return;

@@ -840,11 +840,22 @@ class PowerControl(VncCase):
 
 
 class Displays(VncCase):
-    """Two servers: one bound to a screen."""
-    more = ("-serial", "vc:40Cx10C")
+    """Three servers: two bound to a screen each."""
+    more = ("-serial", "vc:40Cx10C", "-chardev", "vc,id=spare")
 
     def vnc_args(self):
-        return [*super().vnc_args(), "-vnc", "unix:%s/second,display=serial0,id=two" % self.dir]
+        return [*super().vnc_args(), "-vnc", "unix:%s/second,display=serial0,id=two" % self.dir,
+                "-vnc", "unix:%s/third,display=spare,id=three" % self.dir]
+
+    def test_screen_that_goes(self):
+        """Who looks at a terminal that is removed sees the first screen from then on."""
+        self.paint()
+        c = self.connect(rfb.RAW, rfb.DESKTOP_SIZE, where=self.dir + "/third")
+        self.assertEqual(c.size, (640, 384))
+        c.picture()
+        self.q.qmp("chardev-remove", id="spare")
+        c.follow(lambda c: c.size == (W, H))
+        self.settles(c)
 
     def test_two_servers(self):
         self.paint()
@@ -856,7 +867,7 @@ class Displays(VncCase):
         self.assertIn("second", Picture(*c.size, c.pixels()).text())
         self.same(self.connect(rfb.RAW))
         ids = {s["id"]: s.get("display") for s in self.q.qmp("query-vnc-servers")}
-        self.assertEqual(ids, {"default": None, "two": "serial0"})
+        self.assertEqual(ids, {"default": None, "two": "serial0", "three": "spare"})
 
 
 class Reverse(VncCase):
