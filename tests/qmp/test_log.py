@@ -79,7 +79,7 @@ class Interpreter(TestCase):
         self.wait_until(lambda: os.path.getsize(self.vm.dir + "/log") > 10000)
         self.assertEqual(self.c.hmp("log none"), "")
         with open(self.vm.dir + "/log") as f:
-            pcs = [re.search(r"/([0-9a-f]{16})/", line).group(1) for line in f][:-1]
+            pcs = [re.search(r"/([0-9a-f]{16})/", line).group(1) for line in list(f)[:-1]]
         for here, there in zip(pcs, pcs[1:]):
             self.assertNotEqual(here, there)
 
