@@ -48,6 +48,16 @@ static bool unknown_driver(const char *name, Error **err)
     for (d = __start_orrery_blockdrv; d < __stop_orrery_blockdrv && n < 64; d++) {
         names[n++] = (*d)->name;
     }
+    static const char *const others[] = { "luks", "dmg", "qed", "parallels", "bochs", "cloop", "vvfat",
+                                          "fat", "ssh", "rbd", "iscsi", "gluster", "nfs", "copy-on-read",
+                                          "quorum", "replication", "nvme", "crypto", NULL };
+    static const char *const optional[] = { "nbd", "http", "https", "ftp", "ftps", NULL };
+    if (g_strv_contains(others, name)) {
+        return fail(err, "Block driver '%s' is not supported", name);
+    }
+    if (g_strv_contains(optional, name)) {
+        return fail(err, "Block driver '%s': this program was built without it", name);
+    }
     const char *near = nearest_name(name, names, n);
     return near ? fail(err, "Unknown driver '%s' (did you mean '%s'?)", name, near)
                 : fail(err, "Unknown driver '%s'", name);
@@ -472,6 +482,10 @@ static char *choose_format(BlockNode *file, const char *name, const char *format
             return NULL;
         }
         format = block_probe_format(head, n, name);
+        if (!strcmp(format, "raw") && g_str_has_suffix(name, ".dmg") && length > 512
+            && node_pread(file, length - 512, head, 4) == 0 && !memcmp(head, "koly", 4)) {
+            format = "dmg";             /* says so in its last sector */
+        }
     }
     if (!block_driver_find(format)) {
         if (*probed) {

@@ -103,6 +103,10 @@ typedef struct BlockDriver {
     bool (*create)(const char *filename, Json *options, Error **err);
     const struct BlockCreateOption *create_options;     /* ends with a NULL name */
     int64_t (*measure)(BlockNode *src, Json *options, uint64_t size, uint64_t *fully, Error **err);
+    /* Files of the image beside n->file, 0, 1 ...; NULL: no more. */
+    BlockNode *(*other_file)(BlockNode *n, unsigned i);
+    /* Changes what create_options said (`amend -o`); take what is known. */
+    bool (*amend)(BlockNode *n, Json *options, Error **err);
     Json *(*info)(BlockNode *n);        /* "format-specific": {"type", "data"}, NULL if none */
     bool (*check)(BlockNode *n, int fix, BlockCheck *out, GString *log, Error **err);
     /* Records another backing file (NULL: none) in the image; nothing is opened or copied. */

@@ -386,6 +386,63 @@ bool qcow2_change_backing(BlockNode *n, const char *file, const char *format, Er
     return true;
 }
 
+/* ---- amending ---------------------------------------------------------------------------------- */
+
+static bool amend_header(Qcow2 *q, const char *compat, const char *lazy, Error **err)
+{
+    bool on = lazy && (!strcmp(lazy, "on") || !strcmp(lazy, "true")), upgrade = false;
+    if (compat && (!strcmp(compat, "0.10") || !strcmp(compat, "v2"))) {
+        if (q->version > 2) {
+            return fail(err, "going back to compat=0.10 is not supported (convert makes a new image)");
+        }
+    } else if (compat && (!strcmp(compat, "1.1") || !strcmp(compat, "v3"))) {
+        upgrade = q->version < 3;
+    } else if (compat) {
+        return fail(err, "Unknown compatibility level '%s'", compat);
+    }
+    if (on && q->version < 3 && !upgrade) {
+        return fail(err, "Lazy refcounts only supported with compatibility level 1.1 and above "
+                    "(use compat=1.1 or greater)");
+    }
+    int ret = qcow2_sync(q);
+    ret = ret ? ret : qcow2_sync(q);
+    if (!ret && q->lazy && lazy && !on && (q->incompatible & INCOMPAT_DIRTY)) {
+        ret = qcow2_set_incompatible(q, INCOMPAT_DIRTY, false);
+    }
+    q->version = upgrade ? 3 : q->version;
+    if (lazy) {
+        q->lazy = on;
+        q->compatible = (q->compatible & ~(uint64_t)COMPAT_LAZY_REFCOUNTS) | (on ? COMPAT_LAZY_REFCOUNTS : 0);
+    }
+    ret = ret ? ret : qcow2_write_header(q);
+    ret = ret ? ret : qcow2_file_barrier(q);
+    return !ret || fail_errno(err, -ret, "Could not write the header");
+}
+
+bool qcow2_amend(BlockNode *n, Json *options, Error **err)
+{
+    Qcow2 *q = n->state;
+    g_autofree char *compat = NULL, *lazy = NULL, *file = NULL, *format = NULL;
+    uint64_t size = q->size;
+    if (!block_take_str(options, "compat", &compat, err)
+        || !block_take_str(options, "lazy_refcounts", &lazy, err)
+        || !block_take_str(options, "backing_file", &file, err)
+        || !block_take_str(options, "backing_fmt", &format, err)
+        || !block_take_uint(options, "size", &size, err)) {
+        return false;
+    }
+    if (json_len(options)) {
+        return fail(err, "Option '%s' can't be amended (backing_file, backing_fmt, compat, "
+                    "lazy_refcounts and size can)", json_key_at(options, 0));
+    }
+    if (((compat || lazy) && !amend_header(q, compat, lazy, err))
+        || (size != q->size && !node_truncate(n, size, PREALLOC_OFF, err))) {
+        return false;
+    }
+    return (!file && !format)
+           || qcow2_change_backing(n, file ? file : n->backing_file, format ? format : n->backing_format, err);
+}
+
 /* ---- telling ----------------------------------------------------------------------------------- */
 
 /* Refcount blocks and table for so many clusters and themselves, in bytes */

@@ -252,6 +252,12 @@ static int qcow2_flush(BlockNode *n)
     return qcow2_sync(n->state);
 }
 
+static BlockNode *qcow2_other_file(BlockNode *n, unsigned i)
+{
+    Qcow2 *q = n->state;
+    return q->external && !i ? q->data : NULL;
+}
+
 static const BlockDriver qcow2_driver = {
     .name = "qcow2", .size = sizeof(Qcow2), .grows_file = true, .has_backing = true,
     .open = qcow2_open, .close = qcow2_close, .length = qcow2_length, .read = qcow2_read,
@@ -264,6 +270,6 @@ static const BlockDriver qcow2_driver = {
     .make_empty = qcow2_make_empty, .snapshots = qcow2_snapshots,
     .snapshot_create = qcow2_snapshot_create, .snapshot_apply = qcow2_snapshot_apply,
     .snapshot_delete = qcow2_snapshot_delete, .snapshot_load = qcow2_snapshot_load,
-    .reopen = qcow2_reopen,
+    .reopen = qcow2_reopen, .other_file = qcow2_other_file, .amend = qcow2_amend,
 };
 BLOCK_DRIVER(qcow2_driver);

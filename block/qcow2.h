@@ -274,6 +274,7 @@ bool qcow2_check(BlockNode *n, int fix, BlockCheck *out, GString *log, Error **e
 bool qcow2_create(const char *filename, Json *options, Error **err);
 bool qcow2_truncate(BlockNode *n, uint64_t length, BlockPrealloc prealloc, Error **err);
 bool qcow2_change_backing(BlockNode *n, const char *file, const char *format, Error **err);
+bool qcow2_amend(BlockNode *n, Json *options, Error **err);
 int qcow2_make_empty(BlockNode *n);
 int64_t qcow2_measure(BlockNode *src, Json *options, uint64_t size, uint64_t *fully, Error **err);
 Json *qcow2_info(BlockNode *n);

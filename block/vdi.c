@@ -316,7 +316,9 @@ static void new_uuid(uint8_t *p)
 static bool vdi_create(const char *filename, Json *options, Error **err)
 {
     uint64_t size = 0;
-    if (!block_take_uint(options, "size", &size, err)) {
+    bool preallocated = false;
+    if (!block_take_uint(options, "size", &size, err)
+        || !block_take_bool(options, "static", &preallocated, err)) {
         return false;
     }
     size = (size + BLK_SECTOR - 1) / BLK_SECTOR * BLK_SECTOR;
@@ -333,7 +335,7 @@ static bool vdi_create(const char *filename, Json *options, Error **err)
     st32_le(h + V_SIGNATURE, SIGNATURE);
     st32_le(h + V_VERSION, 0x10001);
     st32_le(h + V_HEADER_SIZE, 0x180);
-    st32_le(h + V_TYPE, 1);
+    st32_le(h + V_TYPE, preallocated ? 2 : 1);
     st32_le(h + V_MAP, V_SIZE);
     st32_le(h + V_DATA, V_SIZE + map);
     st32_le(h + V_SECTOR_SIZE, 512);
@@ -343,21 +345,45 @@ static bool vdi_create(const char *filename, Json *options, Error **err)
     new_uuid(h + V_UUID);
     new_uuid(h + V_LAST_SNAP);
     memset(h + V_SIZE, 0xff, map);
+    for (uint32_t i = 0; preallocated && i < blocks; i++) {
+        st32_le(h + V_SIZE + i * 4ull, i);
+    }
+    st32_le(h + V_ALLOCATED, preallocated ? blocks : 0);
     int ret = node_pwrite(file, 0, h, V_SIZE + map);
+    bool ok = ret || !preallocated
+              || node_truncate(file, V_SIZE + map + blocks * BLOCK, PREALLOC_OFF, err);
     ret = ret ? ret : node_flush(file);
     node_unref(file);
-    return !ret || fail_errno(err, -ret, "Could not write '%s'", filename);
+    return !ret ? ok : fail_errno(err, -ret, "Could not write '%s'", filename);
 }
 
 static const BlockCreateOption vdi_create_options[] = {
     { "size", "size", NULL, "Virtual disk size" },
+    { "static", "bool", "off", "VDI static (pre-allocated) image" },
     { NULL }
 };
+
+/* Opening refuses tables that contradict themselves; here they are compared with the file. */
+static bool vdi_check(BlockNode *n, int fix, BlockCheck *out, GString *log, Error **err)
+{
+    Vdi *v = n->state;
+    *out = (BlockCheck) { 0 };
+    int64_t length = node_length(n->file);
+    for (uint32_t i = 0; i < v->blocks; i++) {
+        if (v->map[i] < DISCARDED && host_of(v, v->map[i], 0) >= (uint64_t)MAX(length, 0)) {
+            if (log && log->len < 1 << 20) {
+                g_string_append_printf(log, "ERROR: block %u of the disk lies behind the end of the file\n", i);
+            }
+            out->corruptions++;
+        }
+    }
+    return true;
+}
 
 static const BlockDriver vdi_driver = {
     .name = "vdi", .size = sizeof(Vdi), .grows_file = true, .open = vdi_open, .close = vdi_close,
     .length = vdi_length, .read = vdi_read, .write = vdi_write, .flush = vdi_flush,
     .write_zeroes = vdi_write_zeroes, .status = vdi_status, .probe = vdi_probe,
-    .create = vdi_create, .create_options = vdi_create_options,
+    .check = vdi_check, .create = vdi_create, .create_options = vdi_create_options,
 };
 BLOCK_DRIVER(vdi_driver);

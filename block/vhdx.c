@@ -271,8 +271,25 @@ static int vhdx_status(BlockNode *n, uint64_t off, uint64_t len, BlockStatus *st
     return 0;
 }
 
+static bool vhdx_check(BlockNode *n, int fix, BlockCheck *out, GString *log, Error **err)
+{
+    const Vhdx *v = n->state;
+    uint64_t host;
+    *out = (BlockCheck) { 0 };
+    for (uint64_t off = 0; off < v->size; off += v->block_size) {
+        if (locate(v, off, &host) && host + MIN(v->block_size, v->size - off) > v->file_length) {
+            if (log && log->len < 1 << 20) {
+                g_string_append_printf(log, "ERROR: the block of offset %" PRIu64 " reaches behind the end "
+                                       "of the file\n", off);
+            }
+            out->corruptions++;
+        }
+    }
+    return true;
+}
+
 static const BlockDriver vhdx_driver = {
     .name = "vhdx", .size = sizeof(Vhdx), .open = vhdx_open, .close = vhdx_close,
-    .length = vhdx_length, .read = vhdx_read, .status = vhdx_status, .probe = vhdx_probe,
+    .length = vhdx_length, .read = vhdx_read, .status = vhdx_status, .check = vhdx_check, .probe = vhdx_probe,
 };
 BLOCK_DRIVER(vhdx_driver);

@@ -23,7 +23,7 @@ const BlockCreateOption vmdk_create_options[] = {
     { "size", "size", NULL, "Virtual disk size" },
     { "subformat", "str", NULL, "VMDK flat extent format, can be one of {monolithicSparse (default) | "
       "streamOptimized}" },
-    { "zeroed_grain", "bool", "off", "Enable efficient zero writes using the zeroed-grain GTE feature" },
+    { "zeroed_grain", "bool", NULL, "Enable efficient zero writes using the zeroed-grain GTE feature" },
     { NULL }
 };
 

@@ -336,7 +336,8 @@ static Json *vmdk_info(BlockNode *n)
         if (e->kind == EXTENT_SPARSE) {
             json_set_uint(o, "cluster-size", e->grain);
         }
-        json_set_str(o, "format", e->kind == EXTENT_FLAT ? "FLAT" : e->kind == EXTENT_ZERO ? "ZERO" : "");
+        json_set_str(o, "format", e->kind == EXTENT_FLAT ? "FLAT" : e->kind == EXTENT_ZERO ? "ZERO"
+                                  : e->own ? "SPARSE" : "");
         json_append(list, o);
     }
     json_set(d, "extents", list);
@@ -372,10 +373,23 @@ static bool vmdk_check(BlockNode *n, int fix, BlockCheck *out, GString *log, Err
     return true;
 }
 
+static BlockNode *vmdk_other_file(BlockNode *n, unsigned i)
+{
+    Vmdk *v = n->state;
+    for (guint k = 0; k < v->extents->len; k++) {
+        const VmdkExtent *e = &g_array_index(v->extents, VmdkExtent, k);
+        if (e->own && !i--) {
+            return e->file;
+        }
+    }
+    return NULL;
+}
+
 static const BlockDriver vmdk_driver = {
     .name = "vmdk", .size = sizeof(Vmdk), .grows_file = true, .has_backing = true, .open = vmdk_open,
     .close = vmdk_close, .length = vmdk_length, .read = vmdk_read, .write = vmdk_write,
     .flush = vmdk_flush, .status = vmdk_status, .probe = vmdk_probe, .info = vmdk_info,
+    .other_file = vmdk_other_file,
     .write_compressed = vmdk_write_compressed, .check = vmdk_check, .create = vmdk_create,
     .create_options = vmdk_create_options,
 };

@@ -1,5 +1,5 @@
 img += tools/img.c              # orrery-img: commands, opening images, messages
-img += tools/img-create.c       # orrery-img create, resize, snapshot, measure
+img += tools/img-create.c       # orrery-img create, amend, resize, snapshot, measure
 img += tools/img-info.c         # orrery-img info, check, map
 img += tools/img-convert.c      # orrery-img convert, dd
 img += tools/img-compare.c      # orrery-img compare, commit, rebase, bench

@@ -157,6 +157,7 @@ int img_cmd_compare(int argc, char **argv)
     bool progress = false;
     const char *format = NULL;
     static const struct option longs[] = { { "image-opts", no_argument, 0, OPT_IMAGE_OPTS },
+                                           { "progress", optional_argument, 0, OPT_PROGRESS },
                                            { "force-share", no_argument, 0, 'U' }, { 0 } };
     for (int opt; (opt = getopt_long(argc, argv, "f:F:T:pqsU", longs, NULL)) != -1;) {
         switch (opt) {
@@ -164,6 +165,12 @@ int img_cmd_compare(int argc, char **argv)
         case 'F': format = optarg; break;
         case 'T': first.cache = optarg; break;
         case 'p': progress = true; break;
+        case OPT_PROGRESS:
+            progress = true;
+            if (!img_progress_option(optarg)) {
+                return 2;
+            }
+            break;
         case 'q': c.quiet = true; break;
         case 's': c.strict = true; break;
         case 'U': first.share = true; break;
@@ -271,7 +278,8 @@ int img_cmd_commit(int argc, char **argv)
     ImgOpen how = { .write = true };
     const char *base = NULL;
     bool quiet = false, drop = false, progress = false;
-    static const struct option longs[] = { { "image-opts", no_argument, 0, OPT_IMAGE_OPTS }, { 0 } };
+    static const struct option longs[] = { { "image-opts", no_argument, 0, OPT_IMAGE_OPTS },
+                                           { "progress", optional_argument, 0, OPT_PROGRESS }, { 0 } };
     for (int c; (c = getopt_long(argc, argv, "f:t:b:dpq", longs, NULL)) != -1;) {
         switch (c) {
         case 'f': how.format = optarg; break;
@@ -282,6 +290,12 @@ int img_cmd_commit(int argc, char **argv)
             break;
         case 'd': drop = true; break;
         case 'p': progress = true; break;
+        case OPT_PROGRESS:
+            progress = true;
+            if (!img_progress_option(optarg)) {
+                return 1;
+            }
+            break;
         case 'q': quiet = true; break;
         case OPT_IMAGE_OPTS: how.image_opts = true; break;
         default: return 1;
@@ -383,6 +397,7 @@ int img_cmd_rebase(int argc, char **argv)
     const char *backing = NULL, *format = NULL;
     bool unsafe = false, progress = false, share = false;
     static const struct option longs[] = { { "image-opts", no_argument, 0, OPT_IMAGE_OPTS },
+                                           { "progress", optional_argument, 0, OPT_PROGRESS },
                                            { "force-share", no_argument, 0, 'U' }, { 0 } };
     for (int c; (c = getopt_long(argc, argv, "f:F:b:t:T:upqU", longs, NULL)) != -1;) {
         switch (c) {
@@ -393,6 +408,12 @@ int img_cmd_rebase(int argc, char **argv)
         case 'T': break;                /* the chain below is opened as the image itself */
         case 'u': unsafe = true; break;
         case 'p': progress = true; break;
+        case OPT_PROGRESS:
+            progress = true;
+            if (!img_progress_option(optarg)) {
+                return 1;
+            }
+            break;
         case 'q': progress = false; break;
         case 'U': share = true; break;
         case OPT_IMAGE_OPTS: how.image_opts = true; break;

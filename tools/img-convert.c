@@ -39,7 +39,7 @@ typedef struct Convert {
     int ret;
     bool failed_read;
     uint64_t failed_at;
-    bool progress, progress_json;
+    bool progress;
 } Convert;
 
 typedef enum { PIECE_DATA, PIECE_ZERO, PIECE_SKIP } PieceKind;
@@ -104,21 +104,6 @@ static bool next_piece(Convert *c, Piece *p)
     return true;
 }
 
-static void report(Convert *c)
-{
-    if (c->progress_json) {
-        static int64_t last;
-        int64_t now = g_get_monotonic_time();
-        if (now - last > 200000 || c->done == c->total) {
-            printf("{\"done\": %" PRIu64 ", \"total\": %" PRIu64 "}\n", c->done, c->total);
-            fflush(stdout);
-            last = now;
-        }
-    } else if (c->progress) {
-        img_progress(c->done, c->total);
-    }
-}
-
 static void piece_done(Convert *c, const Piece *p, int ret, bool reading)
 {
     g_mutex_lock(&c->lock);
@@ -128,7 +113,7 @@ static void piece_done(Convert *c, const Piece *p, int ret, bool reading)
         c->failed_at = p->off;
     }
     c->done += p->len;
-    report(c);
+    img_progress(c->done, c->total);
     g_cond_broadcast(&c->turn_changed);
     g_mutex_unlock(&c->lock);
 }
@@ -275,7 +260,7 @@ static int copy_all(Convert *c)
 {
     GThread *threads[16];
     unsigned n = MIN(c->workers, 16);
-    img_progress_start(c->progress && !c->progress_json);
+    img_progress_start(c->progress);
     for (unsigned i = 0; i < n; i++) {
         threads[i] = g_thread_new("convert", worker, c);
     }
@@ -452,8 +437,7 @@ static bool take_option(Convert *c, Arguments *a, int opt)
     case OPT_TARGET_IS_ZERO: a->target_is_zero = true; return true;
     case OPT_PROGRESS:
         c->progress = true;
-        c->progress_json = optarg && !strcmp(optarg, "json");
-        return true;
+        return img_progress_option(optarg);
     case 'S':
         if (!img_size("buffer size for sparse output", optarg, &a->sparse)) {
             return false;

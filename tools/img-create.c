@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * orrery-img create, resize, snapshot, measure.
+ * orrery-img create, amend, resize, snapshot, measure.
  */
 #include "tools/img.h"
 
@@ -184,6 +184,46 @@ int img_cmd_create(int argc, char **argv)
     }
     Error *err = NULL;
     return img_create(d, name, o, quiet, &err) ? 0 : img_fail(err);
+}
+
+/* ---- amend ------------------------------------------------------------------------------------- */
+
+int img_cmd_amend(int argc, char **argv)
+{
+    ImgOpen how = { .write = true, .no_backing = true };
+    g_autoptr(Json) o = json_object();
+    static const struct option longs[] = { { "image-opts", no_argument, 0, OPT_IMAGE_OPTS }, { 0 } };
+    for (int c; (c = getopt_long(argc, argv, "f:o:pqt:", longs, NULL)) != -1;) {
+        switch (c) {
+        case 'f': how.format = optarg; break;
+        case 't': how.cache = optarg; break;
+        case 'p': case 'q': break;      /* nothing here takes long or says a word */
+        case OPT_IMAGE_OPTS: how.image_opts = true; break;
+        case 'o':
+            if (!img_add_options(o, optarg)) {
+                return 1;
+            }
+            break;
+        default: return 1;
+        }
+    }
+    if (!json_len(o)) {
+        return img_fail_text("Must specify options (-o)");
+    }
+    const char *name = img_one_name(argc, argv);
+    BlockNode *n = name ? img_open(name, &how) : NULL;
+    Error *err = NULL;
+    if (!n) {
+        return 1;
+    }
+    int status = 0;
+    if (!n->driver->amend) {
+        status = img_fail_text("Format driver '%s' does not support option amendment", n->driver->name);
+    } else if (!n->driver->amend(n, o, &err)) {
+        status = img_fail(err);
+    }
+    node_unref(n);
+    return status;
 }
 
 /* ---- resize ------------------------------------------------------------------------------------ */
@@ -391,6 +431,9 @@ int img_cmd_measure(int argc, char **argv)
     }
     if ((optind < argc) == has_size) {
         return img_fail_text("Either --size N or one filename must be specified.");
+    }
+    if (!d->measure && strcmp(d->name, "raw")) {
+        return img_fail_text("Block driver '%s' does not support size measurement", d->name);
     }
     BlockNode *src = has_size ? NULL : img_open(argv[optind], &how);
     if (!has_size && !src) {

@@ -34,6 +34,9 @@ static uint64_t disk_usage(BlockNode *n)
     if (n->driver->protocol && !stat(node_file_name(n), &st)) {
         total = (uint64_t)st.st_blocks * 512;
     }
+    for (unsigned i = 0; n->driver->other_file && n->driver->other_file(n, i); i++) {
+        total += disk_usage(n->driver->other_file(n, i));
+    }
     return total + (n->file ? disk_usage(n->file) : 0);
 }
 
@@ -114,14 +117,20 @@ static Json *info_json(BlockNode *n, const char *name)
     return o;
 }
 
-/* "lazy-refcounts" -> "lazy refcounts" */
+/* Indented; "lazy-refcounts" -> "lazy refcounts" */
 static void print_special(const Json *data, int indent)
 {
     for (guint i = 0; i < json_len(data); i++) {
-        g_autofree char *key = g_strdelimit(g_strdup(json_key_at(data, i)), "-", ' ');
-        const Json *v = json_get(data, json_key_at(data, i));
-        g_autofree char *text = v->type == JSON_STRING ? g_strdup(v->s) : json_to_string(v);
-        printf("%*s%s: %s\n", indent, "", key, text);
+        const Json *v = json_at(data, i);
+        g_autofree char *key = data->type == JSON_ARRAY
+            ? g_strdup_printf("[%u]", i) : g_strdelimit(g_strdup(json_key_at(data, i)), "-", ' ');
+        if (v->type == JSON_OBJECT || v->type == JSON_ARRAY) {
+            printf("%*s%s:\n", indent, "", key);
+            print_special(v, indent + 4);
+        } else {
+            g_autofree char *text = v->type == JSON_STRING ? g_strdup(v->s) : json_to_string(v);
+            printf("%*s%s: %s\n", indent, "", key, text);
+        }
     }
 }
 

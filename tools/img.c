@@ -5,6 +5,7 @@
  */
 #include "tools/img.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,11 +20,12 @@ static const struct {
     int (*run)(int argc, char **argv);
     const char *usage;
 } commands[] = {
+    { "amend", img_cmd_amend, "[--image-opts] [-q] [-f fmt] [-t cache] [-p] -o options filename" },
     { "bench", img_cmd_bench, "[-c count] [-d depth] [-f fmt] [--flush-interval=N] [-i aio] [-n] [--no-drain] "
       "[-o offset] [--pattern=P] [-q] [-s buffer_size] [-S step_size] [-t cache] [-w] [-U] filename" },
     { "check", img_cmd_check, "[--image-opts] [-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] "
       "[-T src_cache] [-U] filename" },
-    { "commit", img_cmd_commit, "[--image-opts] [-q] [-f fmt] [-t cache] [-b base] [-d] [-p] filename" },
+    { "commit", img_cmd_commit, "[--image-opts] [-q] [-f fmt] [-t cache] [-b base] [-d] [-p] [--progress=json] filename" },
     { "compare", img_cmd_compare, "[--image-opts] [-f fmt] [-F fmt] [-T src_cache] [-p] [-q] [-s] [-U] "
       "filename1 filename2" },
     { "convert", img_cmd_convert, "[--image-opts] [--target-is-zero] [-U] [-C] [-c] [-p] [-q] [-n] "
@@ -66,21 +68,41 @@ int img_fail_text(const char *fmt, ...)
     return 1;
 }
 
-static bool progress_on;
+static bool progress_on, progress_json;
 static int progress_shown;
+static int64_t progress_time;
+
+bool img_progress_option(const char *text)
+{
+    progress_json = text && !strcmp(text, "json");
+    return !text || progress_json || img_fail_text("--progress: '%s' is not a form (json is)", text) == 0;
+}
 
 void img_progress_start(bool on)
 {
     progress_on = on;
     progress_shown = -1;
+    progress_time = 0;
     img_progress(0, 1);
+}
+
+static void print_progress(uint64_t done, uint64_t total)
+{
+    printf("{\"done\": %" PRIu64 ", \"total\": %" PRIu64 "}\n", done, total);
+    fflush(stdout);
 }
 
 void img_progress(uint64_t done, uint64_t total)
 {
     /* a step of a hundredth of a percent shows nothing more than the eye can follow */
     int now = total ? (double)done / total * 10000 : 10000;
-    if (progress_on && (progress_shown < 0 || now - progress_shown >= 10)) {
+    if (progress_on && progress_json && total > 1) {
+        int64_t time = g_get_monotonic_time();
+        if (time - progress_time > 200000 || done == total) {
+            print_progress(done, total);
+            progress_time = time;
+        }
+    } else if (progress_on && !progress_json && (progress_shown < 0 || now - progress_shown >= 10)) {
         printf("    (%3.2f/100%%)\r", now / 100.0);
         fflush(stdout);
         progress_shown = now;
@@ -89,11 +111,11 @@ void img_progress(uint64_t done, uint64_t total)
 
 void img_progress_end(void)
 {
-    if (progress_on) {
+    if (progress_on && !progress_json) {
         printf("    (100.00/100%%)\r\n");
         fflush(stdout);
-        progress_on = false;
     }
+    progress_on = false;
 }
 
 void img_print_json(const Json *j)
@@ -211,10 +233,6 @@ BlockNode *img_open(const char *name, const ImgOpen *how)
     BlockFlags flags = { .read_only = !how->write, .no_lock = how->share, .unmap = true,
                          .check = how->check };
     if (!set_cache(&flags, how->cache)) {
-        return NULL;
-    }
-    if (how->format && !block_driver_find(how->format)) {
-        img_fail_text("Could not open '%s': Unknown driver '%s'", name, how->format);
         return NULL;
     }
     Json *o = json_object();

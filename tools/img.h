@@ -40,11 +40,14 @@ const char *img_one_name(int argc, char **argv);
 bool img_create(const BlockDriver *d, const char *name, Json *options, bool quiet, Error **err);
 void img_print_json(const Json *j);
 
-/* "    (12.34/100%)" on standard output; with -p only. */
+/* "    (12.34/100%)" on standard output; with -p only.  With --progress=json a line now and then:
+ * {"done": BYTES, "total": BYTES}. */
+bool img_progress_option(const char *text);     /* of --progress; false: said on stderr */
 void img_progress_start(bool on);
 void img_progress(uint64_t done, uint64_t total);
 void img_progress_end(void);
 
+int img_cmd_amend(int argc, char **argv);
 int img_cmd_bench(int argc, char **argv);
 int img_cmd_check(int argc, char **argv);
 int img_cmd_commit(int argc, char **argv);

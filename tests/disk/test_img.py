@@ -127,6 +127,66 @@ class Interop(Img):
                 self.assertEqual(os.stat("b.raw").st_size, json.loads(
                     self.qemu("info", "-f", "vpc", "--output=json", "a.vhd"))["virtual-size"])
 
+    def test_other_formats(self):
+        """Made by one, read and written by the other."""
+        self.raw(size=(5 << 20) + 512)
+        self.raw("other.raw", (5 << 20) + 512)
+        for fmt, options, write in (
+                ("vmdk", "subformat=monolithicSparse", True),
+                ("vmdk", "subformat=streamOptimized", False), ("vmdk", "adapter_type=lsilogic", True),
+                ("vpc", "subformat=dynamic,force_size=on", True),
+                ("vpc", "subformat=fixed,force_size=on", True), ("vdi", "static=on", True)):
+            with self.subTest(format=fmt, options=options):
+                for maker, reader in ((IMG, QEMU), (QEMU, IMG)):
+                    self.ok(maker, "convert", "-f", "raw", "-O", fmt, "-o", options, "disk.raw", "a")
+                    self.ok(reader, "compare", "-q", "-f", fmt, "-F", "raw", "a", "disk.raw")
+                    if write:
+                        self.orrery("convert", "-n", "-f", "raw", "-O", fmt, "other.raw", "a")
+                        self.qemu("compare", "-q", "-f", fmt, "-F", "raw", "a", "other.raw")
+                    if fmt != "vpc":
+                        self.qemu("check", "-q", "-f", fmt, "a")
+                        self.assertEqual(self.orrery("info", "a"), self.qemu("info", "a"))
+
+    def test_formats_that_are_read(self):
+        self.raw()
+        for fmt, options in (("vmdk", "monolithicFlat"), ("vmdk", "twoGbMaxExtentSparse"),
+                             ("vmdk", "twoGbMaxExtentFlat"), ("vhdx", "dynamic"), ("vhdx", "fixed")):
+            with self.subTest(format=fmt, options=options):
+                self.qemu("convert", "-f", "raw", "-O", fmt, "-o", "subformat=" + options, "disk.raw", "a")
+                self.orrery("compare", "-q", "-F", "raw", "a", "disk.raw")
+                self.assertEqual(self.orrery("info", "a"), self.qemu("info", "a"))
+                self.orrery("check", "-q", "a") if fmt == "vhdx" else None
+        os.mkdir("elsewhere")
+        self.qemu("convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=monolithicFlat", "disk.raw", "b")
+        with open("b") as f:
+            text = f.read().replace('"b-flat"', '"%s/disk.raw"' % self.folder)
+        with open("elsewhere/b.vmdk", "w") as f:
+            f.write(text)
+        status, _, err = run(IMG, "info", "elsewhere/b.vmdk")
+        self.assertEqual(status, 1)
+        self.assertIn("outside its own folder", err)
+
+    def test_vmdk_chain(self):
+        self.raw()
+        self.qemu("convert", "-f", "raw", "-O", "vmdk", "disk.raw", "base.vmdk")
+        self.orrery("create", "-q", "-f", "vmdk", "-b", "base.vmdk", "-F", "vmdk", "top.vmdk")
+        self.qemu("compare", "-q", "-F", "raw", "top.vmdk", "disk.raw")
+        self.raw("other.raw")
+        self.orrery("convert", "-n", "-f", "raw", "-O", "vmdk", "other.raw", "top.vmdk")
+        self.qemu("compare", "-q", "-F", "raw", "top.vmdk", "other.raw")
+        self.orrery("compare", "-q", "-F", "raw", "base.vmdk", "disk.raw")
+
+    def test_amend(self):
+        self.raw()
+        self.orrery("convert", "-f", "raw", "-O", "qcow2", "-o", "compat=0.10", "disk.raw", "x.qcow2")
+        self.orrery("amend", "-o", "compat=v3,lazy_refcounts=on", "x.qcow2")
+        self.qemu("check", "-q", "x.qcow2")
+        self.assertIn("lazy refcounts: true", self.qemu("info", "x.qcow2"))
+        self.orrery("amend", "-o", "lazy_refcounts=off,size=6M", "x.qcow2")
+        self.qemu("check", "-q", "x.qcow2")
+        self.assertEqual(json.loads(self.qemu("info", "--output=json", "x.qcow2"))["virtual-size"], 6 << 20)
+        self.assertEqual(run(IMG, "amend", "-o", "cluster_size=4k", "x.qcow2")[0], 1)
+
     def test_vdi_mutated(self):
         """Damaged headers and tables: an error or success, no signal."""
         self.raw(size=3 << 20)
@@ -255,6 +315,45 @@ class Interop(Img):
 
 
 class Alone(Img):
+    def test_formats_that_are_refused(self):
+        """By name, not taken for raw."""
+        for name, data, at in (("a.dmg", b"koly", -512), ("b", b"LUKS\xba\xbe", 0), ("c", b"QED\0", 0),
+                               ("d", b"WithoutFreeSpace", 0), ("e", b"COWD", 0)):
+            with open(name, "wb") as f:
+                f.truncate(1 << 20)
+                f.seek(at, 2 if at else 0)
+                f.write(data)
+            status, _, err = run(IMG, "info", name)
+            self.assertEqual(status, 1, name)
+            self.assertIn("not supported", err)
+        self.raw()
+        for fmt in ("luks", "dmg", "qed"):
+            status, _, err = run(IMG, "info", "-f", fmt, "disk.raw")
+            self.assertEqual(status, 1)
+            self.assertIn("'%s' is not supported" % fmt, err)
+
+    def test_big_and_empty(self):
+        """Neither time nor memory grow with what is not there."""
+        self.orrery("create", "-q", "-f", "qcow2", "a.qcow2", "1T")
+        for fmt in ("raw", "qcow2", "vmdk", "vdi"):
+            p = subprocess.Popen([IMG, "convert", "-O", fmt, "a.qcow2", "b"])
+            _, status, usage = os.wait4(p.pid, 0)
+            p.returncode = status
+            self.assertEqual(status, 0)
+            self.assertLess(usage.ru_maxrss, 100 << 10)
+            os.remove("b")
+
+    def test_progress(self):
+        self.raw()
+        for args in (["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "a.qcow2"],
+                     ["compare", "-q", "-f", "raw", "-F", "raw", "disk.raw", "disk.raw"]):
+            args.insert(1, "--progress=json")
+            args = [a for a in args if a != "-q"]
+            lines = [x for x in self.orrery(*args).splitlines() if x.startswith("{")]
+            last = json.loads(lines[-1])
+            self.assertEqual((last["done"], last["total"]), (5 << 20, 5 << 20))
+        self.assertEqual(run(IMG, "convert", "--progress=xml", "disk.raw", "y")[0], 1)
+
     def test_commit_and_rebase(self):
         self.raw()
         self.orrery("convert", "-f", "raw", "-O", "qcow2", "disk.raw", "base.qcow2")
@@ -301,6 +400,8 @@ class Alone(Img):
             status, _, err = run(IMG, "resize", "x.qcow2", "65M")
             self.assertEqual(status, 1)
             self.assertIn("lock", err)
+            self.assertIn("process %d, orrery-img" % p.pid, err)
+            self.assertIn("'x.qcow2'", err)
             self.assertEqual(run(IMG, "info", "-U", "x.qcow2")[0], 0)
         finally:
             p.kill()

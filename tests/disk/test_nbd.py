@@ -203,6 +203,50 @@ class Server(Nbd):
             s.close()
 
 
+class Killed(Nbd):
+    """kill -9 at any moment: what was written with FUA and answered is there, the image sound."""
+
+    def once(self, fmt):
+        image = self.path("k." + fmt)
+        self.ok(IMG, "create", "-q", "-f", fmt, image, "16M")
+        p = self.serve("-t", "-f", fmt, image)
+        s = self.connect()
+        Server.recv(self, s, 18)
+        self.assertEqual(Server.go(self, s), 1)
+        records, end = {}, self.random.randrange(1, 120)
+        for i in range(end + 20):
+            sector = self.random.randrange(32768)
+            data = struct.pack(">Q", i + 1) * 64
+            if i == end:
+                p.kill()
+            try:
+                s.sendall(struct.pack(">IHHQQI", 0x25609513, 1, 1, i, sector * 512, 512) + data)
+                reply = Server.recv(self, s, 16)
+            except (OSError, EOFError):
+                records.pop(sector, None)   # done or not
+                break
+            self.assertEqual(reply, struct.pack(">IIQ", 0x67446698, 0, i))
+            records[sector] = data
+        s.close()
+        p.wait()
+        self.servers.remove(p)
+        os.remove(self.path("s"))
+        if fmt == "qcow2":
+            self.assertIn(run(IMG, "check", "-q", image)[0], (0, 3))       # leaks at most
+        elif fmt != "vpc":
+            self.ok(IMG, "check", "-q", image)
+        self.ok(IMG, "convert", "-f", fmt, "-O", "raw", image, self.path("k.raw"))
+        with open(self.path("k.raw"), "rb") as f:
+            for sector, data in records.items():
+                f.seek(sector * 512)
+                self.assertTrue(f.read(512) == data, "%s: sector %d, seed %d" % (fmt, sector, SEED))
+
+    def test_killed(self):
+        for _ in range(int(os.environ.get("DISK_KILLS", 2))):
+            for fmt in ("qcow2", "vmdk", "vdi", "vpc", "raw"):
+                self.once(fmt)
+
+
 class Machine(Nbd):
     def test_exports(self):
         vm = Emulator(["-machine", "none", "-drive", "if=none,id=disk0,format=qcow2,file=" +
