@@ -30,7 +30,7 @@ typedef struct Settings {
 enum { OPT_CACHE = 256, OPT_AIO, OPT_DISCARD, OPT_DETECT_ZEROES, OPT_PID_FILE, OPT_FORK, OPT_IMAGE_OPTS };
 
 static volatile sig_atomic_t asked_to_end;
-static bool had_client, persistent;
+static bool persistent;
 static char *unlink_at_end;
 
 static void help(void)
@@ -174,10 +174,8 @@ static void on_signal(int sig)
 
 static void connections_changed(void)
 {
-    if (nbd_connections()) {
-        had_client = true;
-    } else if (had_client && !persistent) {
-        asked_to_end = 1;
+    if (!nbd_connections() && !persistent) {
+        asked_to_end = 1;               /* the last one left (the first, if it was quick) */
     }
 }
 
