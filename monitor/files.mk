@@ -21,6 +21,7 @@ emu += monitor/hmp-display.c    # ... VNC servers
 emu += monitor/hmp-help.c       # ... help
 emu += monitor/hmp-run.c        # ... run, stop, reset, log
 emu += monitor/hmp-devices.c    # ... devices, media, keys, screen
+emu += monitor/hmp-block.c      # ... jobs on disks, limits, NBD server
 emu += monitor/hmp-memory.c     # ... memory, ports, disassembly
 emu += monitor/hmp-info.c       # ... info
 emu += monitor/hmp-x86.c        # ... info of x86: registers, page tables, APIC

@@ -229,6 +229,24 @@ class Jobs(Disks):
         self.c.call("block-job-dismiss", id="disk0")
         self.assertEqual(self.c.call("query-block-jobs"), [])
 
+    def test_monitor_for_people(self):
+        self.assertIn("No active jobs", self.c.hmp("info block-jobs"))
+        self.assertEqual(self.c.hmp("block_set_io_throttle disk0 0 0 0 1000 0 0"), "")
+        self.assertEqual(self.disk()["iops"], 1000)
+        self.assertEqual(self.c.hmp("block_set_io_throttle disk0 0 0 0 0 0 0"), "")
+        self.assertEqual(self.c.hmp("drive_mirror -f disk0 %s qcow2" % self.path("copy.qcow2")), "")
+        self.c.wait_event("BLOCK_JOB_READY")
+        self.assertIn("Type mirror, device disk0: Completed %d of %d" % (SIZE, SIZE),
+                      self.c.hmp("info block-jobs"))
+        self.assertEqual(self.c.hmp("block_job_complete disk0"), "")
+        self.c.wait_event("BLOCK_JOB_COMPLETED")
+        self.assertIn("Error", self.c.hmp("block_job_cancel disk0"))
+        self.assertEqual(self.c.hmp("snapshot_blkdev disk0 %s" % self.path("s.qcow2")), "")
+        self.assertEqual(self.disk()["backing_file_depth"], 1)
+        self.assertEqual(self.c.hmp("nbd_server_start unix:%s" % self.path("nbd")), "")
+        self.assertEqual(self.c.hmp("nbd_server_add -w disk0"), "")
+        self.assertEqual(self.c.hmp("nbd_server_stop"), "")
+
     def test_quit_ends_jobs(self):
         self.c.call("drive-mirror", device="disk0", target=self.path("copy.raw"), sync="full",
                     format="raw", speed=1000)
