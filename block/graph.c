@@ -41,7 +41,9 @@ void graph_write_lock(void)
 {
     need_lock();
     blk_drain_all();
+    throttle_bypass(true);              /* readers don't wait for limits now */
     pthread_rwlock_wrlock(&graph_lock);
+    throttle_bypass(false);
 }
 
 void graph_write_unlock(void)

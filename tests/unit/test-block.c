@@ -164,6 +164,64 @@ static void test_model(void)
     }
 }
 
+/* Limits hold requests back, but nobody who drains. */
+static void test_limits(void)
+{
+    g_autofree char *path = image("limits.img", 64 * 1024);
+    DriveInfo *d = drive("id=m,file=%s,format=raw,iops=20", path);
+    ThrottleConfig c;
+    char buf[512];
+    struct iovec iov = { buf, sizeof(buf) };
+    int64_t begin = clock_ns(ORRERY_CLOCK_REAL);
+    Result r = { 0 };
+    for (int i = 0; i < 12; i++) {
+        blk_read(d->blk, i * 512, &iov, 1, done, &r);
+    }
+    while (r.calls < 12) {
+        mainloop_iterate(true);
+    }
+    /* two at once, then one each 50 ms */
+    g_assert_cmpint(clock_ns(ORRERY_CLOCK_REAL) - begin, >, 350 * NS_PER_MS);
+    throttle_group_config(blk_throttle(d->blk), &c);
+    c.avg[LIMIT_IOPS_TOTAL] = 1;
+    throttle_group_set(blk_throttle(d->blk), &c);
+    r.calls = 0;
+    for (int i = 0; i < 100; i++) {
+        blk_read(d->blk, i * 512, &iov, 1, done, &r);
+    }
+    begin = clock_ns(ORRERY_CLOCK_REAL);
+    blk_drain(d->blk);
+    g_assert_cmpint(r.calls, ==, 100);
+    g_assert_cmpint(clock_ns(ORRERY_CLOCK_REAL) - begin, <, 40 * NS_PER_SEC);   /* not 100 s */
+    block_close_all();
+    check_drive_error("bps/iops/max total values and read/write values cannot be used at the same time",
+                      "file=%s,format=raw,throttling.iops-total=5,throttling.iops-read=5", path);
+    check_drive_error("unknown option 'throttling.iops'", "file=%s,format=raw,throttling.iops=5", path);
+    check_drive_error("iops-total-max cannot be lower than iops-total",
+                      "file=%s,format=raw,iops=10,iops_max=5", path);
+}
+
+/* Two drives, one group; a node under limits. */
+static void test_limit_groups(void)
+{
+    g_autofree char *path = image("limits.img", 64 * 1024), *path2 = image("limits2.img", 64 * 1024);
+    DriveInfo *a = drive("id=a,file=%s,format=raw,iops=100,throttling.group=g", path);
+    DriveInfo *b = drive("id=b,file=%s,format=raw,iops=100,throttling.group=g", path2);
+    g_assert_true(blk_throttle(a->blk) == blk_throttle(b->blk));
+    Error *err = NULL;
+    g_assert_true(blockdev_add("throttle,node-name=t,throttle-group=g,file.driver=null-co,file.size=64k", &err));
+    g_assert_no_error(err);
+    BlockNode *t = node_find("t");
+    char buf[512];
+    int64_t begin = clock_ns(ORRERY_CLOCK_REAL);
+    for (int i = 0; i < 40; i++) {
+        g_assert_cmpint(node_pread(t, 0, buf, sizeof(buf)), ==, 0);
+    }
+    g_assert_cmpint(clock_ns(ORRERY_CLOCK_REAL) - begin, >, 200 * NS_PER_MS);
+    block_close_all();
+    g_assert_null(throttle_group_find("g"));
+}
+
 static void test_snapshot_leaves_base_alone(void)
 {
     g_autofree char *path = image("base.img", 10 * 512);
@@ -591,6 +649,8 @@ int main(int argc, char **argv)
     block_init();
     dir = g_dir_make_tmp("orrery-block-XXXXXX", NULL);
     g_test_add_func("/block/model", test_model);
+    g_test_add_func("/block/limits", test_limits);
+    g_test_add_func("/block/limit-groups", test_limit_groups);
     g_test_add_func("/block/snapshot", test_snapshot_leaves_base_alone);
     g_test_add_func("/block/odd-size", test_odd_size);
     g_test_add_func("/block/drain", test_drain);
