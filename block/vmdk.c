@@ -31,6 +31,10 @@ static int vmdk_probe(const uint8_t *head, size_t len, const char *filename)
 
 static bool read_directory(VmdkExtent *e, uint64_t at, uint32_t **out, Error **err)
 {
+    int64_t length = node_length(e->file);
+    if (length < 0 || at > (uint64_t)length || e->directory_size * 4ull > (uint64_t)length - at) {
+        return fail(err, "vmdk: the grain directory lies outside the file");
+    }
     *out = g_try_new0(uint32_t, e->directory_size + 1);
     int ret = !*out ? -ENOMEM : at > INT64_MAX - e->directory_size * 4ull ? -EINVAL
               : node_pread(e->file, at, *out, e->directory_size * 4ull);
@@ -173,7 +177,11 @@ static bool add_extent(BlockNode *n, const char *line, Error **err)
     }
     uint64_t want = e->len;
     e->file->growable = true;
-    return open_sparse(e, h, err)
+    if (!open_sparse(e, h, err)) {
+        return false;
+    }
+    v->directories += e->directory_size;
+    return (v->directories <= MAX_DIRECTORY || fail(err, "vmdk: the extents are too large together"))
            && (e->len == want || fail(err, "vmdk: the extent '%s' is shorter than the descriptor says", name));
 }
 

@@ -50,6 +50,7 @@ typedef struct VmdkExtent {
 typedef struct Vmdk {
     GArray *extents;                    /* of VmdkExtent */
     uint64_t size;
+    uint64_t directories;               /* entries of all extents' directories */
     char *create_type;
     uint32_t cid, parent_cid;
     GMutex lock;
