@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Guest memory: a tree of regions, flattened into a sorted list of sections, with listeners
- * that hear the difference.  RAM lives in RamBlocks (one memfd each, mapped shared).
+ * that hear the difference.  RAM lives in RamBlocks (memfds, or anonymous memory).
  *
  * Locks: the tree and the listeners belong to the big lock.  Look-ups and RAM access
  * (address_space_read/write on RAM, address_space_lookup) work without it: the flat view is

@@ -82,7 +82,29 @@ static void *map_zeroes(size_t size)
     return p == MAP_FAILED ? NULL : p;
 }
 
-static bool map_block(RamBlock *b, Error **err)
+/*
+ * Large blocks are anonymous memory at a multiple of a huge page, which hosts give to files in
+ * memory only if told to: a guest that goes far and wide misses the host's TLB half as often.
+ */
+#define HUGE_PAGE ((size_t)2 << 20)
+
+static bool map_large(RamBlock *b)
+{
+    uint8_t *p = map_zeroes(b->size + HUGE_PAGE);
+    if (!p) {
+        return false;
+    }
+    size_t before = -(uintptr_t)p & (HUGE_PAGE - 1);
+    if (before) {
+        munmap(p, before);
+    }
+    munmap(p + before + b->size, HUGE_PAGE - before);
+    b->host = p + before;
+    madvise(b->host, b->size, MADV_HUGEPAGE);
+    return true;
+}
+
+static bool map_file(RamBlock *b, Error **err)
 {
     b->fd = memfd_create(b->name, MFD_CLOEXEC);
     if (b->fd < 0) {
@@ -98,7 +120,15 @@ static bool map_block(RamBlock *b, Error **err)
                           " MiB", b->name, b->size >> 20);
     }
     b->host = host;
-    madvise(host, b->size, MADV_DONTDUMP);
+    return true;
+}
+
+static bool map_block(RamBlock *b, Error **err)
+{
+    if (!(b->size >= 2 * HUGE_PAGE && map_large(b)) && !map_file(b, err)) {
+        return false;
+    }
+    madvise(b->host, b->size, MADV_DONTDUMP);
     b->guard = map_zeroes(page_count(b));
     if (!b->guard) {
         return fail_errno(err, errno, "cannot set up guest memory '%s'", b->name);
