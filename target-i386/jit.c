@@ -666,16 +666,33 @@ void x86_jit_info(GString *out)
 
 /* ---- start -------------------------------------------------------------------------------------------- */
 
-static void list(const JitOp *ops)
+/* By mnemonic: of several the last one counts. */
+static void list(GHashTable *by_name, const JitOp *ops)
 {
     for (; ops->name; ops++) {
-        for (unsigned r = 0; r < insn_row_count; r++) {
-            bool vec = insn_rows[r].attr & (A_SSE | A_MMX);
-            if (!strcmp(insn_rows[r].name, ops->name) && (!vec || jit_host_row(&insn_rows[r]))) {
-                native[r] = ops;
-            }
+        g_hash_table_insert(by_name, (gpointer)ops->name, (gpointer)ops);
+    }
+}
+
+static void find_native(void)
+{
+    GHashTable *by_name = g_hash_table_new(g_str_hash, g_str_equal);
+    list(by_name, jit_alu_ops);
+    list(by_name, jit_mov_ops);
+    list(by_name, jit_flow_ops);
+    list(by_name, jit_simd_ops);
+    list(by_name, jit_x87_ops);
+    native = g_new0(const JitOp *, insn_row_count);
+    for (unsigned r = 0; r < insn_row_count; r++) {
+        bool vec = insn_rows[r].attr & (A_SSE | A_MMX);
+        if (!vec || jit_host_row(&insn_rows[r])) {
+            native[r] = g_hash_table_lookup(by_name, insn_rows[r].name);
+        }
+        if (!native[r]) {
+            native[r] = jit_vec_row(&insn_rows[r]);
         }
     }
+    g_hash_table_destroy(by_name);
 }
 
 bool x86_jit_init(Error **err)
@@ -689,17 +706,7 @@ bool x86_jit_init(Error **err)
     }
     if (!native) {
         look_up_rows();
-        native = g_new0(const JitOp *, insn_row_count);
-        list(jit_alu_ops);
-        list(jit_mov_ops);
-        list(jit_flow_ops);
-        list(jit_simd_ops);
-        list(jit_x87_ops);
-        for (unsigned r = 0; r < insn_row_count; r++) {
-            if (!native[r]) {
-                native[r] = jit_vec_row(&insn_rows[r]);
-            }
-        }
+        find_native();
     }
     x86_jit = tcg_cross_guarded = true;
     return true;
