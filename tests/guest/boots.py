@@ -159,6 +159,10 @@ def test_linux_shell():
         expect(vm.shell("echo $((6 * 7))"), "42")
         expect(vm.shell("dmesg"), r"ACPI: .*FACP")
         expect(vm.shell("ls /sys/bus/pci/devices"), "0000:00:01.3")
+        jit = vm.cmd("human-monitor-command", **{"command-line": "info jit"})
+        size = re.search(r"host code .* ([0-9.]+) bytes for a guest byte", jit)
+        if size and not 1 < float(size.group(1)) <= 4:
+            raise Failed("native code is %s times as long as the guest's" % size.group(1))
         vm.send("poweroff -f\n")
         if vm.wait_exit(60) != 0:
             raise Failed("exit status %d" % vm.proc.returncode)
