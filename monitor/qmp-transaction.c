@@ -234,7 +234,7 @@ static bool abort_prepare(Step *s, Error **err)
     return fail(err, "Transaction aborted using Abort action");
 }
 
-/* ---- steps, alone and together ----------------------------------------------------------------------------- */
+/* ---- steps, alone and together -------------------------------------------------------- */
 
 #define BITMAP "node:s name:s"
 

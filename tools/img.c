@@ -25,7 +25,8 @@ static const struct {
       "[-o offset] [--pattern=P] [-q] [-s buffer_size] [-S step_size] [-t cache] [-w] [-U] filename" },
     { "check", img_cmd_check, "[--image-opts] [-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] "
       "[-T src_cache] [-U] filename" },
-    { "commit", img_cmd_commit, "[--image-opts] [-q] [-f fmt] [-t cache] [-b base] [-d] [-p] [--progress=json] filename" },
+    { "commit", img_cmd_commit, "[--image-opts] [-q] [-f fmt] [-t cache] [-b base] [-d] [-p] "
+      "[--progress=json] filename" },
     { "compare", img_cmd_compare, "[--image-opts] [-f fmt] [-F fmt] [-T src_cache] [-p] [-q] [-s] [-U] "
       "filename1 filename2" },
     { "convert", img_cmd_convert, "[--image-opts] [--target-is-zero] [-U] [-C] [-c] [-p] [-q] [-n] "
