@@ -6,6 +6,7 @@
  * Work is done in functions that are not inlined into the handlers: locals whose address is
  * passed on would cost the handlers their sibling call.
  */
+#include "fpu/f80-fast.h"
 #include "target-i386/x87.h"
 
 #if HOST_X87
@@ -91,11 +92,11 @@ static NOINLINE void binary_soft(X86CPU *c, const Insn *i, SoftFn *fn, F80 a, F8
     x87_done(c, i, e.flags, e.c1);
 }
 
-/* run_add and so on: ST(how & TO_ST) = *a OP *b. */
+/* Everything but the usual case: by the host's unit if it may, else in software. */
 #if HOST_X87
-#define BINARY_RUN(name)                                                           \
-    static inline void run_##name(X86CPU *c, const Insn *i, const F80 *a, const F80 *b, \
-                                  unsigned how)                                    \
+#define BINARY_HOST(name)                                                          \
+    static NOINLINE void name##_unusual(X86CPU *c, const Insn *i, const F80 *a, const F80 *b, \
+                                        unsigned how)                              \
     {                                                                              \
         if (likely(!(how & DENORM) && x87_host_ready(c))) {                        \
             F80 r;                                                                 \
@@ -112,13 +113,32 @@ static NOINLINE void binary_soft(X86CPU *c, const Insn *i, SoftFn *fn, F80 a, F8
         binary_soft(c, i, f80_##name, *a, *b, how);                                \
     }
 #else
-#define BINARY_RUN(name)                                                           \
-    static inline void run_##name(X86CPU *c, const Insn *i, const F80 *a, const F80 *b, \
-                                  unsigned how)                                    \
+#define BINARY_HOST(name)                                                          \
+    static NOINLINE void name##_unusual(X86CPU *c, const Insn *i, const F80 *a, const F80 *b, \
+                                        unsigned how)                              \
     {                                                                              \
         binary_soft(c, i, f80_##name, *a, *b, how);                                \
     }
 #endif
+
+/* run_add and so on: ST(how & TO_ST) = *a OP *b. */
+#define BINARY_RUN(name)                                                           \
+    BINARY_HOST(name)                                                              \
+    static inline void run_##name(X86CPU *c, const Insn *i, const F80 *a, const F80 *b, \
+                                  unsigned how)                                    \
+    {                                                                              \
+        F80Fast f;                                                                 \
+        if (likely((c->fpu.cw & CW_ROUNDING) == CW_NEAREST_64 && !(how & DENORM) && \
+                   f80_fast_##name(&f, *a, *b))) {                                 \
+            x87_write(c, how & TO_ST, f.r);                                        \
+            if (how & POP) {                                                       \
+                x87_pop(c);                                                        \
+            }                                                                      \
+            x87_done(c, i, f.inexact ? FP_PE : 0, f.up);                           \
+            return;                                                                \
+        }                                                                          \
+        name##_unusual(c, i, a, b, how);                                           \
+    }
 
 static inline F80 widen32(uint32_t v, bool *denormal)
 {

@@ -36,6 +36,8 @@
 #define CW_VALID 0x1f3f         /* what FLDCW can change */
 #define CW_ONE   0x0040         /* reads as one */
 #define CW_RESET 0x037f
+#define CW_ROUNDING   0x0f00    /* rounding and precision control: */
+#define CW_NEAREST_64 0x0300    /* to nearest even, 64 bits */
 
 /* For the work behind a handler: locals whose address is passed on would cost the handler
  * its sibling call (interp.h). */
