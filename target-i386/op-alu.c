@@ -345,7 +345,7 @@ FAST_HANDLER(cmpxchg8b)
 }
 
 /* 16 bytes: stops the others where the host has no such compare and exchange. */
-FAST_HANDLER(cmpxchg16b)
+HANDLER(cmpxchg16b)
 {
     uint64_t la = insn_lin(c, i, 16, true);
     if (la & 15) {
@@ -358,5 +358,4 @@ FAST_HANDLER(cmpxchg16b)
         c->r[R_EAX] = lo;
         c->r[R_EDX] = hi;
     }
-    NEXT;
 }

@@ -314,7 +314,7 @@ HANDLER(cvttpd2pi) { pd_to_pi(c, i, true); }
 
 /* ---- F16C ---------------------------------------------------------------------------------------- */
 
-FAST_HANDLER(vcvtph2ps)
+HANDLER(vcvtph2ps)
 {
     V128 b = i->flags & IF_L ? src_u(c, i) : lane_q(src_q(c, i), 0);
     FpEnv e = x86_sse_env(c);
@@ -329,10 +329,9 @@ FAST_HANDLER(vcvtph2ps)
     } else {
         put_v128(c, i->reg, r.h[0]);
     }
-    NEXT;
 }
 /* imm: bits 1:0 mode, bit 2: MXCSR.RC.  Denormal results are made whatever FTZ says. */
-FAST_HANDLER(vcvtps2ph)
+HANDLER(vcvtps2ph)
 {
     FpEnv e = x86_sse_env(c);
     unsigned rc = i->imm & 4 ? e.rc : i->imm & 3;
@@ -350,5 +349,4 @@ FAST_HANDLER(vcvtps2ph)
     } else {
         m_st64(c, i, r.q[0]);
     }
-    NEXT;
 }
