@@ -268,7 +268,9 @@ static void test_names(void)
     for (unsigned f = 0; f < FEAT_WORDS * 64; f++) {
         const char *name = x86_feature_name(f);
         if (name) {
-            g_assert_cmpint(x86_feature_find(name), ==, f);
+            /* kvmclock is the name of two bits, and stands for both */
+            unsigned first = f == CPUID_KVMCLOCK2 ? CPUID_KVMCLOCK : f;
+            g_assert_cmpint(x86_feature_find(name), ==, first);
             g_assert_nonnull(x86_feature_word_name(f / 64));
         }
     }
