@@ -9,6 +9,7 @@
 #include "block/block.h"
 #include "block/node.h"
 #include "util/iov.h"
+#include "util/library.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -17,6 +18,23 @@
 
 #define MAX_HANDLES   8
 #define MAX_READAHEAD (16u << 20)
+
+#define CURL_FUNCTIONS(F)                                                               \
+    F(easy_cleanup) F(easy_getinfo) F(easy_init) F(easy_perform) F(easy_setopt)          \
+    F(easy_strerror)
+#define CURL_MEMBER(name) __typeof__(&curl_##name) name;
+#define CURL_NAME(name) "curl_" #name,
+
+static struct {
+    CURL_FUNCTIONS(CURL_MEMBER)
+} lib;
+
+static bool load_library(Error **err)
+{
+    static const char *const names[] = { CURL_FUNCTIONS(CURL_NAME) };
+
+    return LIBRARY_LOAD("libcurl.so.4", "libcurl4", names, &lib, err);
+}
 
 typedef struct CurlNode {
     char *url, *cookie, *username, *password;
@@ -37,31 +55,31 @@ static size_t discard_data(char *p, size_t size, size_t n, void *opaque)
 
 static CURL *new_handle(const CurlNode *c, const char *protocols)
 {
-    CURL *h = curl_easy_init();
+    CURL *h = lib.easy_init();
     if (!h) {
         return NULL;
     }
-    curl_easy_setopt(h, CURLOPT_URL, c->url);
-    curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(h, CURLOPT_FAILONERROR, 1L);
-    curl_easy_setopt(h, CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(h, CURLOPT_MAXREDIRS, 10L);
+    lib.easy_setopt(h, CURLOPT_URL, c->url);
+    lib.easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+    lib.easy_setopt(h, CURLOPT_FAILONERROR, 1L);
+    lib.easy_setopt(h, CURLOPT_FOLLOWLOCATION, 1L);
+    lib.easy_setopt(h, CURLOPT_MAXREDIRS, 10L);
     /* a server can't send us to a file of this host, or to another protocol */
-    curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, protocols);
-    curl_easy_setopt(h, CURLOPT_REDIR_PROTOCOLS_STR, protocols);
-    curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT, (long)c->timeout);
-    curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, (long)MAX(c->timeout * 6, 1));
-    curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, (long)c->verify);
-    curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, c->verify ? 2L : 0L);
+    lib.easy_setopt(h, CURLOPT_PROTOCOLS_STR, protocols);
+    lib.easy_setopt(h, CURLOPT_REDIR_PROTOCOLS_STR, protocols);
+    lib.easy_setopt(h, CURLOPT_CONNECTTIMEOUT, (long)c->timeout);
+    lib.easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    lib.easy_setopt(h, CURLOPT_LOW_SPEED_TIME, (long)MAX(c->timeout * 6, 1));
+    lib.easy_setopt(h, CURLOPT_SSL_VERIFYPEER, (long)c->verify);
+    lib.easy_setopt(h, CURLOPT_SSL_VERIFYHOST, c->verify ? 2L : 0L);
     if (c->cookie) {
-        curl_easy_setopt(h, CURLOPT_COOKIE, c->cookie);
+        lib.easy_setopt(h, CURLOPT_COOKIE, c->cookie);
     }
     if (c->username) {
-        curl_easy_setopt(h, CURLOPT_USERNAME, c->username);
+        lib.easy_setopt(h, CURLOPT_USERNAME, c->username);
     }
     if (c->password) {
-        curl_easy_setopt(h, CURLOPT_PASSWORD, c->password);
+        lib.easy_setopt(h, CURLOPT_PASSWORD, c->password);
     }
     return h;
 }
@@ -89,7 +107,7 @@ static void give_back(CurlNode *c, CURL *h)
     }
     g_mutex_unlock(&c->lock);
     if (!keep) {
-        curl_easy_cleanup(h);
+        lib.easy_cleanup(h);
     }
 }
 
@@ -122,16 +140,16 @@ static int fetch(BlockNode *n, uint64_t off, uint8_t *buf, size_t len)
         return -ENOMEM;
     }
     g_autofree char *range = g_strdup_printf("%" PRIu64 "-%" PRIu64, off, off + len - 1);
-    curl_easy_setopt(h, CURLOPT_RANGE, range);
-    curl_easy_setopt(h, CURLOPT_HTTPGET, 1L);
-    curl_easy_setopt(h, CURLOPT_NOBODY, 0L);
-    curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, take_data);
-    curl_easy_setopt(h, CURLOPT_WRITEDATA, &f);
-    CURLcode ret = curl_easy_perform(h);
+    lib.easy_setopt(h, CURLOPT_RANGE, range);
+    lib.easy_setopt(h, CURLOPT_HTTPGET, 1L);
+    lib.easy_setopt(h, CURLOPT_NOBODY, 0L);
+    lib.easy_setopt(h, CURLOPT_WRITEFUNCTION, take_data);
+    lib.easy_setopt(h, CURLOPT_WRITEDATA, &f);
+    CURLcode ret = lib.easy_perform(h);
     if (ret == CURLE_OK) {
         give_back(c, h);
     } else {
-        curl_easy_cleanup(h);
+        lib.easy_cleanup(h);
     }
     return ret == CURLE_OK && f.done == len ? 0
            : ret == CURLE_OUT_OF_MEMORY ? -ENOMEM : -EIO;
@@ -181,7 +199,7 @@ static int curl_read(BlockNode *n, uint64_t off, const struct iovec *iov, int ni
 static void free_state(CurlNode *c)
 {
     for (guint i = 0; c->idle && i < c->idle->len; i++) {
-        curl_easy_cleanup(c->idle->pdata[i]);
+        lib.easy_cleanup(c->idle->pdata[i]);
     }
     if (c->idle) {
         g_ptr_array_unref(c->idle);
@@ -213,15 +231,15 @@ static bool ask(BlockNode *n, Error **err)
     if (!h) {
         return fail(err, "Could not open '%s': libcurl failed", c->url);
     }
-    curl_easy_setopt(h, CURLOPT_NOBODY, 1L);
-    curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, look_at_header);
-    curl_easy_setopt(h, CURLOPT_HEADERDATA, &ranges);
-    curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, discard_data);
-    CURLcode ret = curl_easy_perform(h);
-    curl_easy_getinfo(h, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-    curl_easy_cleanup(h);
+    lib.easy_setopt(h, CURLOPT_NOBODY, 1L);
+    lib.easy_setopt(h, CURLOPT_HEADERFUNCTION, look_at_header);
+    lib.easy_setopt(h, CURLOPT_HEADERDATA, &ranges);
+    lib.easy_setopt(h, CURLOPT_WRITEFUNCTION, discard_data);
+    CURLcode ret = lib.easy_perform(h);
+    lib.easy_getinfo(h, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    lib.easy_cleanup(h);
     if (ret != CURLE_OK) {
-        return fail(err, "Could not open '%s': %s", c->url, curl_easy_strerror(ret));
+        return fail(err, "Could not open '%s': %s", c->url, lib.easy_strerror(ret));
     }
     if (length < 0) {
         return fail(err, "Could not open '%s': the server didn't report the size of the file", c->url);
@@ -265,7 +283,7 @@ static bool curl_open(BlockNode *n, Json *options, Error **err)
         fail(err, "curl driver does not support writes (use readonly=on)");
         goto failed;
     }
-    if (!ask(n, err)) {
+    if (!load_library(err) || !ask(n, err)) {
         goto failed;
     }
     n->flags.read_only = true;

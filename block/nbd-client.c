@@ -12,6 +12,7 @@
 #include "block/block.h"
 #include "block/node.h"
 #include "util/iov.h"
+#include "util/library.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -20,6 +21,26 @@
 
 #define MAX_CONNECTIONS 8
 #define MAX_TRANSFER    (16u << 20)
+
+#define NBD_FUNCTIONS(F)                                                                \
+    F(add_meta_context) F(block_status) F(can_flush) F(can_meta_context)                \
+    F(can_multi_conn) F(can_trim) F(can_zero) F(close) F(connect_tcp)                   \
+    F(connect_unix) F(connect_uri) F(create) F(flush) F(get_errno) F(get_error)         \
+    F(get_size) F(is_read_only) F(pread) F(pwrite) F(set_export_name) F(shutdown)       \
+    F(trim) F(zero)
+#define NBD_MEMBER(name) __typeof__(&nbd_##name) name;
+#define NBD_NAME(name) "nbd_" #name,
+
+static struct {
+    NBD_FUNCTIONS(NBD_MEMBER)
+} lib;
+
+static bool load_library(Error **err)
+{
+    static const char *const names[] = { NBD_FUNCTIONS(NBD_NAME) };
+
+    return LIBRARY_LOAD("libnbd.so.0", "libnbd0", names, &lib, err);
+}
 
 typedef struct NbdClient {
     char *name;                         /* for messages */
@@ -112,28 +133,31 @@ static bool take_where(Json *options, Where *w, Error **err)
 
 static bool failed(Error **err, const char *name)
 {
-    const char *why = nbd_get_error();
+    const char *why = lib.get_error();
     return fail(err, "Could not open '%s': %s", name, why ? why : "unknown error");
 }
 
 static struct nbd_handle *connect_one(const Where *w, const char *name, Error **err)
 {
-    struct nbd_handle *h = nbd_create();
+    if (!load_library(err)) {
+        return NULL;
+    }
+    struct nbd_handle *h = lib.create();
     int ret = h ? 0 : -1;
     if (!ret) {
-        ret = nbd_add_meta_context(h, "base:allocation");
+        ret = lib.add_meta_context(h, "base:allocation");
     }
     if (!ret && w->export) {
-        ret = nbd_set_export_name(h, w->export);
+        ret = lib.set_export_name(h, w->export);
     }
     if (!ret) {
-        ret = w->uri ? nbd_connect_uri(h, w->uri)
-              : w->path ? nbd_connect_unix(h, w->path)
-              : nbd_connect_tcp(h, w->host, w->port ? w->port : "10809");
+        ret = w->uri ? lib.connect_uri(h, w->uri)
+              : w->path ? lib.connect_unix(h, w->path)
+              : lib.connect_tcp(h, w->host, w->port ? w->port : "10809");
     }
     if (ret < 0) {
         failed(err, name);
-        nbd_close(h);
+        lib.close(h);
         return NULL;
     }
     return h;
@@ -143,8 +167,8 @@ static void client_close(BlockNode *n)
 {
     NbdClient *c = n->state;
     for (int i = 0; i < c->n; i++) {
-        nbd_shutdown(c->handles[i], 0);
-        nbd_close(c->handles[i]);
+        lib.shutdown(c->handles[i], 0);
+        lib.close(c->handles[i]);
     }
     g_free(c->name);
     g_mutex_clear(&c->lock);
@@ -170,19 +194,19 @@ static bool client_open(BlockNode *n, Json *options, Error **err)
     c->handles[c->n++] = h;
     g_mutex_init(&c->lock);
     g_cond_init(&c->changed);
-    c->length = nbd_get_size(h);
-    if (nbd_is_read_only(h) == 1 && !n->flags.read_only) {
+    c->length = lib.get_size(h);
+    if (lib.is_read_only(h) == 1 && !n->flags.read_only) {
         if (!n->flags.auto_read_only) {
             client_close(n);
             return fail(err, "Could not open '%s': request for write access denied", w.uri ? w.uri : "nbd");
         }
         n->flags.read_only = true;
     }
-    c->can_zero = nbd_can_zero(h) == 1;
-    c->can_trim = nbd_can_trim(h) == 1;
-    c->can_flush = nbd_can_flush(h) == 1;
-    c->can_status = nbd_can_meta_context(h, "base:allocation") == 1;
-    while (nbd_can_multi_conn(h) == 1 && c->n < MAX_CONNECTIONS) {
+    c->can_zero = lib.can_zero(h) == 1;
+    c->can_trim = lib.can_trim(h) == 1;
+    c->can_flush = lib.can_flush(h) == 1;
+    c->can_status = lib.can_meta_context(h, "base:allocation") == 1;
+    while (lib.can_multi_conn(h) == 1 && c->n < MAX_CONNECTIONS) {
         struct nbd_handle *more = connect_one(&w, c->name, NULL);
         if (!more) {
             break;                      /* the server takes no more of us */
@@ -207,7 +231,7 @@ static struct nbd_handle *take(NbdClient *c)
 
 static int give_back(NbdClient *c, struct nbd_handle *h, int ret)
 {
-    int errnum = ret < 0 ? nbd_get_errno() : 0;
+    int errnum = ret < 0 ? lib.get_errno() : 0;
     g_mutex_lock(&c->lock);
     c->handles[c->free++] = h;
     g_cond_signal(&c->changed);
@@ -235,8 +259,8 @@ static int transfer(BlockNode *n, uint64_t off, const struct iovec *iov, int nio
         off += len;
         for (size_t done = 0; done < there && ret >= 0;) {
             size_t part = MIN(there - done, MAX_TRANSFER);
-            ret = write ? nbd_pwrite(h, p + done, part, off - len + done, 0)
-                        : nbd_pread(h, p + done, part, off - len + done, 0);
+            ret = write ? lib.pwrite(h, p + done, part, off - len + done, 0)
+                        : lib.pread(h, p + done, part, off - len + done, 0);
             done += part;
         }
     }
@@ -260,7 +284,7 @@ static int client_flush(BlockNode *n)
         return 0;
     }
     struct nbd_handle *h = take(c);
-    return give_back(c, h, nbd_flush(h, 0));
+    return give_back(c, h, lib.flush(h, 0));
 }
 
 static int client_discard(BlockNode *n, uint64_t off, uint64_t len)
@@ -271,7 +295,7 @@ static int client_discard(BlockNode *n, uint64_t off, uint64_t len)
     len = MIN(len, c->length - MIN(off, (uint64_t)c->length));
     while (len && ret >= 0 && c->can_trim) {
         uint64_t part = MIN(len, 1u << 30);
-        ret = nbd_trim(h, part, off, 0);
+        ret = lib.trim(h, part, off, 0);
         off += part;
         len -= part;
     }
@@ -288,7 +312,7 @@ static int client_write_zeroes(BlockNode *n, uint64_t off, uint64_t len, bool ma
     struct nbd_handle *h = take(c);
     while (len && ret >= 0) {
         uint64_t part = MIN(len, 1u << 30);
-        ret = nbd_zero(h, part, off, may_unmap ? 0 : LIBNBD_CMD_FLAG_NO_HOLE);
+        ret = lib.zero(h, part, off, may_unmap ? 0 : LIBNBD_CMD_FLAG_NO_HOLE);
         off += part;
         len -= part;
     }
@@ -323,7 +347,7 @@ static int client_status(BlockNode *n, uint64_t off, uint64_t len, BlockStatus *
     }
     if (c->can_status) {
         struct nbd_handle *h = take(c);
-        int ret = nbd_block_status(h, MIN(there, 1u << 30), off,
+        int ret = lib.block_status(h, MIN(there, 1u << 30), off,
                                    (nbd_extent_callback) { .callback = first_extent, .user_data = st },
                                    LIBNBD_CMD_FLAG_REQ_ONE);
         give_back(c, h, 0);

@@ -1,4 +1,5 @@
 lib += util/error.c             # errors and the program's own messages
+lib += util/library.c           # libraries loaded when needed
 lib += util/log.c               # -d items, the log file
 lib += util/bql.c               # the big lock
 lib += util/rcu.c               # lock-free readers: epochs and deferred frees
