@@ -28,7 +28,8 @@ test-x86-seg-objs := tests/unit/x86-test.o
 test-x86-exc-objs := tests/unit/x86-test.o
 test-x86-sys-objs := tests/unit/x86-test.o
 # Locals must survive the unwinding of a guest exception.
-x86-setjmp := -O0 -Wno-clobbered
+# (Neither compiler minds a -Wno option of the other kind after the first of these.)
+x86-setjmp := -O0 -Wno-unknown-warning-option -Wno-clobbered
 CFLAGS_tests/unit/test-x86-mmu.c := $(x86-setjmp)
 CFLAGS_tests/unit/test-x86-seg.c := $(x86-setjmp)
 CFLAGS_tests/unit/test-x86-exc.c := $(x86-setjmp)
