@@ -102,6 +102,16 @@ void input_activate(const InputHandler *h, void *opaque)
     }
 }
 
+void input_retire(const InputHandler *h, void *opaque)
+{
+    int i = find_entry(h, opaque);
+
+    if (i >= 0) {
+        g_ptr_array_add(entries, g_ptr_array_steal_index(entries, i));
+        changed();
+    }
+}
+
 void input_pointer_foreach(void (*fn)(const InputHandler *h, bool current, void *opaque), void *opaque)
 {
     bool first = true;

@@ -28,6 +28,8 @@ typedef struct InputHandler {
 void input_register(const InputHandler *h, void *opaque);   /* the latest gets the events */
 void input_unregister(const InputHandler *h, void *opaque);
 void input_activate(const InputHandler *h, void *opaque);
+/* The others come before it: a device whose guest does not listen. */
+void input_retire(const InputHandler *h, void *opaque);
 /* Pointers, the one that gets the events first; for the monitor. */
 void input_pointer_foreach(void (*fn)(const InputHandler *h, bool current, void *opaque), void *opaque);
 /* Activate the nth of those; false if there are not so many. */
