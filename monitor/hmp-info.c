@@ -14,6 +14,7 @@
 #include "hw/intc/i8259.h"
 #include "hw/intc/ioapic.h"
 #include "hw/pci/pci.h"
+#include "hw/usb/usb.h"
 #include "migration/vmstate.h"
 #include "monitor/hmp-args.h"
 #include "monitor/qom.h"
@@ -149,6 +150,11 @@ static void info_pci(Monitor *m, const Json *args, Error **err)
     }
 }
 
+static void info_usb(Monitor *m, const Json *args, Error **err)
+{
+    print_from(m, usb_info);
+}
+
 static void info_qtree(Monitor *m, const Json *args, Error **err)
 {
     print_from(m, device_info_qtree);
@@ -253,6 +259,7 @@ const HmpCommand hmp_info_commands[] = {
     { "pic", NULL, "", "interrupt controllers", info_pic },
     { "irq", NULL, "", "interrupt controllers", info_pic },
     { "pci", NULL, "", "PCI devices", info_pci },
+    { "usb", NULL, "", "USB devices and where they are plugged in", info_usb },
     { "qtree", NULL, "", "devices and buses", info_qtree },
     { "qom-tree", NULL, "", "the machine as a tree of paths", info_qom_tree },
     { "device", "name:s?", "[name]", "state of devices, field by field", info_device },

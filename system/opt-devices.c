@@ -23,6 +23,22 @@ static bool opt_usb(const Option *o, const char *arg, Error **err)
     return true;
 }
 
+/* QEMU's former way to say -usb -device usb-X. */
+static bool opt_usbdevice(const Option *o, const char *arg, Error **err)
+{
+    static const char *const models[][2] = {
+        { "tablet", "usb-tablet" }, { "mouse", "usb-mouse" }, { "keyboard", "usb-kbd" },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(models); i++) {
+        if (!strcmp(arg, models[i][0])) {
+            g_ptr_array_add(config.devices, arg_new("-usbdevice", models[i][1]));
+            return opt_usb(o, NULL, err);
+        }
+    }
+    return fail(err, "'tablet', 'mouse' and 'keyboard' are known; for others there is -device");
+}
+
 static const char *const vga_names[] = { "none", "std", "cirrus", "vmware", "qxl", "virtio", NULL };
 
 static bool opt_vga(const Option *o, const char *arg, Error **err)
@@ -73,6 +89,8 @@ static const Option table[] = {
       option_flag, &config.nodefaults },
     { "vga", "std|none", "graphics card", opt_vga, &config.m.vga },
     { "usb", NULL, "same as -machine usb=on", opt_usb },
+    { "usbdevice", "tablet|mouse|keyboard", "same as -usb -device usb-tablet (usb-mouse, usb-kbd)",
+      opt_usbdevice },
     { "audiodev", "none,id=ID", "sound back-end that plays nothing", opt_audiodev },
     { "netdev", "TYPE,id=ID[,OPTION=VALUE...]", "a network back-end (-netdev help)", option_list,
       &config.netdevs },

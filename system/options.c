@@ -60,7 +60,6 @@ static const struct {
     { "dump-vmstate",      true,  "the monitor's 'info device' shows a device's state" },
     { "enable-sync-profile", false, "use perf on the host" },
     { "netdev",            true,  "there is no network device; -nic none says so" },
-    { "usbdevice",         true,  "there is no USB controller" },
     { "watchdog",          true,  "there is no watchdog device" },
 };
 

@@ -308,9 +308,6 @@ static bool pc_init(Machine *m, Error **err)
 {
     PCMachine *pc = (PCMachine *)m;
 
-    if (pc->with_usb) {
-        return fail(err, "-machine usb=on: this board has no USB controller yet");
-    }
     if (m->vmport == 1) {
         return fail(err, "-machine vmport=on: this board has no VMware port");
     }
@@ -332,6 +329,9 @@ static bool pc_init(Machine *m, Error **err)
         return false;
     }
     create_ide(pc);
+    if (pc->with_usb) {
+        pci_realize_or_die(pci_create(pc->pci, PCI_DEVFN(1, 2), "piix3-usb-uhci"), pc->pci);
+    }
     create_pm(pc);
     return pc_cmos_init(pc, err) && pc_fw_cfg_init(pc, err);
 }

@@ -25,8 +25,9 @@ def device_args(name, tag="9"):
     """What -device needs beside the name, from the properties it has; tag makes ids of it."""
     options = help_text("-device", name + ",help")
     args, extra = [], ""
-    if device_types().get(name) == "SCSI":
-        args += ["-device", "virtio-scsi-pci"]
+    host = {"SCSI": "virtio-scsi-pci", "usb-bus": "piix3-usb-uhci"}.get(device_types().get(name))
+    if host:
+        args += ["-device", host]
     if re.search(r"^  drive=", options, re.M):
         args += ["-drive", "if=none,driver=null-co,size=1474560,read-zeroes=on,id=d" + tag]
         extra += ",drive=d" + tag

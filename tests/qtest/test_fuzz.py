@@ -42,6 +42,8 @@ CONFIGS = {
                              "inject-error.0.errno=5,inject-error.0.sector=0",
                 "-device", "ide-hd,drive=d0,bus=ide.0",
                 "-drive", "if=floppy,index=0,driver=null-co,size=1474560"],
+    "usb": ["-M", "pc", "-m", "16", "-usb", "-device", "usb-tablet", "-device", "usb-kbd",
+            "-device", "usb-mouse"],
     "isa_vga": ["-M", "pc", "-m", "16", "-vga", "none", "-device", "isa-vga"],
 }
 
