@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import shutil
+import struct
 import tempfile
 
 import material
@@ -395,6 +396,57 @@ def test_floppy_bios():
         for n in range(2880):
             if after[n * 512:n * 512 + 512] != image[n * 512:n * 512 + 512]:
                 raise Failed("sector %d of the image is not as the guest left it" % n)
+
+
+@weight(1)
+def test_usb_firmware():
+    """SeaBIOS is operated by a USB keyboard alone."""
+    with tempfile.TemporaryDirectory() as d:
+        with VM(["-machine", "pc,i8042=off", "-usb", "-device", "usb-tablet", "-device", "usb-kbd",
+                 "-boot", "menu=on", "-cdrom", material.grub_cdrom(),
+                 "-chardev", "file,id=d,path=%s/log" % d,
+                 "-device", "isa-debugcon,iobase=0x402,chardev=d"]) as vm:
+            vm.wait_text("Press .* for boot menu", 60)
+            vm.key("esc")
+            vm.wait_text(r"Select boot device.*\d\. DVD/CD", 30)
+            vm.key("1")
+            vm.wait_text("GNU GRUB", 90)
+        with open(d + "/log") as f:
+            expect(f.read(), "USB keyboard initialized")
+
+
+# What each sends, and what Linux makes of it: type, code, value.
+USB_EVENTS = {
+    "Tablet": (3, [("abs", {"axis": "x", "value": 0x1234}), ("abs", {"axis": "y", "value": 0x567})],
+               [(3, 0, 0x1234), (3, 1, 0x567), (0, 0, 0)]),
+    "Mouse": (3, [("rel", {"axis": "x", "value": 5}), ("rel", {"axis": "y", "value": -3})],
+              [(2, 0, 5), (2, 1, 0xfffffffd), (0, 0, 0)]),
+    "Keyboard": (3, [("key", {"key": {"type": "qcode", "data": "f7"}, "down": True})],
+                 [(4, 4, 0x70040), (1, 65, 1), (0, 0, 0)]),
+}
+
+
+@weight(4)
+def test_usb_linux():
+    """Linux drives tablet, keyboard, mouse and the hub behind which they are."""
+    kernel, initrd = material.usb_kernel()
+    with VM(["-usb", "-device", "usb-tablet", "-device", "usb-kbd", "-device", "usb-mouse",
+             "-kernel", kernel, "-initrd", initrd, "-append", APPEND], mem="256") as vm:
+        vm.wait_serial("BusyBox shell", 300)
+        for name, (count, send, want) in USB_EVENTS.items():
+            node = vm.shell("until grep -q 'USB %s' /proc/bus/input/devices; do sleep 0.2; done; "
+                            "grep -A4 'USB %s' /proc/bus/input/devices | grep -o 'event[0-9]*'"
+                            % (name, name), 120).strip()
+            vm.shell("(dd if=/dev/input/%s of=/tmp/%s bs=24 count=%d 2>/dev/null &); "
+                     "until ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q /dev/input/; do sleep 0.1; done"
+                     % (node, name, count))
+            vm.cmd("input-send-event", events=[{"type": t, "data": d} for t, d in send])
+            text = vm.shell("until [ $(stat -c %%s /tmp/%s) = %d ]; do sleep 0.1; done; "
+                            "hexdump -v -e '24/1 \"%%02x\" \"\\n\"' /tmp/%s" % (name, 24 * count, name), 60)
+            got = [struct.unpack("<16xHHI", bytes.fromhex(line)) for line in text.split()]
+            if got != want:
+                raise Failed("USB %s: the guest saw %s instead of %s" % (name, got, want))
+        expect(vm.shell("cat /sys/bus/usb/devices/1-2/product"), "QEMU USB Hub")
 
 
 @weight(4)

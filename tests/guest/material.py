@@ -137,6 +137,18 @@ def generic_kernel():
                                                             GENERIC_MODULES)
 
 
+# USB host controller and HID devices, in loading order.
+USB_MODULES = ["usb-common", "usbcore", "uhci-hcd", "hid", "hid-generic", "usbhid", "evdev"]
+
+
+def usb_kernel():
+    """(kernel, initramfs) of Debian's kernel with the drivers of UHCI and of USB input devices."""
+    keep = ["./boot/vmlinuz-*"] + ["./lib/modules/*/%s.ko" % m for m in USB_MODULES]
+    pkg = package(dependency("linux-image-amd64"), keep, "-usb")
+    return glob.glob(pkg + "/boot/vmlinuz-*")[0], initramfs("usb-initramfs.cpio.gz", pkg,
+                                                            USB_MODULES)
+
+
 # Network cards, and what they lean on, in loading order.
 NET_MODULES = ["crc32c_generic", "libcrc32c", "virtio_ring", "virtio", "virtio_pci_modern_dev",
                "virtio_pci_legacy_dev", "virtio_pci", "failover", "net_failover", "virtio_net",
