@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Human commands: VNC servers.
+ * Human commands: VNC servers, sound.
  */
 #include "monitor/internal.h"
 
 #include <string.h>
 
+#include "audio/audio.h"
 #include "monitor/hmp-args.h"
 #include "ui/vnc.h"
 
@@ -67,7 +68,17 @@ static void info_vnc(Monitor *m, const Json *args, Error **err)
     json_free(list);
 }
 
+static void info_audio(Monitor *m, const Json *args, Error **err)
+{
+    GString *s = g_string_new(NULL);
+
+    audio_info(s);
+    monitor_puts(m, s->str);
+    g_string_free(s, TRUE);
+}
+
 const HmpCommand hmp_display_info_commands[] = {
+    { "audio", NULL, "", "sound: back-ends, voices, under-runs", info_audio },
     { "vnc", NULL, "", "VNC servers and their clients", info_vnc },
     { NULL }
 };

@@ -12,7 +12,8 @@ void config_init(void)
 {
     GPtrArray **lists[] = {
         &config.machine_props, &config.accels, &config.globals, &config.objects, &config.chardevs,
-        &config.blockdevs, &config.netdevs, &config.nets, &config.devices, &config.drives,
+        &config.blockdevs, &config.netdevs, &config.nets, &config.audiodevs, &config.audios,
+        &config.devices, &config.drives,
         &config.serials, &config.parallels, &config.debugcons, &config.monitors,
         &config.firmware_dirs, &config.vncs,
         &config.m.files, &config.m.smbios, &config.m.acpitables,

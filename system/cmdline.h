@@ -41,6 +41,7 @@ typedef struct Config {
     uint64_t max_ram;                   /* -m maxmem=, 0 = not given */
 
     GPtrArray *objects, *chardevs, *blockdevs, *netdevs, *devices;   /* of Arg */
+    GPtrArray *audiodevs, *audios;      /* of Arg */
     GPtrArray *nets;                    /* of Arg: -nic, -net */
     GPtrArray *drives;                  /* of DriveArg */
     GPtrArray *serials, *parallels, *debugcons;    /* of Arg */

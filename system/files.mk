@@ -14,6 +14,7 @@ emu += system/machine-none.c    # the machine without a board
 emu += system/accel-setup.c     # choice of the accelerator
 emu += system/accel-switch.c # another accelerator for a stopped machine
 emu += system/net-setup.c       # -netdev, -nic, -net; guestfwd to character devices
+emu += system/audio-setup.c     # -audiodev, -audio
 emu += system/defaults.c        # default ports, monitors, drives
 emu += system/firmware.c        # where firmware is looked for
 emu += system/obj-filter.c      # -object filter-dump

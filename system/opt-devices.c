@@ -61,23 +61,6 @@ static bool opt_nic(const Option *o, const char *arg, Error **err)
     return option_list(o, arg, err);
 }
 
-/* The back-end that plays nothing is the only one, and needs no state. */
-static bool opt_audiodev(const Option *o, const char *arg, Error **err)
-{
-    g_autoptr(Opts) opts = opts_parse("-audiodev", arg, "driver", NULL, err);
-    if (!opts) {
-        return false;
-    }
-    const char *driver = opts_get(opts, "driver"), *id = opts_get(opts, "id");
-    if (!driver || !id) {
-        return fail(err, "%s= is missing", driver ? "id" : "driver");
-    }
-    if (strcmp(driver, "none")) {
-        return fail(err, "there is no sound; driver=none works");
-    }
-    return opts_check_unused(opts, err);
-}
-
 static const Option table[] = {
     { "device", "TYPE[,PROP=VALUE...]", "add a device (-device help, -device TYPE,help)", opt_device,
       &config.devices },
@@ -91,7 +74,10 @@ static const Option table[] = {
     { "usb", NULL, "same as -machine usb=on", opt_usb },
     { "usbdevice", "tablet|mouse|keyboard", "same as -usb -device usb-tablet (usb-mouse, usb-kbd)",
       opt_usbdevice },
-    { "audiodev", "none,id=ID", "sound back-end that plays nothing", opt_audiodev },
+    { "audiodev", "DRIVER,id=ID[,OPTION=VALUE...]", "a sound back-end (-audiodev help)", option_list,
+      &config.audiodevs },
+    { "audio", "DRIVER,model=CARD[,OPTION=VALUE...]", "a sound back-end and a card in one",
+      option_list, &config.audios },
     { "netdev", "TYPE,id=ID[,OPTION=VALUE...]", "a network back-end (-netdev help)", option_list,
       &config.netdevs },
     { "nic", "none|TYPE[,model=CARD][,mac=MAC][,OPTION=VALUE...]",

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
+#include "audio/audio.h"
 #include "block/backend.h"
 #include "block/drive.h"
 #include "chardev/char.h"
@@ -22,6 +23,7 @@
 #include "memory/memory.h"
 #include "monitor/monitor.h"
 #include "net/netdev.h"
+#include "system/audio-setup.h"
 #include "system/cmdline.h"
 #include "system/cpus.h"
 #include "system/daemon.h"
@@ -87,6 +89,7 @@ static bool answer_lists(Error **err)
         }
     }
     list_if_asked(config.netdevs, netdev_help);
+    list_if_asked(config.audiodevs, audiodev_help);
     list_if_asked(config.chardevs, chardev_help);
     list_if_asked(config.objects, object_help);
     return true;
@@ -218,7 +221,7 @@ static bool make_backends(const MachineType *type, Error **err)
     network_init();
     if (!for_each_arg(config.objects, add_object, err)
         || !for_each_arg(config.chardevs, add_chardev, err)
-        || !consoles_add(type, err) || !network_add(type, err)
+        || !consoles_add(type, err) || !network_add(type, err) || !audio_add(err)
         || !for_each_arg(config.objects, add_late_object, err)
         || !for_each_arg(config.blockdevs, add_blockdev, err)
         || !add_drives(err)) {
@@ -413,6 +416,7 @@ bool machine_setup(Error **err)
 void machine_teardown(void)
 {
     vm_end();
+    audio_cleanup();
     display_stop();
     monitor_cleanup();
     netdev_cleanup();

@@ -321,7 +321,6 @@ static bool refuse_missing(Opts *o, Error **err)
 {
     bool sasl, adaptive_off;
 
-    opts_get(o, "audiodev");            /* nothing plays: clients are not offered sound */
     if (!opts_bool(o, "sasl", false, &sasl, err)
         || !opts_bool(o, "non-adaptive", true, &adaptive_off, err)) {
         return false;
@@ -329,6 +328,7 @@ static bool refuse_missing(Opts *o, Error **err)
     return (!sasl || fail(err, "-vnc: sasl=on: SASL is not supported (use password=on, tls-creds=ID)"))
            && (adaptive_off || fail(err, "-vnc: non-adaptive=off: encodings are never changed by what "
                                     "is on the screen"))
+           && refuse(o, "audiodev", "VNC clients are not sent sound (leave it away)", err)
            && refuse(o, "tls-authz", "authorization lists are not supported (verify-peer=on of the "
                      "credentials turns strangers away)", err)
            && refuse(o, "sasl-authz", "SASL is not supported", err);

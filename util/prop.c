@@ -47,18 +47,13 @@ static int64_t get_int(const void *field, size_t size)
     return (int64_t)(get_uint(field, size) << unused) >> unused;
 }
 
-static bool is_pointer(PropKind k)
-{
-    return k == PROP_KIND_DRIVE || k == PROP_KIND_CHARDEV || k == PROP_KIND_NETDEV;
-}
-
 void props_set_defaults(void *obj, const Prop *props)
 {
     for (const Prop *p = props; p && p->name; p++) {
         void *field = (char *)obj + p->offset;
         if (p->kind == PROP_KIND_STRING) {
             *(char **)field = g_strdup(p->def_str);
-        } else if (p->kind == PROP_KIND_MAC || is_pointer(p->kind)) {
+        } else if (p->kind == PROP_KIND_MAC || prop_kind_is_backend(p->kind)) {
             memset(field, 0, p->size);
         } else {
             put_uint(field, p->size, p->def);
@@ -165,6 +160,7 @@ static bool set_pointer(void *field, const Prop *p, const char *owner, const cha
 {
     static const char *const what[KINDS] = {
         [PROP_KIND_DRIVE] = "drive", [PROP_KIND_CHARDEV] = "chardev", [PROP_KIND_NETDEV] = "netdev",
+        [PROP_KIND_AUDIODEV] = "audiodev",
     };
     Error *why = NULL;
     if (!*value) {
@@ -228,6 +224,7 @@ bool prop_set_value(void *obj, const Prop *p, const char *owner, const char *val
     case PROP_KIND_DRIVE:
     case PROP_KIND_CHARDEV:
     case PROP_KIND_NETDEV:
+    case PROP_KIND_AUDIODEV:
         return set_pointer(field, p, owner, value, err);
     case PROP_KIND_ONOFFAUTO:
         return set_onoffauto(field, p, owner, value, err);
@@ -293,6 +290,7 @@ char *prop_get_string(const void *obj, const Prop *p)
     case PROP_KIND_DRIVE:
     case PROP_KIND_CHARDEV:
     case PROP_KIND_NETDEV:
+    case PROP_KIND_AUDIODEV:
         return pointer_name(p, *(void *const *)field);
     case PROP_KIND_ONOFFAUTO:
         v = get_uint(field, p->size);

@@ -24,6 +24,7 @@ typedef enum {
     PROP_KIND_DRIVE,    /* struct BlockBackend *: id of a -drive/-blockdev */
     PROP_KIND_CHARDEV,  /* struct CharDev *: id of a -chardev */
     PROP_KIND_NETDEV,   /* struct NetClient *: id of a -netdev */
+    PROP_KIND_AUDIODEV, /* struct AudioDev *: id of an -audiodev */
     PROP_KIND_ONOFFAUTO,/* int: 0 off, 1 on, 2 auto */
 } PropKind;
 
@@ -51,6 +52,7 @@ typedef struct Prop {
 #define PROP_DRIVE(n, T, f, h)          { .name = n, .kind = PROP_KIND_DRIVE, PROP_FIELD_(T, f), .help = h }
 #define PROP_CHARDEV(n, T, f, h)        { .name = n, .kind = PROP_KIND_CHARDEV, PROP_FIELD_(T, f), .help = h }
 #define PROP_NETDEV(n, T, f, h)         { .name = n, .kind = PROP_KIND_NETDEV, PROP_FIELD_(T, f), .help = h }
+#define PROP_AUDIODEV(n, T, f, h)       { .name = n, .kind = PROP_KIND_AUDIODEV, PROP_FIELD_(T, f), .help = h }
 #define PROP_ONOFFAUTO(n, T, f, d, h)   { .name = n, .kind = PROP_KIND_ONOFFAUTO, PROP_FIELD_(T, f), .def = d, .help = h }
 #define PROP_DONE                       { .name = NULL }
 
@@ -73,6 +75,12 @@ void props_free(void *obj, const Prop *props);              /* strings */
 /* One line each, below "OWNER options:" if owner is not NULL. */
 void props_help(GString *out, const char *owner, const Prop *props);
 
+/* Does a property of this kind point to a back-end? */
+static inline bool prop_kind_is_backend(PropKind k)
+{
+    return k == PROP_KIND_DRIVE || k == PROP_KIND_CHARDEV || k == PROP_KIND_NETDEV
+           || k == PROP_KIND_AUDIODEV;
+}
 /* Back-ends register how an id becomes a pointer and back, so that hw/core needs none of them.
  * A resolver that returns NULL without err gets a plain "there is no ..." for the user. */
 typedef void *(*PropResolver)(const char *id, Error **err);

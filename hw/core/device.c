@@ -110,7 +110,7 @@ static bool check_global(const Global *g, Error **err)
         const Prop *tables[] = { t->props, bus_props(t) };
         return prop_unknown(tables, 2, t->name, g->prop, err);
     }
-    if (p->kind == PROP_KIND_DRIVE || p->kind == PROP_KIND_CHARDEV || p->kind == PROP_KIND_NETDEV) {
+    if (prop_kind_is_backend(p->kind)) {
         return true;
     }
     void *scratch = g_malloc0(t->size);
@@ -188,8 +188,7 @@ void device_set_ptr(Device *dev, const char *prop, void *backend)
 {
     const Prop *p = find_prop(dev->type, prop);
     g_assert(p && p->size == sizeof(void *) && !dev->realized);
-    g_assert(p->kind == PROP_KIND_DRIVE || p->kind == PROP_KIND_CHARDEV
-             || p->kind == PROP_KIND_NETDEV);
+    g_assert(prop_kind_is_backend(p->kind));
     *(void **)((char *)dev + p->offset) = backend;
 }
 

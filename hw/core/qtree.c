@@ -30,6 +30,7 @@ static void print_prop(const Prop *p, void *opaque)
     case PROP_KIND_DRIVE:
     case PROP_KIND_CHARDEV:
     case PROP_KIND_NETDEV:
+    case PROP_KIND_AUDIODEV:
     case PROP_KIND_MAC:
     case PROP_KIND_ENUM:
     case PROP_KIND_ONOFFAUTO:

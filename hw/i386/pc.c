@@ -202,7 +202,7 @@ static void create_pm(PCMachine *pc)
 
 /* ---- timers and the ISA chips -------------------------------------------------------- */
 
-static void create_timers(PCMachine *pc)
+static bool create_timers(PCMachine *pc, Error **err)
 {
     pc->rtc = device_new("mc146818rtc");
     if (pc->with_hpet && pc->apic) {
@@ -221,9 +221,13 @@ static void create_timers(PCMachine *pc)
         device_realize_or_die(pc->pit, NULL);
         pc->pcspk = device_new("isa-pcspk");
         pcspk_connect(pc->pcspk, pc->pit);
+        if (pc->pcspk_audiodev && !device_set(pc->pcspk, "audiodev", pc->pcspk_audiodev, err)) {
+            return false;
+        }
         device_realize_or_die(pc->pcspk, NULL);
     }
     i8237_create(pc->isa);
+    return true;
 }
 
 static void create_serial_ports(PCMachine *pc)
@@ -321,7 +325,9 @@ static bool pc_init(Machine *m, Error **err)
     if (!create_vga(pc, err)) {
         return false;
     }
-    create_timers(pc);
+    if (!create_timers(pc, err)) {
+        return false;
+    }
     create_input(pc);
     create_serial_ports(pc);
     create_floppies(pc);
@@ -353,6 +359,8 @@ static const Prop pc_props[] = {
     PROP_BOOL("hpet", PCMachine, with_hpet, true, "high precision event timer"),
     PROP_BOOL("i8042", PCMachine, with_i8042, true, "PS/2 keyboard controller"),
     PROP_BOOL("pit", PCMachine, with_pit, true, "8254 interval timer"),
+    PROP_STRING("pcspk-audiodev", PCMachine, pcspk_audiodev, NULL,
+                "id of the -audiodev that plays the speaker"),
     PROP_BOOL("usb", PCMachine, with_usb, false, "USB controller"),
     PROP_SIZE("max-ram-below-4g", PCMachine, max_ram_below_4g, 0,
               "RAM that may lie below the PCI hole (0: up to 3.5 GiB)"),

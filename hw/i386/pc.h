@@ -21,6 +21,7 @@ typedef struct PCMachine {
     int smbios_entry_point;             /* 0: 32 bit, 1: 64 bit */
     bool with_i8042, with_pit;
     bool with_hpet, with_usb;
+    char *pcspk_audiodev;
     char *oem_id, *oem_table_id;        /* of ACPI tables */
 
     /* Memory: RAM up to the hole below 4 GiB, the rest from 4 GiB on */

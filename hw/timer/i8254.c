@@ -56,6 +56,8 @@ typedef struct I8254 {
     Timer timer;                    /* next rising edge of OUT 0, or a lost tick's turn */
     int64_t edge;                   /* tick of that rising edge, -1 = none to come */
     uint32_t lost;                  /* ticks still to be delivered */
+    void (*watch[3])(void *opaque); /* or NULL */
+    void *watch_opaque[3];
     bool irq0_off;                  /* the HPET has IRQ 0 */
     int policy;
     uint16_t iobase;
@@ -167,6 +169,39 @@ static uint16_t pit_count_reg(PitChannel *c, int64_t now)
         return n;
     }
     return n % 10 | n / 10 % 10 << 4 | n / 100 % 10 << 8 | n / 1000 % 10 << 12;
+}
+
+/* Ticks with OUT high among the first e of a count. */
+static int64_t pit_high_of(const PitChannel *c, int64_t e)
+{
+    int64_t high = c->mode == 3 ? pit_high_half(c) : c->count - 1;
+
+    switch (c->mode) {
+    case 0:
+    case 1:
+        return e > c->count ? e - c->count : 0;
+    case 2:
+    case 3:
+        return e / c->count * high + MIN(e % c->count, high);
+    default:
+        return e - (e > c->count);
+    }
+}
+
+/* The same between two ticks; c changes as time goes by. */
+static int64_t pit_high_between(PitChannel *c, int64_t from, int64_t to)
+{
+    bool stands = !c->counting || (!c->gate && c->mode != 1 && c->mode != 5);
+
+    if (stands) {
+        return pit_out(c, from) ? to - from : 0;
+    }
+    if (c->reload && from < c->next_at && c->next_at < to) {
+        int64_t middle = c->next_at;
+        return pit_high_between(c, from, middle) + pit_high_between(c, middle, to);
+    }
+    int64_t a = pit_elapsed(c, from), b = pit_elapsed(c, to - 1) + 1;
+    return pit_high_of(c, b) - pit_high_of(c, a);
 }
 
 /* Tick of the first rising edge of OUT after `after`; -1 = none. */
@@ -482,9 +517,25 @@ static uint64_t pit_read(void *opaque, hwaddr addr, unsigned size)
     return val;
 }
 
+/* The counter a write changes, -1 = none. */
+static int pit_changed(hwaddr addr, uint8_t val)
+{
+    bool latch = val >> 6 == 3 || (val >> 4 & 3) == RW_LATCH;
+
+    return addr != 3 ? (int)addr : latch ? -1 : val >> 6;
+}
+
+static void pit_tell(I8254 *s, int n)
+{
+    if (n >= 0 && s->watch[n]) {
+        s->watch[n](s->watch_opaque[n]);
+    }
+}
+
 static void pit_write(void *opaque, hwaddr addr, uint64_t val, unsigned size)
 {
     pit_fetch(opaque);
+    pit_tell(opaque, pit_changed(addr, val));
     if (addr == 3) {
         pit_control(opaque, val);
     } else {
@@ -497,6 +548,34 @@ static const RegionOps pit_ops = {
     .read = pit_read, .write = pit_write, .min = 1, .max = 1,
 };
 
+void i8254_watch(Device *pit, int channel, void (*before)(void *opaque), void *opaque)
+{
+    I8254 *s = (I8254 *)pit;
+
+    s->watch[channel] = before;
+    s->watch_opaque[channel] = opaque;
+}
+
+int64_t i8254_tick(void)
+{
+    return pit_tick();
+}
+
+int64_t i8254_high(Device *pit, int channel, int64_t from, int64_t to)
+{
+    PitChannel c = ((I8254 *)pit)->ch[channel];     /* to may be in the future */
+
+    return to > from ? pit_high_between(&c, from, to) : 0;
+}
+
+bool i8254_is_tone(Device *pit, int channel)
+{
+    const PitChannel *c = &((I8254 *)pit)->ch[channel];
+
+    pit_fetch((I8254 *)pit);
+    return c->counting && c->gate && pit_is_periodic(c) && c->count > 1;
+}
+
 void i8254_set_gate(Device *pit, int channel, bool level)
 {
     I8254 *s = (I8254 *)pit;
@@ -507,6 +586,7 @@ void i8254_set_gate(Device *pit, int channel, bool level)
     if (c->gate == level) {
         return;
     }
+    pit_tell(s, channel);
     int64_t e = pit_elapsed(c, now);
     c->gate = level;
     if (!level) {

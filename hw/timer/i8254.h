@@ -19,6 +19,15 @@ void i8254_set_gate(Device *pit, int channel, bool level);
 bool i8254_get_gate(Device *pit, int channel);
 bool i8254_get_out(Device *pit, int channel);
 
+/* Somebody who follows a counter's OUT: called before software changes anything about it. */
+void i8254_watch(Device *pit, int channel, void (*before)(void *opaque), void *opaque);
+/* The input clock's tick now, and for how many ticks of [from, to) OUT is high if nothing is
+ * changed: from is no earlier than the last change. */
+int64_t i8254_tick(void);
+int64_t i8254_high(Device *pit, int channel, int64_t from, int64_t to);
+/* Does OUT go up and down by itself? */
+bool i8254_is_tone(Device *pit, int channel);
+
 /* Port 61h of this timer; set before realize. */
 void pcspk_connect(Device *spk, Device *pit);
 

@@ -29,7 +29,7 @@ BACKENDS = ["-drive", "if=ide,index=0,driver=null-co,size=64M",
             "-serial", "null", "-parallel", "null", "-vga", "std"]
 # With nothing behind some of it, and with disks that fail.
 CONFIGS = {
-    "full": ["-M", "pc", "-m", "16"] + BACKENDS,
+    "full": ["-audiodev", "none,id=snd", "-M", "pc,pcspk-audiodev=snd", "-m", "16"] + BACKENDS,
     "bare": ["-M", "pc", "-m", "16"],
     "sata": ["-M", "pc", "-m", "16", "-device", "ahci,id=sata",
              "-drive", "if=none,id=s0,driver=null-co,size=64M",

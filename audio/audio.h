@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sound: devices have voices, a back-end (-audiodev) plays what its voices say, mixed.
+ *
+ * Nothing is kept in advance: a back-end that wants frames asks each active voice for as many
+ * as that needs (AudioPull), converts them to its own rate, adds them up and plays the sum.
+ * What a voice can't deliver is silence, and counted.  While no voice is active no timer runs
+ * and nothing is played; a wav file then does not grow.
+ *
+ * Everything under the big lock, in the main loop or a vCPU thread.
+ */
+#ifndef AUDIO_AUDIO_H
+#define AUDIO_AUDIO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "util/error.h"
+#include "util/opts.h"
+
+typedef enum {
+    AUDIO_FMT_U8, AUDIO_FMT_S8, AUDIO_FMT_U16, AUDIO_FMT_S16, AUDIO_FMT_U32, AUDIO_FMT_S32,
+} AudioFormat;
+
+#define AUDIO_MIN_RATE 4000u            /* frames a second */
+#define AUDIO_MAX_RATE 192000u
+
+/* How samples look: little-endian, the channels of a frame side by side, left first. */
+typedef struct AudioSpec {
+    uint32_t rate;                      /* AUDIO_MIN_RATE..AUDIO_MAX_RATE */
+    uint8_t channels;                   /* 1 or 2 */
+    AudioFormat format;
+} AudioSpec;
+
+typedef struct AudioDev AudioDev;
+typedef struct AudioVoice AudioVoice;
+
+/* Put up to `frames` frames in the voice's format into buf and say how many; fewer: there are no
+ * more now.  It may switch the voice off, but must not free it. */
+typedef unsigned (*AudioPull)(void *opaque, void *buf, unsigned frames);
+
+static inline unsigned audio_sample_size(AudioFormat f)
+{
+    return f < AUDIO_FMT_U16 ? 1 : f < AUDIO_FMT_U32 ? 2 : 4;
+}
+static inline unsigned audio_frame_size(const AudioSpec *s)
+{
+    return s->channels * audio_sample_size(s->format);
+}
+
+/* ---- voices: for devices ------------------------------------------------------------ */
+
+/* A silent voice at 44100 Hz, two channels, s16.  dev NULL: the first -audiodev or, if there is
+ * none, a back-end that plays nothing.  name is borrowed. */
+AudioVoice *audio_voice_new(AudioDev *dev, const char *name, AudioPull pull, void *opaque);
+void audio_voice_free(AudioVoice *v);                   /* NULL is fine */
+/* Rates outside of the range are moved to its end. */
+void audio_voice_set_spec(AudioVoice *v, const AudioSpec *spec);
+/* Active voices are asked for sound from now on. */
+void audio_voice_set_active(AudioVoice *v, bool on);
+bool audio_voice_active(const AudioVoice *v);
+/* Factors 0 (nothing) to 1. */
+void audio_voice_set_volume(AudioVoice *v, bool mute, float left, float right);
+
+/* ---- back-ends ---------------------------------------------------------------------- */
+
+/* -audiodev DRIVER,id=ID,... */
+bool audiodev_add(const char *text, Error **err);
+/* -audio DRIVER,model=CARD,...: the back-end, with an id if it has none.  *device is what
+ * -device would be given for the card (g_free), or NULL with *pcspk set to the id. */
+bool audiodev_add_model(const char *text, char **device, char **pcspk, Error **err);
+AudioDev *audiodev_find(const char *id);
+const char *audiodev_id(const AudioDev *dev);
+void audiodev_help(GString *out);
+void audio_info(GString *out);                          /* `info audio` */
+/* All back-ends end: files are complete.  At exit; voices stay, and stay silent. */
+void audio_cleanup(void);
+
+#endif

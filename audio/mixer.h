@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What audio/audio.c and audio/audiodev.c share: a back-end and its voices.
+ */
+#ifndef AUDIO_MIXER_H
+#define AUDIO_MIXER_H
+
+#include <glib.h>
+
+#include "audio/convert.h"
+#include "audio/driver.h"
+#include "util/timer.h"
+
+struct AudioVoice {
+    AudioDev *dev;
+    const char *name;
+    AudioPull pull;
+    void *opaque;
+    AudioSpec spec;
+    AudioResampler resampler;
+    bool active, mute;
+    bool starved;                       /* the last time it had less than was wanted */
+    float left, right;
+    uint64_t frames;                    /* delivered, at its own rate */
+    uint64_t underruns, missing;        /* times it ran dry; frames of silence then */
+};
+
+struct AudioDev {
+    char *id;
+    const AudioDriver *driver;          /* NULL: closed */
+    void *state;
+    AudioSpec spec;
+    int64_t period_ns;
+    Timer timer;                        /* pending while a voice is active */
+    GPtrArray *voices;                  /* of AudioVoice* */
+    bool running;
+    int64_t began;                      /* vclock when the first voice became active */
+    uint64_t played;                    /* frames since */
+    uint64_t frames, lost;              /* mixed; skipped because the host was late */
+};
+
+/* id, driver and the rest are the caller's. */
+void audio_dev_init(AudioDev *d);
+/* A voice came, went, or changed its mind: start or stop the clock. */
+void audio_clock(AudioDev *d);
+/* For a device without audiodev=. */
+AudioDev *audiodev_default(const char *user);
+
+#endif
