@@ -302,7 +302,7 @@ void usb_bus_init(USBBus *b, Device *owner)
     while (n < 63 && taken >> n & 1) {
         n++;
     }
-    char *name = g_strdup_printf("usb-bus.%u", n);
+    char *name = owner->id ? g_strdup_printf("%s.0", owner->id) : g_strdup_printf("usb-bus.%u", n);
     bus_init(&b->bus, &usb_bus_type, owner, name);
     b->ports = g_ptr_array_new();
     g_free(name);

@@ -116,6 +116,10 @@ static void kbd_key(void *opaque, unsigned usage, bool down)
 {
     Keyboard *k = opaque;
 
+    if (!hid_listens(&k->hid)) {
+        input_key(usage, down);
+        return;
+    }
     if (!k->hid.usb.config || usage < 4 || usage > 0xff) {
         return;
     }

@@ -90,6 +90,10 @@ static void pointer_button(void *opaque, unsigned button, bool down)
     };
     Pointer *p = opaque;
 
+    if (!hid_listens(&p->hid)) {
+        input_button(button, down);
+        return;
+    }
     if (!p->hid.usb.config || button >= BTN_COUNT) {
         return;
     }
@@ -109,7 +113,9 @@ static void mouse_rel(void *opaque, int dx, int dy)
 {
     Pointer *p = opaque;
 
-    if (p->hid.usb.config) {
+    if (!hid_listens(&p->hid)) {
+        input_rel(dx, dy);
+    } else if (p->hid.usb.config) {
         p->now.x = CLAMP(p->now.x + CLAMP(dx, -MOTION_MAX, MOTION_MAX), -MOTION_MAX, MOTION_MAX);
         p->now.y = CLAMP(p->now.y + CLAMP(dy, -MOTION_MAX, MOTION_MAX), -MOTION_MAX, MOTION_MAX);
         p->news = true;
@@ -120,7 +126,9 @@ static void tablet_abs(void *opaque, int x, int y)
 {
     Pointer *p = opaque;
 
-    if (p->hid.usb.config) {
+    if (!hid_listens(&p->hid)) {
+        input_abs(x, y);
+    } else if (p->hid.usb.config) {
         p->now.x = CLAMP(x, 0, INPUT_ABS_MAX);
         p->now.y = CLAMP(y, 0, INPUT_ABS_MAX);
         p->news = true;

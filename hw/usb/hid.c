@@ -3,8 +3,8 @@
  * The HID class: descriptors, idle rate, protocol, reports; who gets the host's events.
  *
  * Source: HID 1.11, 7.2.  A device takes keys or pointer when the guest begins to ask for its
- * reports, and gives them back to the PS/2 devices when it is reset: a guest that has no driver
- * for USB (yet) is operated as before.
+ * reports, and gives them back to the PS/2 devices when it is reset or was not asked for a while:
+ * a guest that has no driver for USB (yet, or after a firmware that had one) is operated as before.
  */
 #include "hw/usb/hid.h"
 #include "util/timer.h"
@@ -15,6 +15,7 @@ enum { HID_GET_REPORT = 1, HID_GET_IDLE = 2, HID_GET_PROTOCOL = 3, HID_SET_REPOR
        HID_SET_IDLE = 10, HID_SET_PROTOCOL = 11 };
 enum { HID_DT_HID = 0x21, HID_DT_REPORT = 0x22 };
 enum { REPORT_INPUT = 1, REPORT_OUTPUT = 2 };
+#define PATIENCE_NS NS_PER_SEC
 
 #define GET_(r) USB_REQ(USB_DIR_IN | USB_TYPE_CLASS | USB_TO_INTERFACE, r)
 #define SET_(r) USB_REQ(USB_TYPE_CLASS | USB_TO_INTERFACE, r)
@@ -117,12 +118,23 @@ static void give_events_back(HID *h)
     }
 }
 
+bool hid_listens(HID *h)
+{
+    if (h->active && !h->usb.remote_wakeup && vclock_ns() - h->asked_at > PATIENCE_NS) {
+        info_of(h)->forget(h);          /* nor will it hear that a key went up */
+        give_events_back(h);
+        return false;
+    }
+    return true;
+}
+
 USBResult hid_data(USBDevice *d, USBPacket *p)
 {
     HID *h = (HID *)d;
     uint8_t out[HID_REPORT_MAX];
     int64_t now = vclock_ns();
 
+    h->asked_at = now;
     take_events(h);
     unsigned len = info_of(h)->next(h, out);
     if (!len && h->idle && now - h->told_at >= h->idle * 4 * NS_PER_MS) {

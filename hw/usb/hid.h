@@ -51,10 +51,16 @@ typedef struct HID {
     uint8_t idle;                       /* repeat a report after so many times 4 ms; 0: never */
     uint8_t protocol;                   /* 0 boot, 1 report */
     int64_t told_at;                    /* virtual clock, ns: the last report */
-    bool active;                        /* it gets the events: the guest asks it for reports */
+    /* not saved: */
+    int64_t asked_at;                   /* virtual clock, ns: the guest wanted a report */
+    bool active;                        /* it gets the events */
 } HID;
 
 extern const VMState vm_hid;            /* embed with VM_STRUCT(T, hid, vm_hid) */
+
+/* An event came: is the guest still asking for reports (or asleep, to be woken by it)?  false:
+ * not for a while; the device has stepped back, and the event is for the next in line. */
+bool hid_listens(HID *h);
 
 /* Device models: realize and unrealize, and what USBInfo points at. */
 bool hid_realize(Device *dev, Error **err);

@@ -187,19 +187,14 @@ static void port_notify(USBPort *port, bool resume)
     }
 }
 
-static void reset_port_device(UHCIPort *p)
-{
-    if (p->port.device && p->port.device->dev.realized) {
-        usb_reset_device(p->port.device);
-    }
-}
-
 static void write_port(UHCI *s, unsigned n, uint16_t val)
 {
     UHCIPort *p = &s->ports[n];
 
     if (val & PORT_RESET && !(p->status & PORT_RESET)) {
-        reset_port_device(p);
+        if (p->port.device && p->port.device->dev.realized) {
+            usb_reset_device(p->port.device);
+        }
     }
     if (!(p->status & PORT_CONNECTED) || val & PORT_RESET) {
         val &= ~PORT_ENABLED;
@@ -210,7 +205,7 @@ static void write_port(UHCI *s, unsigned n, uint16_t val)
 
 /* ---- registers ------------------------------------------------------------------------------------ */
 
-/* Everything but the frame list's place in PCI space, and the devices. */
+/* Registers and ports, and with the ports what is plugged into them. */
 static void reset_controller(UHCI *s)
 {
     s->cmd = s->intr = s->frame = 0;
@@ -224,6 +219,7 @@ static void reset_controller(UHCI *s)
         UHCIPort *p = &s->ports[i];
         p->status = PORT_ALWAYS;
         if (p->port.device && p->port.device->dev.realized) {
+            usb_reset_device(p->port.device);
             set_connected(p);
         }
     }
@@ -234,9 +230,6 @@ static void reset_controller(UHCI *s)
 static void write_command(UHCI *s, uint16_t val)
 {
     if (val & CMD_GRESET && !(s->cmd & CMD_GRESET)) {
-        for (unsigned i = 0; i < UHCI_PORTS; i++) {
-            reset_port_device(&s->ports[i]);
-        }
         reset_controller(s);
     }
     if (val & CMD_HCRESET) {

@@ -123,7 +123,7 @@ extern const VMState vm_usb_device;     /* embed with VM_STRUCT(T, usb, vm_usb_d
 
 /* ---- for controllers and hubs ------------------------------------------------------------- */
 
-/* Called "usb-bus.N". */
+/* Called "ID.0" after its owner, or "usb-bus.N". */
 void usb_bus_init(USBBus *b, Device *owner);
 /* After the bus's destruction by hw/core: the list of ports goes. */
 void usb_bus_exit(USBBus *b);

@@ -497,6 +497,25 @@ class TabletTest(Host):
         self.q.reset()
         self.assertEqual(current(), ["QEMU PS/2 Mouse"])
 
+    def test_nobody_asks_any_more(self):
+        """A guest that stopped asking is operated by PS/2 again, from the first event on."""
+        q = self.q
+        q.qmp("device_add", driver="usb-kbd", port="2")
+        self.attach(1, 6)
+        self.poll(6)
+        q.outb(0x64, 0xae)                              # the PS/2 keyboard is on
+        self.key("a", True)
+        self.assertEqual(self.poll(6).hex(), "0000040000000000")
+        self.assertFalse(q.inb(0x64) & 1)
+        q.outw(CMD, 0)
+        q.clock_step(1100 * MS)
+        self.key("b", True)
+        self.assertTrue(q.inb(0x64) & 1)
+        q.outw(CMD, RUN)
+        self.assertIsNone(self.poll(6))
+        self.key("c", True)
+        self.assertEqual(self.poll(6).hex(), "0000060000000000")
+
     def test_halted_endpoint(self):
         self.attach(0, 5)
         self.control(5, 2, 3, 0, 0x81)
@@ -677,6 +696,20 @@ class CommandLineTest(TestCase):
                                stderr=subprocess.STDOUT, text=True, timeout=60)
             self.assertEqual(p.returncode, 1, p.stdout)
             self.assertIn(words, p.stdout)
+
+
+class TwoControllersTest(TestCase):
+    args = ["-M", "pc", "-usb", "-device", "piix4-usb-uhci,id=u,addr=5", "-device", "usb-kbd,bus=u.0",
+            "-device", "usb-mouse", "-device", "usb-tablet,bus=usb-bus.0,serial=abc"]
+
+    def test_who_sits_where(self):
+        self.assertEqual([line.split(", ")[:4:3] for line in self.q.hmp("info usb").splitlines()],
+                         [["  Device 0.0", "Product QEMU USB Mouse"],
+                          ["  Device 0.0", "Product QEMU USB Hub"],
+                          ["  Device 0.0", "Product QEMU USB Tablet"],
+                          ["  Device 1.0", "Product QEMU USB Keyboard"]])
+        self.assertEqual(self.q.pci_readl(5 << 3, 0), 0x71128086)
+        self.assertEqual(self.q.pci_readl(UHCI, 0), 0x70208086)
 
 
 class NoUsbTest(TestCase):
