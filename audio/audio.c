@@ -165,7 +165,7 @@ void audio_voice_set_spec(AudioVoice *v, const AudioSpec *spec)
 void audio_voice_set_active(AudioVoice *v, bool on)
 {
     if (on && !v->active) {
-        v->resampler = (AudioResampler) { .position = 0 };
+        v->resampler = AUDIO_RESAMPLER_START;
         v->starved = false;
     }
     v->active = on;

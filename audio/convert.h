@@ -17,11 +17,12 @@ void audio_decode(const AudioSpec *spec, const void *from, AudioFrame *to, unsig
 /* Clips what is beyond full scale. */
 void audio_encode(const AudioSpec *spec, const AudioFrame *from, void *to, unsigned n);
 
-/* Changes the rate by linear interpolation.  All zero: at the beginning. */
+/* Changes the rate by linear interpolation. */
 typedef struct AudioResampler {
     AudioFrame before, after;           /* the frames around the position */
     uint64_t position;                  /* between them, 2^32 being the distance */
 } AudioResampler;
+#define AUDIO_RESAMPLER_START ((AudioResampler) { .position = 1ull << 32 })
 
 /* Frames that n frames at rate `out` take of a source at rate `in`. */
 unsigned audio_resample_needs(const AudioResampler *r, uint32_t in, uint32_t out, unsigned n);

@@ -30,7 +30,7 @@ static const struct {
     { "mem-path",          true,  "guest memory is always an anonymous memory file" },
     { "mem-prealloc",      false, "guest memory is allocated when touched" },
     { "audio-help",        false, "there is no sound card" },
-    { "soundhw",           true,  "use -audio" },
+    { "soundhw",           true,  "use -audio DRIVER,model=CARD" },
     { "sd",                true,  "there is no SD card controller; use -drive" },
     { "mtdblock",          true,  "there is no flash device; use -drive" },
     { "fsdev",             true,  "there is no shared folder device" },

@@ -36,6 +36,9 @@ def device_args(name, tag="9"):
     if re.search(r"^  chardev=", options, re.M):
         args += ["-chardev", "null,id=c" + tag]
         extra += ",chardev=c" + tag
+    if re.search(r"^  audiodev=", options, re.M):
+        args += ["-audiodev", "none,id=a" + tag]
+        extra += ",audiodev=a" + tag
     if re.search(r"^  netdev=", options, re.M):
         args += ["-netdev", "user,id=n" + tag]
         extra += ",netdev=n" + tag

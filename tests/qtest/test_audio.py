@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Sound: back-ends and their options, the speaker, cards; what they play is read from wav files."""
 
+import math
 import os
 import re
 import struct
@@ -241,6 +242,282 @@ class Speaker(Sound):
         self.run_for(q, 100)
         q.close()
         self.assertGreater(len(read_wav(self.path)[3]), 3000)
+
+
+AC97_DEVFN = 4 << 3
+NAM, NABM = 0xc000, 0xc100
+PI, PO, MC = 0x00, 0x10, 0x20
+BDBAR, CIV, LVI, SR, PICB, PIV, CR = 0, 4, 5, 6, 8, 10, 11
+DCH, CELV, LVBCI, BCIS = 1, 2, 4, 8
+RUN, RESET, LVBIE, IOCE = 1, 2, 4, 0x10
+IOC = 1 << 31
+
+
+class AC97(Sound):
+    RING, DATA = 0x100000, 0x200000
+
+    def card(self, more="", device="AC97,addr=4,audiodev=snd"):
+        q = self.machine("-audiodev", self.wav(more), "-device", device)
+        q.pci_writel(AC97_DEVFN, 0x10, NAM)
+        q.pci_writel(AC97_DEVFN, 0x14, NABM)
+        q.pci_writew(AC97_DEVFN, 4, 5)
+        q.outl(NABM + 0x2c, 2)
+        q.outw(NAM + 0x02, 0)                               # all at 0 dB
+        q.outw(NAM + 0x18, 0x0808)
+        return q
+
+    def ring(self, q, buffers):
+        """buffers: (address, samples, flags)"""
+        q.write(self.RING, b"".join(struct.pack("<II", a, n | f) for a, n, f in buffers))
+
+    def start(self, q, channel, lvi, cr=RUN):
+        q.outl(NABM + channel + BDBAR, self.RING)
+        q.outb(NABM + channel + LVI, lvi)
+        q.outb(NABM + channel + CR, cr)
+
+    def pending(self, q):
+        return q.pci_readw(AC97_DEVFN, 6) >> 3 & 1
+
+    # ---- registers ----
+
+    def test_identity(self):
+        q = self.card()
+        self.assertEqual(q.pci_readl(AC97_DEVFN, 0), 0x24158086)
+        self.assertEqual(q.pci_readl(AC97_DEVFN, 8), 0x04010001)
+        self.assertEqual(q.pci_readb(AC97_DEVFN, 0x3d), 1)
+        self.assertEqual((q.inw(NAM + 0x7c), q.inw(NAM + 0x7e)), (0x8384, 0x7600))
+
+    def test_codec_after_reset(self):
+        q = self.card()
+        q.outw(NAM, 0)
+        for reg, value in ((0x02, 0x8000), (0x04, 0x8000), (0x06, 0x8000), (0x0a, 0), (0x0c, 0x8008),
+                           (0x0e, 0x8008), (0x10, 0x8808), (0x12, 0x8808), (0x14, 0x8808),
+                           (0x16, 0x8808), (0x18, 0x8808), (0x1a, 0), (0x1c, 0x8000), (0x26, 0xf),
+                           (0x28, 9), (0x2a, 0), (0x2c, 48000), (0x32, 48000), (0x34, 48000)):
+            self.assertEqual(q.inw(NAM + reg), value, hex(reg))
+
+    def test_codec_writes(self):
+        q = self.card()
+        for reg, written, read in ((0x02, 0xffff, 0x9f1f), (0x02, 0x2020, 0x1f1f), (0x02, 0x8a05, 0x8a05),
+                                   (0x18, 0xffff, 0x9f1f), (0x1a, 0xffff, 0x0707), (0x26, 0, 0xf),
+                                   (0x28, 0xffff, 9), (0x7c, 0, 0x8384), (0x1c, 0xffff, 0x8f0f)):
+            q.outw(NAM + reg, written)
+            self.assertEqual(q.inw(NAM + reg), read, hex(reg))
+
+    def test_rates(self):
+        q = self.card()
+        q.outw(NAM + 0x2c, 22050)
+        self.assertEqual(q.inw(NAM + 0x2c), 48000)          # fixed
+        q.outw(NAM + 0x2a, 1)
+        for written, read in ((22050, 22050), (44100, 44100), (100, 8000), (65535, 48000)):
+            q.outw(NAM + 0x2c, written)
+            self.assertEqual(q.inw(NAM + 0x2c), read)
+        q.outw(NAM + 0x34, 8000)
+        self.assertEqual(q.inw(NAM + 0x34), 48000)          # the microphone's has its own bit
+        q.outw(NAM + 0x2a, 9)
+        q.outw(NAM + 0x34, 8000)
+        self.assertEqual(q.inw(NAM + 0x34), 8000)
+        q.outw(NAM + 0x2a, 0)
+        self.assertEqual((q.inw(NAM + 0x2c), q.inw(NAM + 0x34)), (48000, 48000))
+
+    def test_bus_master_registers(self):
+        q = self.card()
+        for ch in (PI, PO, MC):
+            b = NABM + ch
+            self.assertEqual((q.inb(b + CIV), q.inb(b + LVI), q.inw(b + SR), q.inw(b + PICB),
+                              q.inb(b + PIV), q.inb(b + CR)), (0, 0, DCH, 0, 0, 0))
+            q.outl(b, 0xffffffff)
+            self.assertEqual(q.inl(b), 0xfffffff8)
+            q.outb(b + LVI, 0xff)
+            q.outb(b + CIV, 5)
+            q.outw(b + PICB, 5)
+            self.assertEqual(q.inl(b + CIV), 31 << 8 | DCH << 16)
+            q.outb(b + CR, 0x1c)
+            self.assertEqual(q.inb(b + CR), 0x1c)
+            q.outb(b + CR, RESET)
+            self.assertEqual((q.inb(b + CR), q.inl(b), q.inb(b + LVI)), (0, 0, 0))
+        self.assertEqual(q.inl(NABM + 0x30), 0x100)
+        q.outl(NABM + 0x2c, 6)
+        self.assertEqual(q.inl(NABM + 0x2c), 2)             # a warm reset ends
+        self.assertEqual((q.inb(NABM + 0x34), q.inb(NABM + 0x34)), (0, 1))
+        q.inw(NAM + 2)
+        self.assertEqual(q.inb(NABM + 0x34), 0)
+
+    def test_cold_reset(self):
+        q = self.card()
+        q.outl(NABM + PO, 0x1000)
+        q.outl(NABM + 0x2c, 0)
+        q.outl(NABM + 0x2c, 2)
+        self.assertEqual((q.inl(NABM + PO), q.inw(NAM + 2)), (0, 0x8000))
+
+    # ---- playing ----
+
+    def tone(self, frames, rate=48000, hz=440):
+        return [(round(20000 * math.sin(2 * math.pi * hz * i / rate)),
+                 round(10000 * math.cos(2 * math.pi * hz * i / rate))) for i in range(frames)]
+
+    def pack(self, frames):
+        return b"".join(struct.pack("<hh", *f) for f in frames)
+
+    def test_tone_is_what_was_sent(self):
+        q = self.card(",out.frequency=48000")
+        frames = self.tone(4800)
+        q.write(self.DATA, self.pack(frames))
+        self.ring(q, [(self.DATA + 4 * 960 * i, 2 * 960, IOC) for i in range(5)])
+        self.start(q, PO, 4)
+        self.run_for(q, 150)
+        b = NABM + PO
+        self.assertEqual(q.inw(b + SR), DCH | CELV | LVBCI | BCIS)
+        self.assertEqual((q.inb(b + CIV), q.inw(b + PICB)), (4, 0))
+        self.assertIn("under-runs: 0 (0 frames)", q.hmp("info audio"))
+        q.close()
+        rate, channels, bits, got = read_wav(self.path)
+        self.assertEqual((rate, channels, bits), (48000, 2, 16))
+        self.assertEqual(got[:4800], frames)
+        self.assertFalse(any(l or r for l, r in got[4800:]))
+
+    def test_other_rate(self):
+        q = self.card(",out.frequency=48000")
+        q.outw(NAM + 0x2a, 1)
+        q.outw(NAM + 0x2c, 22050)
+        q.write(self.DATA, self.pack(self.tone(4410, 22050)))
+        self.ring(q, [(self.DATA, 2 * 4410, 0)])
+        self.start(q, PO, 0)
+        self.run_for(q, 300)
+        q.close()
+        got = [l for l, r in read_wav(self.path)[3]]
+        self.assertAlmostEqual(len([v for v in got if v]), 9600, delta=250)
+        up = rising(got[:9500])
+        self.assertAlmostEqual((up[-1] - up[0]) / (len(up) - 1), 48000 / 440, delta=0.1)
+        expected = self.tone(9600)
+        worst = max(abs(a - b[0]) for a, b in zip(got[:9000], expected))
+        self.assertLess(worst, 20000 * 2 * math.pi * 440 / 22050 * 1.2)     # a sample late
+
+    def test_volume_and_mute(self):
+        for master, pcm, factor in ((0x0404, 0x0808, 10 ** (-6 / 20)), (0x8000, 0x0808, 0),
+                                    (0, 0x8808, 0), (0, 0x0c0c, 10 ** (-6 / 20)), (0, 0x0808, 1)):
+            with self.subTest("%04x %04x" % (master, pcm)):
+                q = self.card(",out.frequency=48000")
+                q.outw(NAM + 0x02, master)
+                q.outw(NAM + 0x18, pcm)
+                q.write(self.DATA, struct.pack("<hh", 8000, -8000) * 480)
+                self.ring(q, [(self.DATA, 960, 0)])
+                self.start(q, PO, 0)
+                self.run_for(q, 20)
+                q.close()
+                l, r = read_wav(self.path)[3][100]
+                self.assertAlmostEqual(l, 8000 * factor, delta=1)
+                self.assertAlmostEqual(r, -8000 * factor, delta=1)
+
+    def test_interrupts(self):
+        q = self.card()
+        self.ring(q, [(self.DATA, 2 * 480, IOC), (self.DATA, 2 * 480, 0), (self.DATA, 2 * 480, 0)])
+        self.start(q, PO, 2, RUN | IOCE | LVBIE)
+        b = NABM + PO
+        self.assertEqual((q.inb(b + CIV), q.inb(b + PIV), q.inw(b + PICB)), (0, 1, 960))
+        self.assertEqual(self.pending(q), 0)
+        self.run_for(q, 21)
+        self.assertEqual(q.inw(b + SR), BCIS)
+        self.assertEqual((self.pending(q), q.inl(NABM + 0x30)), (1, 0x140))
+        q.outw(b + SR, BCIS)
+        self.assertEqual((self.pending(q), q.inl(NABM + 0x30)), (0, 0x100))
+        self.run_for(q, 40)
+        self.assertEqual((q.inw(b + SR), self.pending(q)), (DCH | CELV | LVBCI, 1))
+        q.outb(b + CR, RUN | IOCE)                          # masked
+        self.assertEqual(self.pending(q), 0)
+        q.outb(b + CR, RUN | IOCE | LVBIE)
+        self.assertEqual(self.pending(q), 1)
+        q.outb(b + SR, LVBCI)
+        self.assertEqual((q.inw(b + SR), self.pending(q)), (DCH | CELV, 0))
+
+    def test_goes_on_when_lvi_moves(self):
+        q = self.card()
+        self.ring(q, [(self.DATA, 2 * 480, 0)] * 32)
+        self.start(q, PO, 1)
+        b = NABM + PO
+        self.run_for(q, 50)
+        self.assertEqual((q.inb(b + CIV), q.inw(b + SR) & DCH), (1, DCH))
+        q.outb(b + LVI, 3)
+        self.assertEqual((q.inb(b + CIV), q.inw(b + SR) & (DCH | CELV)), (2, 0))
+        self.run_for(q, 50)
+        self.assertEqual((q.inb(b + CIV), q.inw(b + SR) & DCH), (3, DCH))
+        q.outb(b + LVI, 2)                                  # once round
+        self.run_for(q, 400)
+        self.assertEqual((q.inb(b + CIV), q.inb(b + PIV)), (2, 3))
+
+    def test_pause(self):
+        q = self.card()
+        self.ring(q, [(self.DATA, 2 * 4800, 0)])
+        self.start(q, PO, 0)
+        b = NABM + PO
+        self.run_for(q, 30)
+        q.outb(b + CR, 0)
+        left = q.inw(b + PICB)
+        self.assertTrue(0 < left < 9600)
+        self.run_for(q, 30)
+        self.assertEqual((q.inw(b + PICB), q.inb(b + CIV)), (left, 0))
+        self.assertIn("AC97: silent", q.hmp("info audio"))
+        q.outb(b + CR, RUN)
+        self.run_for(q, 200)
+        self.assertEqual((q.inw(b + PICB), q.inb(b + CIV)), (0, 0))
+
+    def test_records_silence(self):
+        for ch, size in ((PI, 4), (MC, 2)):
+            with self.subTest(ch):
+                q = self.card()
+                q.memset(self.DATA, 4800 * 4, 0x55)
+                self.ring(q, [(self.DATA, 4800 * size // 2, IOC)])
+                self.start(q, ch, 0, RUN | IOCE)
+                self.run_for(q, 50)
+                self.assertEqual(q.inw(NABM + ch + SR), 0)
+                self.run_for(q, 70)
+                self.assertEqual(q.inw(NABM + ch + SR), DCH | CELV | LVBCI | BCIS)
+                self.assertEqual(self.pending(q), 1)
+                self.assertFalse(any(q.read(self.DATA, 4800 * size)))
+                q.close()
+
+    # ---- guests without sense ----
+
+    def test_hostile_descriptors(self):
+        q = self.card()
+        for ring, buffers in ((self.RING, [(0, 0, IOC)] * 32), (0xfffffff8, []), (0xe0000000, []),
+                              (self.RING, [(0xfffffffe, 0xffff, IOC)] * 32),
+                              (self.RING, [(self.RING, 0xffff, IOC)] * 32)):
+            if buffers:
+                self.ring(q, buffers)
+            for ch in (PI, PO, MC):
+                q.outb(NABM + ch + CR, 0)
+                q.outb(NABM + ch + CR, RESET)
+                q.outl(NABM + ch, ring)
+                q.outb(NABM + ch + LVI, 31)
+                q.outb(NABM + ch + CR, RUN | IOCE | LVBIE)
+            q.clock_step(5 * 10**9)
+            q.qmp("query-status")
+
+    def test_no_bus_mastering(self):
+        q = self.card()
+        q.pci_writew(AC97_DEVFN, 4, 1)
+        self.start(q, PO, 31)
+        self.run_for(q, 30)
+        q.qmp("query-status")
+
+    def test_odd_accesses(self):
+        q = self.card()
+        self.assertEqual(q.inb(NAM + 2), 0xff)
+        self.assertEqual(q.inl(NAM + 0x7c), 0xffffffff)
+        q.outb(NAM + 2, 0x55)
+        self.assertEqual(q.inw(NAM + 2), 0)
+        self.assertEqual(q.inb(NABM + 0x3f), 0)
+
+    def test_without_audiodev(self):
+        q = self.machine("-device", "AC97,addr=4")
+        self.assertIn("none: none, 44100 Hz", q.hmp("info audio"))
+        q.close()
+        q = self.card(device="AC97,addr=4")
+        self.assertIn("no audiodev= is given, 'snd' plays", q.errors())
+        q.close()
+        q = self.machine("-audio", "wav,path=%s,model=ac97" % self.path)
+        self.assertIn("AC97: silent", q.hmp("info audio"))
 
 
 if __name__ == "__main__":
