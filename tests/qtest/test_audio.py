@@ -253,6 +253,33 @@ RUN, RESET, LVBIE, IOCE = 1, 2, 4, 0x10
 IOC = 1 << 31
 
 
+class Guest(Sound):
+    """A floppy disk whose boot sector plays 1 kHz for 20 ticks of the BIOS, on the running machine."""
+    BOOT = bytes.fromhex("b0b6e643b8a904e64288e0e642"          # counter 2: mode 3, 1193
+                         "e4610c03e661"                        # gate and speaker on
+                         "fb31c08ed88b1e6c04"                  # ticks now
+                         "f4a16c0429d83d140072f5"              # ... 20 later
+                         "e46124fce661ba0105eeebfe")           # off; isa-debug-exit
+
+    def test_speaker(self):
+        image = os.path.join(self.dir.name, "floppy")
+        with open(image, "wb") as f:
+            f.write(self.BOOT.ljust(510, b"\0") + b"\x55\xaa" + bytes(1474560 - 512))
+        p = subprocess.run([EMULATOR, "-nodefaults", "-display", "none", "-m", "16", "-boot", "a",
+                            "-drive", "if=floppy,format=raw,file=" + image,
+                            "-device", "isa-debug-exit", "-audiodev", self.wav(",out.frequency=48000"),
+                            "-M", "pc,pcspk-audiodev=snd"], stdin=subprocess.DEVNULL,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                           timeout=120 * PATIENCE)
+        self.assertEqual(p.returncode & 1, 1, p.stdout)
+        samples = [f[0] for f in read_wav(self.path)[3]]
+        self.assertGreater(len(samples), 48000 * 0.9)
+        up = rising(samples[2400:45000])
+        gaps = [b - a for a, b in zip(up, up[1:])]
+        self.assertAlmostEqual(sum(gaps) / len(gaps), 48000 / (PIT_HZ / 1193), delta=0.1)
+        self.assertLessEqual(max(gaps) - min(gaps), 2)
+
+
 class AC97(Sound):
     RING, DATA = 0x100000, 0x200000
 
