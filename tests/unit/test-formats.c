@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Formats beside qcow2: random sequences against a model, judged by qemu-img if installed; errors
- * at any write; damaged images, each opened, used and checked with 256 MiB and within 5 s.
+ * at any write; damaged images, each opened, used and checked with 256 MiB and within 5 s
+ * (times ORRERY_PATIENCE).
  *
  * Environment, for `make check-disk`: DISK_SEQUENCES (of each writable format), DISK_ERRORS,
  * DISK_MUTATIONS (of each format), DISK_IMAGES (a folder with images of any format to be damaged
@@ -282,7 +283,7 @@ static void damage(const char *format, const uint8_t *good, size_t len, unsigned
         mutate(bad, len);
         size_t cut = below(20) ? len : below(len);
         g_assert_true(g_file_set_contents(path, (char *)bad, cut, NULL));
-        alarm(getenv("ORRERY_PATIENCE") ? 5 * atoi(getenv("ORRERY_PATIENCE")) : 20);
+        alarm(5 * MAX(g_ascii_strtod(g_getenv("ORRERY_PATIENCE") ?: "1", NULL), 1));
         BlockNode *n = open_image(path, format, below(2), false, NULL);
         if (n) {
             BlockCheck c;
