@@ -74,20 +74,27 @@ def read_text(path):
         return None
 
 
+def download(name, tmp):
+    """Path of the package's file, in tmp."""
+    say("fetching Debian package %s" % name)
+    os.chmod(tmp, 0o755)
+    try:
+        run(["apt-get", "download", "-q", name], cwd=tmp)
+    except Missing as e:
+        raise Missing("can't download Debian package '%s' (is the network there? has "
+                      "'apt-get update' been run?): %s" % (name, e))
+    return glob.glob(os.path.join(tmp, "*.deb"))[0]
+
+
 def package(name, keep=(), tag=""):
     """Folder with the unpacked files of a Debian package, or those that match keep; tag tells
-    different selections of one package apart."""
+    different selections of one package apart, which share a download."""
+    def fetch(out):
+        os.rename(download(name, os.path.dirname(out)), out)
+
     def make(out):
-        say("fetching Debian package %s" % name)
-        tmp = os.path.dirname(out)
-        os.chmod(tmp, 0o755)
-        try:
-            run(["apt-get", "download", "-q", name], cwd=tmp)
-        except Missing as e:
-            raise Missing("can't download Debian package '%s' (is the network there? has "
-                          "'apt-get update' been run?): %s" % (name, e))
-        deb = glob.glob(os.path.join(tmp, "*.deb"))
-        unpack(deb[0], out, keep)
+        deb = cached("deb-" + name, fetch) if keep else download(name, os.path.dirname(out))
+        unpack(deb, out, keep)
     return cached("pkg-" + name + tag, make)
 
 
