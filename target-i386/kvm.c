@@ -115,7 +115,9 @@ static bool cpu_create(KvmCpu *k, Error **err)
  *     belongs to the interpreter, and so does, where it has turns, what has loaded a task
  *     register, without which nobody comes back from ring 3.
  *   - Setting CR0.PG outside of long mode is #GP.  Where the interpreter has turns it runs
- *     protected mode without paging; where not, see doubt().
+ *     protected mode without paging; where not, see doubt().  A second CPU comes there with
+ *     an IDT, which sees the #GP: until it is in long mode it is the interpreter's anyhow (not
+ *     where the kernel starts it, with kernel-irqchip=on or split).
  * Real mode and small 64-bit systems in ring 0 are run by the kernel.
  */
 static bool software_would_break(const KvmCpu *k)
@@ -128,7 +130,7 @@ static bool software_would_break(const KvmCpu *k)
         return false;
     }
     return x86_cpl(c) == 3 || (x86_long_mode(c) && (c->efer & EFER_SCE))
-           || (a->paging_fails && protection && !x86_long_mode(c))
+           || (k->cpu->index && !x86_long_mode(c)) || (a->paging_fails && protection && !x86_long_mode(c))
            || (kvm.turns && protection && (!paging || (c->tr.sel & ~7u)));
 }
 

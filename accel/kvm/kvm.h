@@ -33,6 +33,7 @@ typedef struct KvmVm {
     bool readonly_mem, immediate_exit, emulation_exit;
     bool initially_set;             /* manual protection of the dirty log is on */
     KvmIrqchip irqchip;
+    bool irqchip_unused;            /* more was asked for, which a software KVM can't do well */
     bool debug_interprets;          /* a debugger's breakpoint has no place in hardware */
     bool wide_apic_ids;             /* 32 bits in the local APICs' state */
 } KvmVm;

@@ -665,6 +665,21 @@ def test_native_and_back():
     change_accel("tcg,engine=jit" if platform.machine() == "x86_64" else "tcg", ("kvm", "tcg"), 2)
 
 
+@weight(3)
+def test_kvm_irqchip():
+    """Linux with kernel-irqchip=on and split: in the kernel with hardware, else told and taken as off."""
+    need_kvm()
+    for where in ("on", "split"):
+        with linux(["-accel", "kvm,kernel-irqchip=" + where], accel=False) as vm:
+            vm.wait_serial("BusyBox shell", 300)
+            expect(vm.shell("grep -c processor /proc/cpuinfo", 60), r"\b1\b")
+            told = info_kvm(vm)
+            if "kind: software" in told:
+                expect(told, r"interrupt controllers: .*\(kernel-irqchip=off\), instead of what")
+            else:
+                expect(told, r"interrupt controllers: .*\(kernel-irqchip=%s\)\n" % where)
+
+
 @weight(2)
 def test_kvm_firmware():
     """SeaBIOS run by the kernel, with its interrupt controllers; stores to VGA memory wait there."""
