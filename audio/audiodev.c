@@ -196,7 +196,7 @@ bool audiodev_add(const char *text, Error **err)
 
 /* Names of -audio model=, and of the devices they are. */
 static const char *const models[][2] = {
-    { "ac97", "AC97" }, { "pcspk", NULL },
+    { "ac97", "AC97" }, { "pcspk", NULL }, { "sb16", "sb16" },
 };
 
 bool audiodev_add_model(const char *text, char **device, char **pcspk, Error **err)
@@ -205,7 +205,7 @@ bool audiodev_add_model(const char *text, char **device, char **pcspk, Error **e
     const char *model = o ? opts_get(o, "model") : NULL;
 
     if (!model) {
-        return o && fail(err, "-audio: model= is missing (ac97, pcspk)");
+        return o && fail(err, "-audio: model= is missing (ac97, pcspk, sb16)");
     }
     if (!opts_has(o, "id")) {
         opts_set(o, "id", "audiodev0");
@@ -218,7 +218,7 @@ bool audiodev_add_model(const char *text, char **device, char **pcspk, Error **e
             return add_opts(o, err);
         }
     }
-    return fail(err, "-audio: model=%s: there is no such card (ac97, pcspk)", model);
+    return fail(err, "-audio: model=%s: there is no such card (ac97, pcspk, sb16)", model);
 }
 
 /* ---- life ------------------------------------------------------------------------------ */

@@ -547,5 +547,191 @@ class AC97(Sound):
         self.assertIn("AC97: silent", q.hmp("info audio"))
 
 
+class SB16(Sound):
+    BASE, DATA = 0x220, 0x20000
+
+    def card(self, more=",out.frequency=44100", props=""):
+        q = self.machine("-audiodev", self.wav(more), "-device", "sb16,audiodev=snd" + props)
+        q.outb(0x20, 0x11)                                  # the 8259 tells interrupts
+        for v in (8, 4, 1, 0):
+            q.outb(0x21, v)
+        self.reset_dsp(q)
+        return q
+
+    def reset_dsp(self, q):
+        q.outb(self.BASE + 6, 1)
+        q.outb(self.BASE + 6, 0)
+        self.assertEqual(self.replies(q), [0xaa])
+
+    def replies(self, q):
+        got = []
+        while q.inb(self.BASE + 0xe) & 0x80:
+            got.append(q.inb(self.BASE + 0xa))
+        return got
+
+    def dsp(self, q, *data):
+        for v in data:
+            self.assertEqual(q.inb(self.BASE + 0xc) & 0x80, 0)
+            q.outb(self.BASE + 0xc, v)
+
+    def mixer(self, q, reg, value=None):
+        q.outb(self.BASE + 4, reg)
+        if value is None:
+            return q.inb(self.BASE + 5)
+        q.outb(self.BASE + 5, value)
+
+    def irq5(self, q):
+        """Was there an edge since the last look?  (poll command, then end of interrupt)"""
+        q.outb(0x20, 0x0c)
+        got = q.inb(0x20) == 0x85
+        if got:
+            q.outb(0x20, 0x20)
+        return int(got)
+
+    def dma(self, q, channel, addr, size, autoinit=False):
+        """Memory to device."""
+        n, wide = channel & 3, channel >= 4
+        mask, mode, clear, at, count = (0xd4, 0xd6, 0xd8, 0xc0 + 4 * n, 0xc2 + 4 * n) if wide else \
+                                       (0x0a, 0x0b, 0x0c, 2 * n, 2 * n + 1)
+        page = {0: 0x87, 1: 0x83, 3: 0x82, 5: 0x8b, 6: 0x89, 7: 0x8a}[channel]
+        if wide:
+            q.outb(0xd6, 0xc0)                              # channel 4 cascades
+            q.outb(0xd4, 0)
+        q.outb(mask, 4 | n)
+        q.outb(clear, 0)
+        q.outb(mode, 0x48 | n | (0x10 if autoinit else 0))
+        for port, v in ((at, (addr >> 1 if wide else addr) & 0xffff), (count, (size >> wide) - 1)):
+            q.outb(port, v & 0xff)
+            q.outb(port, v >> 8)
+        q.outb(page, addr >> 16)
+        q.outb(mask, n)
+
+    def test_dsp(self):
+        q = self.card()
+        self.dsp(q, 0xe1)
+        self.assertEqual(self.replies(q), [4, 5])
+        self.dsp(q, 0xe0, 0x5a)
+        self.assertEqual(self.replies(q), [0xa5])
+        self.dsp(q, 0xe4, 0x77, 0xe8)
+        self.assertEqual(self.replies(q), [0x77])
+        for cmd, answer in ((0xd1, 0xff), (0xd3, 0)):
+            self.dsp(q, cmd, 0xd8)
+            self.assertEqual(self.replies(q), [answer])
+        self.dsp(q, 0xe3)
+        self.assertTrue(bytes(self.replies(q)).startswith(b"COPYRIGHT"))
+        self.assertEqual(q.inb(self.BASE + 0xa), 0)         # the last one stays
+
+    def test_interrupts_by_command(self):
+        q = self.card()
+        for cmd, bit, port in ((0xf2, 1, 0xe), (0xf3, 2, 0xf)):
+            self.dsp(q, cmd)
+            self.assertEqual((self.mixer(q, 0x82) & 3, self.irq5(q)), (bit, 1))
+            q.inb(self.BASE + port)
+            self.assertEqual((self.mixer(q, 0x82) & 3, self.irq5(q)), (0, 0))
+
+    def test_mixer(self):
+        q = self.card()
+        self.assertEqual([self.mixer(q, r) for r in (0x30, 0x32, 0x3c, 0x80, 0x81)],
+                         [0xc0, 0xc0, 0x1f, 2, 0x22])
+        self.mixer(q, 0x22, 0x5a)
+        self.assertEqual([self.mixer(q, r) for r in (0x22, 0x30, 0x31)], [0x5a, 0x58, 0xa8])
+        self.mixer(q, 0x80, 8)
+        self.assertEqual(self.mixer(q, 0x80), 2)
+        self.mixer(q, 0, 0)
+        self.assertEqual(self.mixer(q, 0x30), 0xc0)
+        q = self.card(props=",irq=7,dma=3,dma16=6")
+        self.assertEqual((self.mixer(q, 0x80), self.mixer(q, 0x81)), (4, 0x48))
+
+    def test_16_bit_stereo(self):
+        q = self.card()
+        frames = [(round(15000 * math.sin(i / 7)), round(9000 * math.cos(i / 9))) for i in range(2000)]
+        q.write(self.DATA, b"".join(struct.pack("<hh", *f) for f in frames))
+        self.dma(q, 5, self.DATA, 8000)
+        self.dsp(q, 0x41, 44100 >> 8, 44100 & 0xff, 0xb0, 0x30, 3999 & 0xff, 3999 >> 8)
+        self.run_for(q, 100)
+        self.assertEqual((self.mixer(q, 0x82) & 3, self.irq5(q)), (2, 1))
+        q.inb(self.BASE + 0xf)
+        self.assertEqual(self.irq5(q), 0)
+        self.assertIn("sb16: silent", q.hmp("info audio"))
+        q.close()
+        got = read_wav(self.path)[3]
+        self.assertEqual(got[:2000], frames)
+        self.assertFalse(any(l or r for l, r in got[2000:]))
+
+    def test_8_bit_single(self):
+        q = self.card(",out.frequency=22222")
+        data = bytes(round(128 + 100 * math.sin(i / 5)) for i in range(1000))
+        q.write(self.DATA, data)
+        self.dma(q, 1, self.DATA, 1000)
+        self.dsp(q, 0x40, 256 - 45, 0xd1, 0x14, 999 & 0xff, 999 >> 8)      # 22222 Hz
+        self.run_for(q, 100)
+        self.assertEqual((self.mixer(q, 0x82) & 3, self.irq5(q)), (1, 1))
+        q.inb(self.BASE + 0xe)
+        self.assertEqual(self.irq5(q), 0)
+        q.close()
+        self.assertEqual([l for l, r in read_wav(self.path)[3]][:1000], [(v - 128) * 256 for v in data])
+
+    def test_auto_init(self):
+        q = self.card(",out.frequency=22050")
+        data = bytes(range(256)) * 4
+        q.write(self.DATA, data)
+        self.dma(q, 1, self.DATA, 1024, autoinit=True)
+        self.dsp(q, 0x41, 22050 >> 8, 22050 & 0xff, 0xc6, 0, 511 & 0xff, 511 >> 8)
+        blocks = 0
+        for _ in range(200):
+            self.run_for(q, 1)
+            if self.irq5(q):
+                blocks += 1
+                q.inb(self.BASE + 0xe)
+        self.assertGreater(blocks, 4)
+        self.dsp(q, 0xda)                                   # ends after the block under way
+        self.run_for(q, 200)
+        self.assertIn("sb16: silent", q.hmp("info audio"))
+        q.close()
+        got = [l // 256 + 128 for l, r in read_wav(self.path)[3]]
+        self.assertGreater(len(got), 4410)
+        self.assertEqual(got[:4000], [i % 256 for i in range(4000)])
+
+    def test_pause(self):
+        q = self.card()
+        self.dma(q, 1, self.DATA, 32768, autoinit=True)
+        self.dsp(q, 0x48, 0xff, 0x7f, 0x1c)
+        self.run_for(q, 50)
+        self.assertIn("sb16: playing", q.hmp("info audio"))
+        self.dsp(q, 0xd0)
+        self.run_for(q, 50)
+        self.assertIn("sb16: silent", q.hmp("info audio"))
+        self.dsp(q, 0xd4)
+        self.run_for(q, 50)
+        self.assertIn("sb16: playing", q.hmp("info audio"))
+        self.reset_dsp(q)
+        self.assertIn("sb16: silent", q.hmp("info audio"))
+
+    def test_hostile(self):
+        q = self.card()
+        for mode in (0x48, 0x44, 0x58, 0xc0):
+            for cmd in ((0xc6, 0x20, 0, 0), (0xb6, 0x30, 0, 0), (0xce, 0, 0, 0), (0xbe, 0x30, 0xff, 0xff),
+                        (0x48, 0, 0, 0x90)):
+                q.outb(0x0b, mode | 1)
+                q.outb(0xd6, mode | 1)
+                q.outb(0x0a, 1)
+                q.outb(0xd4, 1)
+                self.dsp(q, *cmd)
+                self.run_for(q, 30)
+                q.qmp("query-status")
+        for cmd in range(256):
+            self.dsp(q, cmd, 0xff, 0xff, 0xff)
+        q.clock_step(3 * 10**9)
+        q.qmp("query-status")
+
+    def test_refused(self):
+        for props, words in (("irq=3", "irq=3"), ("dma=2", "dma=2"), ("dma16=4", "dma16=4")):
+            p = subprocess.run([EMULATOR, "-accel", "qtest", "-display", "none", "-device", "sb16," + props],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               text=True, timeout=60 * PATIENCE)
+            self.assertEqual(p.returncode, 1)
+            self.assertIn(words, p.stdout)
+
+
 if __name__ == "__main__":
     main()
