@@ -9,8 +9,9 @@
  *     base + 5  mixer data      + Ch  command; busy?      + Fh  acknowledges 16 bit
  *     base + 6  DSP reset
  *
- * Sound goes from the 8237 into a FIFO and from there to the voice; the interrupt at the end of
- * a block comes when the FIFO took its last byte.  What is recorded is silence, at the right pace.
+ * Sound goes from the 8237 through a FIFO to the voice, when that wants some; the interrupt at the
+ * end of a block comes when the FIFO took its last byte.  What is recorded is silence, at the right
+ * pace.
  * Not modelled: FM synthesizer, MPU-401, ADPCM, direct mode, the signal processor, a change of
  * IRQ and DMA channels by mixer registers 80h and 81h.
  */
@@ -23,7 +24,6 @@
 
 #define PORTS       16
 #define FIFO        16384               /* bytes */
-#define FIFO_FRAMES 1200                /* kept there at most */
 #define REPLIES     64                  /* bytes the DSP has to say */
 #define MIN_RATE    5000
 #define MAX_RATE    45000
@@ -56,6 +56,7 @@ typedef struct SB16 {
     uint32_t credit;                    /* bytes of silence to be recorded */
     uint8_t fifo[FIFO];
     uint32_t fifo_head, fifo_used;
+    uint32_t want;                      /* bytes the voice wants there; 0 between its calls */
 } SB16;
 
 static void update_irq(SB16 *s)
@@ -122,7 +123,7 @@ static int give(SB16 *s, int ch, int pos, uint32_t n)
 static int sb16_dma(void *opaque, int ch, int pos, int size)
 {
     SB16 *s = opaque;
-    uint32_t most = FIFO_FRAMES * frame_size(s), room = s->fifo_used < most ? most - s->fifo_used : 0;
+    uint32_t room = s->fifo_used < s->want ? s->want - s->fifo_used : 0;
     uint32_t n = MIN(MIN(s->left, s->record ? s->credit : room), (uint32_t)(size - pos));
     int got;
 
@@ -138,23 +139,37 @@ static int sb16_dma(void *opaque, int ch, int pos, int size)
     return pos + got;
 }
 
+/* Let the 8237 move what is wanted or may be recorded, over ends of blocks. */
+static void transfer(SB16 *s)
+{
+    while (s->running && !s->paused) {
+        uint32_t used = s->fifo_used, credit = s->credit;
+        isa_dma_run(s->isa);
+        if (s->fifo_used == used && s->credit == credit) {
+            break;
+        }
+    }
+}
+
 static unsigned sb16_pull(void *opaque, void *buf, unsigned frames)
 {
     SB16 *s = opaque;
-    uint32_t size = frame_size(s), n = MIN(frames * size, s->fifo_used / size * size);
+    uint32_t size = frame_size(s);
 
     if (s->record) {
         s->credit = MIN(s->credit + frames * size, (uint32_t)FIFO);
-        n = 0;
+    } else {
+        s->want = MIN(frames * size, (uint32_t)FIFO);
     }
+    transfer(s);
+    s->want = 0;
+    uint32_t n = MIN(frames * size, s->fifo_used / size * size);
     uint32_t first = MIN(n, FIFO - s->fifo_head);
     memcpy(buf, s->fifo + s->fifo_head, first);
     memcpy((uint8_t *)buf + first, s->fifo, n - first);
     s->fifo_head = (s->fifo_head + n) % FIFO;
     s->fifo_used -= n;
-    if (s->running && !s->paused) {
-        isa_dma_schedule(s->isa);
-    } else if (s->paused || s->fifo_used < size) {
+    if (!s->running || s->paused) {
         audio_voice_set_active(s->voice, false);
     }
     return n / size;
@@ -196,7 +211,6 @@ static void transfer_pause(SB16 *s, bool wide, bool on)
     s->paused = on;
     if (!on) {
         audio_voice_set_active(s->voice, true);
-        isa_dma_schedule(s->isa);
     }
 }
 

@@ -171,6 +171,14 @@ void isa_dma_schedule(ISABus *b)
     }
 }
 
+void isa_dma_run(ISABus *b)
+{
+    bool scheduled = dma_scheduled;
+
+    dma_run(b);
+    dma_scheduled |= scheduled;         /* that one still comes */
+}
+
 void isa_dma_register(ISABus *b, int channel, ISADMAHandler fn, void *opaque)
 {
     unsigned n;

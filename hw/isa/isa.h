@@ -32,6 +32,7 @@ void isa_dma_register(ISABus *b, int channel, ISADMAHandler fn, void *opaque);
 void isa_dma_hold(ISABus *b, int channel);          /* DREQ on */
 void isa_dma_release(ISABus *b, int channel);       /* DREQ off */
 void isa_dma_schedule(ISABus *b);
+void isa_dma_run(ISABus *b);        /* one round at once; from the main loop, not from a handler */
 int isa_dma_read(ISABus *b, int channel, void *buf, int pos, int len);    /* memory -> device */
 int isa_dma_write(ISABus *b, int channel, const void *buf, int pos, int len);
 bool isa_dma_is_autoinit(ISABus *b, int channel);
