@@ -107,7 +107,7 @@ class Told(unittest.TestCase):
     def test_paravirtual_flags(self):
         """Flags that go through the local APIC are there when the kernel has it."""
         for chip, there in (("on", True), ("split", True), ("off", False)):
-            c = self.start("-accel", "kvm,kernel-irqchip=" + chip, "-cpu",
+            c = self.start("-accel", "kvm,turns=off,kernel-irqchip=" + chip, "-cpu",
                            "qemu64,-pni,+kvm-pv-eoi,+kvm-pv-unhalt,+kvm-pv-ipi,+kvmclock")
             c.call("query-status")
             missing = [f for f in ("kvm-pv-eoi", "kvm-pv-unhalt", "kvm-pv-ipi", "kvmclock")
