@@ -7,6 +7,7 @@ installed.  Images are made from them without root and without loop devices.
     python3 tests/guest/material.py [kernel initramfs ...]     fetch or make some, or all
 """
 
+import fcntl
 import glob
 import gzip
 import hashlib
@@ -41,28 +42,34 @@ def run(args, **kw):
 
 def cached(name, make, key=""):
     """Path of build/guests/NAME; make(temporary path) creates it if it isn't there, or was
-    made with another key (what it depends on, as text)."""
+    made with another key (what it depends on, as text).  Of several tests that want it at the
+    same time one makes it: an image that others use already is never replaced."""
     path = os.path.join(CACHE, name)
     stamp = path + ".key"
     digest = hashlib.sha256(key.encode()).hexdigest() if key else ""
-    if os.path.exists(path) and (not key or read_text(stamp) == digest):
+
+    def there():
+        return os.path.exists(path) and (not key or read_text(stamp) == digest)
+    if there():
         return path
     os.makedirs(CACHE, exist_ok=True)
-    tmp = tempfile.mkdtemp(dir=CACHE, prefix=".new-")
-    try:
-        out = os.path.join(tmp, os.path.basename(name))
-        make(out)
+    with open(os.path.join(CACHE, ".lock-" + name.replace("/", "-")), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if there():
+            return path
+        tmp = tempfile.mkdtemp(dir=CACHE, prefix=".new-")
         try:
+            out = os.path.join(tmp, os.path.basename(name))
+            make(out)
+            if os.path.isdir(path):     # made with another key
+                shutil.rmtree(path)
             os.rename(out, path)
-        except OSError:             # a folder, and another run was quicker
-            if not os.path.exists(path):
-                raise
-        if key:
-            with open(out + ".key", "w") as f:
-                f.write(digest)
-            os.rename(out + ".key", stamp)
-    finally:
-        shutil.rmtree(tmp, ignore_errors=True)
+            if key:
+                with open(out + ".key", "w") as f:
+                    f.write(digest)
+                os.rename(out + ".key", stamp)
+        finally:
+            shutil.rmtree(tmp, ignore_errors=True)
     return path
 
 
