@@ -5,6 +5,8 @@ import os
 import struct
 import tempfile
 
+from libqtest import patiently
+
 CMD = (0x1f0, 0x170)
 CTL = (0x3f6, 0x376)
 BSY, DRDY, DF, DSC, DRQ, ERR = 0x80, 0x40, 0x20, 0x10, 0x08, 0x01
@@ -50,7 +52,7 @@ class Drive:
 
     def wait(self):
         """Not busy any more: the status (alternate, so that the interrupt stays)."""
-        for _ in range(200000):
+        for _ in patiently():
             st = self.alt()
             if not st & BSY:
                 return st
@@ -140,7 +142,7 @@ class Drive:
         q.outl(self.bm + 4, PRDT)
         self.command(code, **regs)
         q.outb(self.bm, 0x09 if to_memory else 0x01)
-        for _ in range(200000):
+        for _ in patiently():
             bm = q.inb(self.bm + 2)
             if bm & 0x04 or not bm & 0x01:
                 break

@@ -39,6 +39,13 @@ EMULATOR = os.environ.get("ORRERY", os.path.join(TOP, "build", "orrery-system-x8
 PATIENCE = float(os.environ.get("ORRERY_PATIENCE", "1"))
 
 
+def patiently(seconds=20):
+    """Turns of a loop that waits for something, until that is too long."""
+    end = time.monotonic() + seconds * PATIENCE
+    while time.monotonic() < end:
+        yield
+
+
 class Died(Exception):
     """The emulator went away."""
 

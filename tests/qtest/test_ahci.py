@@ -10,7 +10,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from libqtest import QTest, TestCase, main                          # noqa: E402
+from libqtest import QTest, TestCase, main, patiently                          # noqa: E402
 from ata import file_bytes, image, numbered                         # noqa: E402
 
 DEVFN = 0x20
@@ -76,7 +76,7 @@ class Port:
         return self.wait(slot)
 
     def wait(self, slot=0):
-        for _ in range(100000):
+        for _ in patiently():
             if not self.read(P_CI) >> slot & 1 or self.read(P_IS) & TFES:
                 break
         else:
@@ -90,7 +90,7 @@ class Port:
         self.write(P_CI, 1 << slot)
 
     def wait_queued(self):
-        for _ in range(100000):
+        for _ in patiently():
             if not self.read(P_SACT) or self.read(P_IS) & TFES:
                 return
         raise AssertionError("queued commands do not end")

@@ -12,7 +12,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from libqtest import EMULATOR, PATIENCE, QTest, TestCase, main      # noqa: E402
+from libqtest import EMULATOR, PATIENCE, QTest, TestCase, main, patiently      # noqa: E402
 
 SELECT, DATA, DMA = 0x510, 0x511, 0x514
 COMMAND, BUFFER = 0x2000, 0x100000
@@ -159,7 +159,7 @@ class Board(unittest.TestCase):
         q = self.start("-boot", "order=c,once=d").q
         self.assertEqual(self.cmos(q, 0x3d), 0x03)
         q.qmp("system_reset")
-        for _ in range(200):
+        for _ in patiently():
             if self.cmos(q, 0x3d) == 0x02:
                 break
         self.assertEqual(self.cmos(q, 0x3d), 0x02)

@@ -6,7 +6,7 @@ import unittest
 
 from ata import (ABRT, BSY, BUFFER, DRDY, DRQ, DSC, ERR, IDNF, Drive, drive_args, file_bytes,
                  image, numbered)
-from libqtest import EMULATOR, TestCase, main
+from libqtest import EMULATOR, TestCase, main, patiently
 
 QEMU = "qemu" in os.path.basename(EMULATOR)
 ours = unittest.skipIf(QEMU, "differs in QEMU")
@@ -496,7 +496,7 @@ class FailingDiskTest(TestCase):
         return self.q.qmp("query-status")["status"]
 
     def stopped(self):
-        for _ in range(1000):
+        for _ in patiently():
             if self.run_state() == "io-error":
                 return
         self.fail("the machine did not stop")

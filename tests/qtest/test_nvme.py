@@ -10,7 +10,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from libqtest import QTest, TestCase, main                          # noqa: E402
+from libqtest import QTest, TestCase, main, patiently                          # noqa: E402
 from ata import file_bytes, image, numbered                         # noqa: E402
 
 DEVFN = 0x20
@@ -345,7 +345,7 @@ class NvmeTest(TestCase):
         d.start()
         d.add_queue()
         d.write(CC, d.read(CC) | 1 << 14)
-        for _ in range(10000):
+        for _ in patiently():
             if d.read(CSTS) & 0xc == 8:
                 break
         else:

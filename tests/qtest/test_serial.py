@@ -5,7 +5,7 @@ import os
 import socket
 import unittest
 
-from libqtest import EMULATOR, TestCase, main
+from libqtest import EMULATOR, TestCase, main, patiently
 
 BASE = 0x3f8
 RBR, IER, IIR, LCR, MCR, LSR, MSR, SCR = range(8)
@@ -205,7 +205,7 @@ class SerialBackendTest(TestCase):
         self.addCleanup(self.server.close)
 
     def wait_lsr(self, bit):
-        for _ in range(100000):
+        for _ in patiently():
             if self.q.inb(BASE + LSR) & bit:
                 return
         self.fail("LSR bit %x did not come" % bit)

@@ -10,7 +10,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from libqtest import QTest, TestCase, main                          # noqa: E402
+from libqtest import QTest, TestCase, main, patiently                          # noqa: E402
 from ata import file_bytes, image, numbered                         # noqa: E402
 import virtio                                                       # noqa: E402
 from virtio import EVENT_IDX, IND, INDIRECT, NEXT, PACKED, RING_RESET, WRITE, VirtIO    # noqa: E402
@@ -164,7 +164,7 @@ class BlkTest(TestCase):
             ring.interrupt_at(2)                    # not before the third
             for k in range(3):
                 request(dev, IN, k, room=[512])
-                for _ in range(1000):
+                for _ in patiently():
                     isr = dev.isr()
                     if isr or k < 2:
                         break
