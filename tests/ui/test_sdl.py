@@ -98,7 +98,7 @@ class Shows(Window):
         self.shown()
 
     def test_title(self):
-        self.assertEqual(X.title(), "Orrery (test)")
+        self.wait("the title", lambda: X.title() == "Orrery (test)")
         self.q.qmp("stop")
         self.wait("the title", lambda: X.title() == "Orrery (test) [Paused]")
         self.q.qmp("cont")
