@@ -36,7 +36,7 @@ check-targets :=
 DIRS := util fpu memory migration block chardev net ui audio accel accel/tcg accel/kvm accel/qtest \
         target-i386 hw/core hw/i386 hw/pci hw/isa hw/acpi hw/intc hw/timer hw/dma hw/nvram hw/char \
         hw/input hw/ide hw/block hw/smbios hw/display hw/net hw/virtio hw/scsi hw/nvme hw/usb \
-        hw/audio hw/misc monitor system pc-bios tools tests
+        hw/audio hw/watchdog hw/misc monitor system pc-bios tools tests
 include $(wildcard $(DIRS:%=%/files.mk)) $(wildcard tests/*/files.mk)
 
 CFLAGS_ALL := -std=gnu11 $(OPT) $(WARN) -D_GNU_SOURCE -fno-strict-aliasing -fwrapv -I. -I$(BUILD) \

@@ -29,13 +29,7 @@ bool monitor_wakeup(Error **err)
 
 bool monitor_inject_nmi(Error **err)
 {
-    if (!cpus->len) {
-        return fail(err, "machine does not provide NMIs");
-    }
-    for (guint i = 0; i < cpus->len; i++) {
-        x86_cpu_nmi(x86_cpu(cpu_by_index(i)));
-    }
-    return true;
+    return machine_inject_nmi() || fail(err, "machine does not provide NMIs");
 }
 
 /* ---- memory ------------------------------------------------------------------------------ */

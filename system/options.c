@@ -59,7 +59,7 @@ static const struct {
     { "dump-vmstate",      true,  "the monitor's 'info device' shows a device's state" },
     { "enable-sync-profile", false, "use perf on the host" },
     { "netdev",            true,  "there is no network device; -nic none says so" },
-    { "watchdog",          true,  "there is no watchdog device" },
+    { "watchdog",          true,  "use -device ib700 or -device i6300esb" },
 };
 
 /* ---- handlers for simple rows ------------------------------------------------------------ */

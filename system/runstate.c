@@ -23,6 +23,7 @@
 #include "net/net.h"
 #include "system/cpus.h"
 #include "system/sysctl.h"
+#include "target-i386/cpu.h"
 #include "util/event.h"
 #include "util/mainloop.h"
 #include "util/timer.h"
@@ -302,6 +303,44 @@ void runstate_request_quit(ShutdownCause why, int status)
     exit_status = status;
     __atomic_store_n(&want.quit, 1, __ATOMIC_SEQ_CST);
     note(&want.shutdown, why);
+}
+
+bool machine_inject_nmi(void)
+{
+    for (guint i = 0; i < cpus->len; i++) {
+        x86_cpu_nmi(x86_cpu(cpu_by_index(i)));
+    }
+    return cpus->len > 0;
+}
+
+void runstate_watchdog_expired(void)
+{
+    Json *data = json_object();
+
+    json_set_str(data, "action", watchdog_names[run_policy.watchdog]);
+    event_emit("WATCHDOG", data);
+    switch (run_policy.watchdog) {
+    case WATCHDOG_RESET:
+        runstate_request_reset(CAUSE_GUEST_RESET);
+        break;
+    case WATCHDOG_SHUTDOWN:
+        runstate_request_powerdown();
+        break;
+    case WATCHDOG_POWEROFF:
+        runstate_request_quit(CAUSE_GUEST_SHUTDOWN, 0);
+        break;
+    case WATCHDOG_PAUSE:
+        runstate_request_stop(RUN_STATE_WATCHDOG);
+        break;
+    case WATCHDOG_DEBUG:
+        error_report("watchdog: timer fired");
+        break;
+    case WATCHDOG_INJECT_NMI:
+        machine_inject_nmi();
+        break;
+    case WATCHDOG_NONE:
+        break;
+    }
 }
 
 /* ---- carrying out ---------------------------------------------------------------------- */

@@ -77,6 +77,10 @@ void runstate_request_suspend(void);
 void runstate_request_wakeup(void);
 /* The guest's kernel gave up (pvpanic): what happens is run_policy.panic. */
 void runstate_request_panic(void);
+/* A watchdog's time is over: tells it and does what run_policy.watchdog says. [bql] */
+void runstate_watchdog_expired(void);
+/* Every CPU gets a non-maskable interrupt; false: there is no CPU. [bql] */
+bool machine_inject_nmi(void);
 /* Reset now: devices, board, CPUs. [main thread] */
 void machine_reset(ShutdownCause why);
 /* The `why` of the reset under way, else of the last one. */

@@ -53,6 +53,11 @@ void machine_request_panic(void)
     runstate_request_panic();
 }
 
+void machine_watchdog_expired(void)
+{
+    runstate_watchdog_expired();
+}
+
 void machine_request_stop_io_error(const char *device, const char *op, const char *reason, bool nospace)
 {
     Json *data = json_object();

@@ -14,7 +14,8 @@ void machine_request_shutdown(void);           /* ACPI S5, isa-debug-exit aside 
 void machine_request_exit(int status);         /* isa-debug-exit: end the process with a status */
 void machine_request_suspend(void);            /* ACPI S3 */
 void machine_request_wakeup(void);             /* power button, RTC alarm, ... while suspended */
-void machine_request_panic(void);              /* pvpanic, watchdog action */
+void machine_request_panic(void);              /* pvpanic */
+void machine_watchdog_expired(void);           /* a watchdog's time is over: -watchdog-action [bql] */
 void machine_request_stop_io_error(const char *device, const char *op, const char *reason, bool nospace);
 /* The power button: the PM device registers itself; system_powerdown calls. [bql] */
 void machine_set_powerbutton(void (*press)(void *opaque), void *opaque);
