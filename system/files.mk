@@ -21,6 +21,7 @@ emu += system/obj-filter.c      # -object filter-dump
 emu += system/objects.c         # -object
 emu += system/object-tls.c      # -object tls-creds-x509, tls-creds-anon
 emu += system/object-throttle.c # -object throttle-group
+emu += system/object-rng.c      # -object rng-builtin, rng-random
 emu += system/daemon.c          # -daemonize, -pidfile, -chroot, -runas
 emu += system/runstate.c        # running, paused, reset, shut down; signals; main loop
 emu += system/cpus.c            # vCPU threads

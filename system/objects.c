@@ -7,6 +7,7 @@
  *                       not stand in the option that uses it
  *   filter-dump         frames of a network back-end to a file (system/obj-filter.c)
  *   throttle-group      limits that disks share (system/object-throttle.c)
+ *   rng-*               random bytes for virtio-rng devices (system/object-rng.c)
  *   tls-creds-*         keys and certificates for TLS (system/object-tls.c)
  */
 #include "system/objects.h"

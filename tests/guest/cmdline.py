@@ -43,6 +43,8 @@ BAD = [
     ("-D {d}/none/log -d int", ["none/log"]),
     ("-action panic=nosuch", ["nosuch"]),
     ("-watchdog-action nosuch", ["nosuch"]),
+    ("-object rng-random,id=r,filename={d}/none", ["none"]),
+    ("-device virtio-rng-pci,rng=nosuch", ["rng=nosuch"]),
     ("-m 16,slots=2", ["slots"]),
     ("-device nosuchdevice", ["nosuchdevice"]),
     ("-device isa-serial,nosuchprop=1", ["nosuchprop"]),
