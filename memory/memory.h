@@ -63,6 +63,9 @@ void ram_block_foreach(void (*fn)(RamBlock *b, void *opaque), void *opaque);
 /* Tell that [off, off+len) was stored to by somebody who did not check guard: sets dirty bits,
  * clears PAGE_LOG_*, calls the code hook where PAGE_CODE is set.  Any thread. */
 void ram_written(RamBlock *b, uint64_t off, uint64_t len);
+/* Give the host memory of [off, off+len) back, whole pages: the guest finds zeroes there.  Counts
+ * as a store.  Where the host refuses, the memory stays as it is. [bql] */
+void ram_discard(RamBlock *b, uint64_t off, uint64_t len);
 /* The engine's hook: code made from [off, off+len) must go. */
 extern void (*ram_code_hook)(RamBlock *b, uint64_t off, uint64_t len);
 

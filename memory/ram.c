@@ -261,6 +261,14 @@ void ram_written(RamBlock *b, uint64_t off, uint64_t len)
     }
 }
 
+void ram_discard(RamBlock *b, uint64_t off, uint64_t len)
+{
+    g_assert(off <= b->size && len <= b->size - off && !((off | len) & ~GUEST_PAGE_MASK));
+    /* A private page just goes; one of a file goes with its part of the file. */
+    madvise(b->host + off, len, b->fd < 0 ? MADV_DONTNEED : MADV_REMOVE);
+    ram_written(b, off, len);
+}
+
 bool ram_log_start(RamBlock *b, DirtyClient who)
 {
     if (!b->dirty[who]) {

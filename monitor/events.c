@@ -18,8 +18,11 @@ static const struct {
     bool throttled;
 } known[] = {
     { "SHUTDOWN" }, { "POWERDOWN" }, { "RESET" }, { "STOP" }, { "RESUME" }, { "SUSPEND" },
-    { "WAKEUP" }, { "WATCHDOG", true }, { "GUEST_PANICKED" }, { "RTC_CHANGE", true },
+    { "WAKEUP" }, { "WATCHDOG", true }, { "GUEST_PANICKED" }, { "GUEST_CRASHLOADED" },
+    { "RTC_CHANGE", true }, { "BALLOON_CHANGE", true },
     { "DEVICE_DELETED" }, { "DEVICE_TRAY_MOVED" }, { "BLOCK_IO_ERROR" },
+    { "BLOCK_EXPORT_DELETED" }, { "BLOCK_JOB_CANCELLED" }, { "BLOCK_JOB_COMPLETED" },
+    { "BLOCK_JOB_ERROR" }, { "BLOCK_JOB_PENDING" }, { "BLOCK_JOB_READY" }, { "JOB_STATUS_CHANGE" },
     { "NIC_RX_FILTER_CHANGED" }, { "NETDEV_STREAM_CONNECTED" }, { "NETDEV_STREAM_DISCONNECTED" },
     { "VNC_CONNECTED" }, { "VNC_INITIALIZED" }, { "VNC_DISCONNECTED" },
 };

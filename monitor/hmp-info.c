@@ -15,6 +15,7 @@
 #include "hw/intc/ioapic.h"
 #include "hw/pci/pci.h"
 #include "hw/usb/usb.h"
+#include "hw/virtio/virtio-balloon.h"
 #include "migration/vmstate.h"
 #include "monitor/hmp-args.h"
 #include "monitor/qom.h"
@@ -118,6 +119,14 @@ static void info_mtree(Monitor *m, const Json *args, Error **err)
 static void info_memory_size(Monitor *m, const Json *args, Error **err)
 {
     monitor_printf(m, "base memory: %" PRIu64 "\nplugged memory: 0\n", current_machine->ram_size);
+}
+
+static void info_balloon(Monitor *m, const Json *args, Error **err)
+{
+    uint64_t bytes;
+    if (balloon_actual(&bytes, err)) {
+        monitor_printf(m, "balloon: actual=%" PRIu64 "\n", bytes >> 20);
+    }
 }
 
 static void print_rom(const MemSection *s, void *opaque)
@@ -255,6 +264,7 @@ const HmpCommand hmp_info_commands[] = {
     { "history", NULL, "", "lines typed before", info_history },
     { "mtree", "flatview:-f", "[-f]", "memory regions (-f: flattened)", info_mtree },
     { "memory_size_summary", NULL, "", "how much memory", info_memory_size },
+    { "balloon", NULL, "", "MiB that the memory balloon leaves the guest", info_balloon },
     { "roms", NULL, "", "ROM in the memory map", info_roms },
     { "pic", NULL, "", "interrupt controllers", info_pic },
     { "irq", NULL, "", "interrupt controllers", info_pic },

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "hw/virtio/virtio-balloon.h"
 #include "monitor/actions.h"
 #include "monitor/expr.h"
 #include "monitor/hmp-args.h"
@@ -290,6 +291,11 @@ static void cmd_gva2gpa(Monitor *m, const Json *args, Error **err)
     }
 }
 
+static void cmd_balloon(Monitor *m, const Json *args, Error **err)
+{
+    balloon_set_target(MAX(arg_int(args, "value", 0), 0), err);
+}
+
 const HmpCommand hmp_memory_commands[] = {
     { "x", "fmt:/,addr:l", "/fmt addr", "dump memory at a virtual address (/8i: disassemble)", cmd_x },
     { "xp", "fmt:/,addr:l", "/fmt addr", "dump memory at a physical address", cmd_xp },
@@ -300,6 +306,7 @@ const HmpCommand hmp_memory_commands[] = {
     { "pmemsave", "val:l,size:i,filename:F", "addr size file", "save physical memory to a file",
       cmd_pmemsave },
     { "sum", "start:l,size:i", "addr size", "checksum of physical memory", cmd_sum },
+    { "balloon", "value:o", "size", "ask the guest to have so much memory (a number: MiB)", cmd_balloon },
     { "gva2gpa", "addr:l", "addr", "physical address of a virtual one", cmd_gva2gpa },
     { NULL }
 };

@@ -4,6 +4,7 @@
  */
 #include "monitor/internal.h"
 
+#include "hw/virtio/virtio-balloon.h"
 #include "monitor/actions.h"
 
 static uint64_t get_u64(const Json *args, const char *key, uint64_t def)
@@ -31,6 +32,23 @@ static Json *cmd_pmemsave(const Json *args, Error **err)
     return NULL;
 }
 
+static Json *cmd_balloon(const Json *args, Error **err)
+{
+    balloon_set_target(get_u64(args, "value", 0), err);
+    return NULL;
+}
+
+static Json *cmd_query_balloon(const Json *args, Error **err)
+{
+    uint64_t bytes;
+    if (!balloon_actual(&bytes, err)) {
+        return NULL;
+    }
+    Json *o = json_object();
+    json_set(o, "actual", json_uint(bytes));
+    return o;
+}
+
 static Json *cmd_screendump(const Json *args, Error **err)
 {
     const Json *device = json_get(args, "device"), *format = json_get(args, "format");
@@ -47,6 +65,8 @@ static Json *cmd_screendump(const Json *args, Error **err)
 const QmpCommand qmp_memory_commands[] = {
     { "memsave", "val:u size:u filename:s cpu-index:u?", cmd_memsave },
     { "pmemsave", "val:u size:u filename:s", cmd_pmemsave },
+    { "balloon", "value:u", cmd_balloon },
+    { "query-balloon", NULL, cmd_query_balloon },
     { "screendump", "filename:s device:s? head:u? format:s?", cmd_screendump },
     { NULL }
 };

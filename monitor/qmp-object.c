@@ -25,6 +25,12 @@ static Json *cmd_get(const Json *args, Error **err)
     return qom_get(json_get(args, "path")->s, json_get(args, "property")->s, err);
 }
 
+static Json *cmd_set(const Json *args, Error **err)
+{
+    qom_set(json_get(args, "path")->s, json_get(args, "property")->s, json_get(args, "value"), err);
+    return NULL;
+}
+
 static Json *cmd_list_properties(const Json *args, Error **err)
 {
     return qom_type_properties(json_get(args, "typename")->s);
@@ -78,6 +84,7 @@ const QmpCommand qmp_object_commands[] = {
     { "qom-list-types", "implements:s? abstract:b?", cmd_list_types },
     { "qom-list", "path:s", cmd_list },
     { "qom-get", "path:s property:s", cmd_get },
+    { "qom-set", "path:s property:s value:*", cmd_set },
     { "qom-list-properties", "typename:s", cmd_list_properties },
     { "device-list-properties", "typename:s", cmd_device_properties },
     { "device_add", "**", cmd_device_add },

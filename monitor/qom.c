@@ -297,6 +297,9 @@ static void list_root(Json *list)
 static void list_device(const Device *dev, Json *list)
 {
     device_type_props(dev->type, add_prop, list);
+    for (const LiveProp *p = dev->live; p && p->name; p++) {
+        add_pair(p->name, p->type, list);
+    }
     add_pair("realized", "bool", list);
     add_pair("hotplugged", "bool", list);
     for (guint i = 0; i < dev->buses->len; i++) {
@@ -386,6 +389,16 @@ static void get_if_named(const Prop *p, void *opaque)
     }
 }
 
+static const LiveProp *find_live(const Device *dev, const char *name)
+{
+    for (const LiveProp *p = dev->live; p && p->name; p++) {
+        if (!strcmp(p->name, name)) {
+            return p;
+        }
+    }
+    return NULL;
+}
+
 static Json *get_from_node(const Node *n, const char *name)
 {
     Getter g = { n->object, name, NULL };
@@ -401,7 +414,11 @@ static Json *get_from_node(const Node *n, const char *name)
         machine_props_foreach(current_machine->type, get_if_named, &g);
         break;
     case NODE_DEVICE: {
-        const Device *dev = n->object;
+        Device *dev = n->object;
+        const LiveProp *live = find_live(dev, name);
+        if (live && live->get) {
+            return live->get(dev);
+        }
         if (!strcmp(name, "realized") || !strcmp(name, "hotplugged")) {
             return json_bool(*name == 'r' ? dev->realized : dev->hotplugged);
         }
@@ -419,6 +436,14 @@ static Json *get_from_node(const Node *n, const char *name)
     return g.value;
 }
 
+static bool not_found(const Node *n, const char *property, Error **err)
+{
+    char *type = node_type(n);
+    fail(err, "Property '%s.%s' not found", type, property);
+    g_free(type);
+    return false;
+}
+
 Json *qom_get(const char *path, const char *property, Error **err)
 {
     Node n;
@@ -427,11 +452,27 @@ Json *qom_get(const char *path, const char *property, Error **err)
     }
     Json *value = get_from_node(&n, property);
     if (!value) {
-        char *type = node_type(&n);
-        fail(err, "Property '%s.%s' not found", type, property);
-        g_free(type);
+        not_found(&n, property, err);
     }
     return value;
+}
+
+bool qom_set(const char *path, const char *property, const Json *value, Error **err)
+{
+    Node n;
+    if (!resolve(path, &n, err)) {
+        return false;
+    }
+    const LiveProp *live = n.kind == NODE_DEVICE ? find_live(n.object, property) : NULL;
+    if (live && live->set) {
+        return live->set(n.object, value, err);
+    }
+    Json *old = get_from_node(&n, property);
+    if (!old) {
+        return not_found(&n, property, err);
+    }
+    json_free(old);
+    return fail(err, "Property '%s' can only be set when '%s' is made", property, path);
 }
 
 /* ---- types ------------------------------------------------------------------------------------- */

@@ -22,6 +22,8 @@ char *qom_cpu_path(CPU *c);                     /* g_free */
 /* Children and properties of a path: [{"name":, "type":}, ...] */
 Json *qom_list(const char *path, Error **err);
 Json *qom_get(const char *path, const char *property, Error **err);
+/* What can be set while the machine exists: the properties that devices have for it. */
+bool qom_set(const char *path, const char *property, const Json *value, Error **err);
 /* All type names, or those below `implements`: [{"name":, "parent":}, ...] */
 Json *qom_types(const char *implements);
 /* Properties of a type, by its name; an empty list for one that has none or does not exist. */

@@ -17,7 +17,17 @@
 #include "migration/vmstate.h"
 
 struct Bus;
+struct Device;
 struct DeviceType;
+struct Json;
+
+/* A value that the machine protocol reads or sets by qom-get, qom-set while the device works;
+ * either function may be NULL.  Tables end with a NULL name. */
+typedef struct LiveProp {
+    const char *name, *type;
+    struct Json *(*get)(struct Device *dev);           /* given away */
+    bool (*set)(struct Device *dev, const struct Json *value, Error **err);
+} LiveProp;
 
 typedef struct Device {
     const struct DeviceType *type;
@@ -26,6 +36,7 @@ typedef struct Device {
     GPtrArray *buses;                 /* of Bus* it offers */
     Region *io, *mem;                 /* the spaces it maps into (system_io(), system_memory());
                                          set by device_new, a bus may replace them */
+    const LiveProp *live;             /* set by realize; or NULL */
     bool realized, hotplugged, user_created;
     int instance;                     /* n-th of its type: identifies it in a stream */
 } Device;

@@ -6,4 +6,5 @@ emu += hw/virtio/virtio-pci.c    # PCI transport, legacy and modern
 emu += hw/virtio/virtio-blk.c    # block device
 emu += hw/virtio/virtio-blk-pci.c # ... as virtio-blk-pci
 emu += hw/virtio/virtio-scsi.c    # SCSI host adapter virtio-scsi-pci
+emu += hw/virtio/virtio-balloon.c  # memory balloon virtio-balloon-pci
 emu += hw/virtio/virtio-rng.c      # entropy device virtio-rng-pci

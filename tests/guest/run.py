@@ -27,13 +27,14 @@ import disks            # noqa: E402
 import fuzz             # noqa: E402
 import material         # noqa: E402
 import network          # noqa: E402
+import paravirt         # noqa: E402
 import screens          # noqa: E402
 import vm               # noqa: E402
 
 
 def tests():
     found = []
-    for module in (cmdline, fuzz, screens, network, disks, boots):
+    for module in (cmdline, fuzz, screens, network, paravirt, disks, boots):
         for name, fn in inspect.getmembers(module, inspect.isfunction):
             if name.startswith("test_") and fn.__module__ == module.__name__:
                 found.append((getattr(fn, "weight", 5), name[5:], fn))
