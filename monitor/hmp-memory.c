@@ -15,7 +15,7 @@
 #include "util/bits.h"
 
 #ifdef CONFIG_CAPSTONE
-#include <capstone/capstone.h>
+#include "util/capstone-lib.h"
 #endif
 
 #define MAX_DUMP (1 << 20)              /* bytes one x command shows */
@@ -116,13 +116,17 @@ static void dump(Monitor *m, CPU *c, bool physical, uint64_t addr, int64_t count
 static void disassemble(Monitor *m, CPU *c, bool physical, uint64_t addr, int64_t count, Error **err)
 {
     unsigned bits = c->ops->code_bits(c);
+    const CapstoneLib *lib = capstone_lib(err);
     csh handle;
     cs_insn *insn;
-    if (cs_open(CS_ARCH_X86, bits == 64 ? CS_MODE_64 : bits == 32 ? CS_MODE_32 : CS_MODE_16, &handle)) {
+    if (!lib) {
+        return;
+    }
+    if (lib->open(CS_ARCH_X86, bits == 64 ? CS_MODE_64 : bits == 32 ? CS_MODE_32 : CS_MODE_16, &handle)) {
         fail(err, "the disassembler does not work");
         return;
     }
-    cs_option(handle, CS_OPT_SYNTAX, CS_OPT_SYNTAX_ATT);
+    lib->option(handle, CS_OPT_SYNTAX, CS_OPT_SYNTAX_ATT);
     for (count = MIN(count, 10000); count > 0; count--) {
         uint8_t code[MAX_INSN];
         size_t n = MAX_INSN;
@@ -135,20 +139,20 @@ static void disassemble(Monitor *m, CPU *c, bool physical, uint64_t addr, int64_
             monitor_puts(m, "Cannot access memory\n");
             break;
         }
-        bool known = cs_disasm(handle, code, n, addr, 1, &insn) == 1;
+        bool known = lib->disasm(handle, code, n, addr, 1, &insn) == 1;
         size_t len = known ? insn->size : 1;
         for (size_t i = 0; i < 8; i++) {
             monitor_printf(m, i < len ? "%02x " : "   ", code[i]);
         }
         if (known) {
             monitor_printf(m, " %-8s %s\n", insn->mnemonic, insn->op_str);
-            cs_free(insn, 1);
+            lib->free(insn, 1);
         } else {
             monitor_printf(m, " .byte    0x%02x\n", code[0]);
         }
         addr += len;
     }
-    cs_close(&handle);
+    lib->close(&handle);
 }
 #else
 static void disassemble(Monitor *m, CPU *c, bool physical, uint64_t addr, int64_t count, Error **err)

@@ -6,11 +6,28 @@
 
 #include <inttypes.h>
 #include "config.h"
+#include "util/error.h"
 
 #ifdef CONFIG_CAPSTONE
-#include <capstone/capstone.h>
+#include "util/capstone-lib.h"
 
-static csh open_for(unsigned bits)
+/* NULL if it is not installed: told once. */
+static const CapstoneLib *library(void)
+{
+    static bool told;
+    Error *err = NULL;
+    const CapstoneLib *lib = capstone_lib(&err);
+
+    if (!lib && !told) {
+        told = true;
+        warn_report("%s", err->message);
+    }
+    g_clear_error(&err);
+    return lib;
+}
+
+/* [library() is there] */
+static csh open_for(const CapstoneLib *lib, unsigned bits)
 {
     static GMutex lock;
     static csh handles[3];
@@ -18,8 +35,8 @@ static csh open_for(unsigned bits)
     unsigned n = bits == 16 ? 0 : bits == 32 ? 1 : 2;
 
     g_mutex_lock(&lock);
-    if (!handles[n] && cs_open(CS_ARCH_X86, modes[n], &handles[n]) == CS_ERR_OK) {
-        cs_option(handles[n], CS_OPT_SYNTAX, CS_OPT_SYNTAX_ATT);
+    if (!handles[n] && lib->open(CS_ARCH_X86, modes[n], &handles[n]) == CS_ERR_OK) {
+        lib->option(handles[n], CS_OPT_SYNTAX, CS_OPT_SYNTAX_ATT);
     }
     g_mutex_unlock(&lock);
     return handles[n];
@@ -27,14 +44,15 @@ static csh open_for(unsigned bits)
 
 static unsigned one(uint64_t va, const uint8_t *p, unsigned len, unsigned bits, char *text, size_t size)
 {
-    csh h = open_for(bits);
+    const CapstoneLib *lib = library();
+    csh h = lib ? open_for(lib, bits) : 0;
     cs_insn *insn;
     unsigned used = 0;
 
-    if (h && cs_disasm(h, p, len, va, 1, &insn) == 1) {
+    if (h && lib->disasm(h, p, len, va, 1, &insn) == 1) {
         g_snprintf(text, size, "%-8s %s", insn->mnemonic, insn->op_str);
         used = insn->size;
-        cs_free(insn, 1);
+        lib->free(insn, 1);
     }
     return used;
 }

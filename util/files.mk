@@ -1,5 +1,6 @@
 lib += util/error.c             # errors and the program's own messages
 lib += util/library.c           # libraries loaded when needed
+lib += $(if $(filter yes,$(CONFIG_CAPSTONE)),util/capstone-lib.c)   # ... the disassembler's
 lib += util/log.c               # -d items, the log file
 lib += util/bql.c               # the big lock
 lib += util/rcu.c               # lock-free readers: epochs and deferred frees

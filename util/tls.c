@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * TLS through gnutls.
+ * TLS through gnutls, which is loaded when it is wanted first.
  */
 #include "util/tls.h"
 
@@ -14,6 +14,38 @@
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
+
+#include "util/library.h"
+
+/* ---- the library: with those it needs it is 3 MiB, and few machines have a use for it ------ */
+
+#define GNUTLS_FUNCTIONS(F)                                                              \
+    F(anon_allocate_client_credentials) F(anon_allocate_server_credentials)              \
+    F(anon_free_client_credentials) F(anon_free_server_credentials)                      \
+    F(anon_set_server_known_dh_params) F(bye) F(certificate_allocate_credentials)        \
+    F(certificate_free_credentials) F(certificate_get_peers)                             \
+    F(certificate_server_set_request) F(certificate_set_known_dh_params)                 \
+    F(certificate_set_x509_crl_file) F(certificate_set_x509_key_file)                    \
+    F(certificate_set_x509_trust_file) F(certificate_verification_status_print)          \
+    F(certificate_verify_peers3) F(cipher_deinit) F(cipher_encrypt2) F(cipher_init)      \
+    F(credentials_set) F(deinit) F(error_is_fatal) F(free) F(handshake)                  \
+    F(handshake_set_timeout) F(init) F(priority_deinit) F(priority_init)                 \
+    F(priority_set_direct) F(record_check_pending) F(record_get_direction)               \
+    F(record_recv) F(record_send) F(strerror) F(transport_set_int2) F(x509_crt_deinit)    \
+    F(x509_crt_get_dn) F(x509_crt_import) F(x509_crt_init)
+
+static struct {
+#define GNUTLS_MEMBER(name) __typeof__(&gnutls_##name) name;
+    GNUTLS_FUNCTIONS(GNUTLS_MEMBER)
+} lib;
+
+static bool load(Error **err)
+{
+#define GNUTLS_NAME(name) "gnutls_" #name,
+    static const char *const names[] = { GNUTLS_FUNCTIONS(GNUTLS_NAME) };
+
+    return LIBRARY_LOAD("libgnutls.so.30", "libgnutls30", names, &lib, err);
+}
 
 /* A folder's certificates as they were read once; sessions keep theirs when they are read anew. */
 typedef struct Certificates {
@@ -42,7 +74,7 @@ struct TlsSession {
 
 static bool check(int ret, Error **err, const char *what, const char *path)
 {
-    return ret >= 0 || fail(err, "%s '%s': %s", what, path, gnutls_strerror(ret));
+    return ret >= 0 || fail(err, "%s '%s': %s", what, path, lib.strerror(ret));
 }
 
 static bool load_key(const TlsCreds *c, gnutls_certificate_credentials_t x, Error **err)
@@ -55,14 +87,14 @@ static bool load_key(const TlsCreds *c, gnutls_certificate_credentials_t x, Erro
     if (!c->server && access(cert, F_OK) != 0) {
         return true;
     }
-    return check(gnutls_certificate_set_x509_key_file(x, cert, key, GNUTLS_X509_FMT_PEM), err,
+    return check(lib.certificate_set_x509_key_file(x, cert, key, GNUTLS_X509_FMT_PEM), err,
                  "can't use certificate and key", cert);
 }
 
 static void certs_unref(Certificates *k)
 {
     if (k && --k->refs == 0) {
-        gnutls_certificate_free_credentials(k->x509);
+        lib.certificate_free_credentials(k->x509);
         g_free(k);
     }
 }
@@ -72,17 +104,17 @@ static Certificates *load_x509(const TlsCreds *c, Error **err)
     gnutls_certificate_credentials_t x;
     g_autofree char *ca = g_build_filename(c->dir, "ca-cert.pem", NULL);
     g_autofree char *crl = g_build_filename(c->dir, "ca-crl.pem", NULL);
-    gnutls_certificate_allocate_credentials(&x);
-    if (!check(gnutls_certificate_set_x509_trust_file(x, ca, GNUTLS_X509_FMT_PEM), err,
+    lib.certificate_allocate_credentials(&x);
+    if (!check(lib.certificate_set_x509_trust_file(x, ca, GNUTLS_X509_FMT_PEM), err,
                "can't use authority certificate", ca)
         || (access(crl, F_OK) == 0
-            && !check(gnutls_certificate_set_x509_crl_file(x, crl, GNUTLS_X509_FMT_PEM), err,
+            && !check(lib.certificate_set_x509_crl_file(x, crl, GNUTLS_X509_FMT_PEM), err,
                       "can't use revocation list", crl))
         || !load_key(c, x, err)) {
-        gnutls_certificate_free_credentials(x);
+        lib.certificate_free_credentials(x);
         return NULL;
     }
-    gnutls_certificate_set_known_dh_params(x, GNUTLS_SEC_PARAM_MEDIUM);
+    lib.certificate_set_known_dh_params(x, GNUTLS_SEC_PARAM_MEDIUM);
     Certificates *k = g_new(Certificates, 1);
     *k = (Certificates) { 1, x };
     return k;
@@ -101,11 +133,14 @@ static bool check_priority(const TlsCreds *c, Error **err)
 {
     gnutls_priority_t p;
     const char *at = c->priority;
-    int ret = gnutls_priority_init(&p, c->priority, &at);
-    if (ret < 0) {
-        return fail(err, "priority=%s: %s at '%s'", c->priority, gnutls_strerror(ret), at);
+    if (!load(err)) {
+        return false;
     }
-    gnutls_priority_deinit(p);
+    int ret = lib.priority_init(&p, c->priority, &at);
+    if (ret < 0) {
+        return fail(err, "priority=%s: %s at '%s'", c->priority, lib.strerror(ret), at);
+    }
+    lib.priority_deinit(p);
     return true;
 }
 
@@ -130,10 +165,10 @@ TlsCreds *tls_creds_anon(bool server, const char *priority, Error **err)
         return NULL;
     }
     if (server) {
-        gnutls_anon_allocate_server_credentials(&c->anon_server);
-        gnutls_anon_set_server_known_dh_params(c->anon_server, GNUTLS_SEC_PARAM_MEDIUM);
+        lib.anon_allocate_server_credentials(&c->anon_server);
+        lib.anon_set_server_known_dh_params(c->anon_server, GNUTLS_SEC_PARAM_MEDIUM);
     } else {
-        gnutls_anon_allocate_client_credentials(&c->anon_client);
+        lib.anon_allocate_client_credentials(&c->anon_client);
     }
     return c;
 }
@@ -151,10 +186,10 @@ void tls_creds_unref(TlsCreds *c)
     }
     certs_unref(c->certs);
     if (c->anon_server) {
-        gnutls_anon_free_server_credentials(c->anon_server);
+        lib.anon_free_server_credentials(c->anon_server);
     }
     if (c->anon_client) {
-        gnutls_anon_free_client_credentials(c->anon_client);
+        lib.anon_free_client_credentials(c->anon_client);
     }
     g_free(c->dir);
     g_free(c->priority);
@@ -190,9 +225,9 @@ bool tls_creds_reload(TlsCreds *c, Error **err)
 static bool set_credentials(TlsSession *s)
 {
     TlsCreds *c = s->creds;
-    return (c->anon ? gnutls_credentials_set(s->session, GNUTLS_CRD_ANON,
+    return (c->anon ? lib.credentials_set(s->session, GNUTLS_CRD_ANON,
                                              c->server ? (void *)c->anon_server : (void *)c->anon_client)
-                    : gnutls_credentials_set(s->session, GNUTLS_CRD_CERTIFICATE, s->certs->x509)) >= 0;
+                    : lib.credentials_set(s->session, GNUTLS_CRD_CERTIFICATE, s->certs->x509)) >= 0;
 }
 
 TlsSession *tls_session_new(TlsCreds *c, int fd, const char *host, Error **err)
@@ -206,19 +241,19 @@ TlsSession *tls_session_new(TlsCreds *c, int fd, const char *host, Error **err)
         s->certs->refs++;
     }
     s->host = g_strdup(host);
-    if (gnutls_init(&s->session, (c->server ? GNUTLS_SERVER : GNUTLS_CLIENT) | GNUTLS_NONBLOCK
+    if (lib.init(&s->session, (c->server ? GNUTLS_SERVER : GNUTLS_CLIENT) | GNUTLS_NONBLOCK
                     | GNUTLS_NO_SIGNAL) < 0
-        || gnutls_priority_set_direct(s->session, priority, NULL) < 0 || !set_credentials(s)) {
+        || lib.priority_set_direct(s->session, priority, NULL) < 0 || !set_credentials(s)) {
         tls_session_free(s);
         fail(err, "can't start TLS");
         return NULL;
     }
     if (c->server && !c->anon) {
-        gnutls_certificate_server_set_request(s->session, c->verify ? GNUTLS_CERT_REQUIRE
+        lib.certificate_server_set_request(s->session, c->verify ? GNUTLS_CERT_REQUIRE
                                                                     : GNUTLS_CERT_IGNORE);
     }
-    gnutls_transport_set_int(s->session, fd);
-    gnutls_handshake_set_timeout(s->session, 0);
+    lib.transport_set_int2(s->session, fd, fd);
+    lib.handshake_set_timeout(s->session, 0);
     return s;
 }
 
@@ -227,9 +262,9 @@ void tls_session_free(TlsSession *s)
     if (s) {
         if (s->session) {
             if (!s->broken) {
-                gnutls_bye(s->session, GNUTLS_SHUT_WR);
+                lib.bye(s->session, GNUTLS_SHUT_WR);
             }
-            gnutls_deinit(s->session);
+            lib.deinit(s->session);
         }
         certs_unref(s->certs);
         tls_creds_unref(s->creds);
@@ -244,15 +279,15 @@ static bool verify_peer(TlsSession *s, Error **err)
     if (s->creds->anon || !s->creds->verify) {
         return true;
     }
-    int ret = gnutls_certificate_verify_peers3(s->session, s->host, &status);
+    int ret = lib.certificate_verify_peers3(s->session, s->host, &status);
     if (ret < 0) {
-        return fail(err, "TLS: no certificate to check: %s", gnutls_strerror(ret));
+        return fail(err, "TLS: no certificate to check: %s", lib.strerror(ret));
     }
     if (status) {
         gnutls_datum_t text = { 0 };
-        gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &text, 0);
+        lib.certificate_verification_status_print(status, GNUTLS_CRT_X509, &text, 0);
         fail(err, "TLS: %s", text.data ? (char *)text.data : "the peer's certificate is not good");
-        gnutls_free(text.data);
+        (*lib.free)(text.data);
         return false;
     }
     return true;
@@ -260,14 +295,14 @@ static bool verify_peer(TlsSession *s, Error **err)
 
 int tls_session_handshake(TlsSession *s, Error **err)
 {
-    int ret = gnutls_handshake(s->session);
+    int ret = lib.handshake(s->session);
     if (ret == GNUTLS_E_AGAIN || ret == GNUTLS_E_INTERRUPTED
-        || (ret < 0 && !gnutls_error_is_fatal(ret))) {
+        || (ret < 0 && !lib.error_is_fatal(ret))) {
         return 0;
     }
     if (ret < 0) {
         s->broken = true;
-        fail(err, "TLS handshake: %s", gnutls_strerror(ret));
+        fail(err, "TLS handshake: %s", lib.strerror(ret));
         return -1;
     }
     return verify_peer(s, err) ? 1 : -1;
@@ -275,7 +310,7 @@ int tls_session_handshake(TlsSession *s, Error **err)
 
 bool tls_session_writes(const TlsSession *s)
 {
-    return gnutls_record_get_direction(s->session) == 1;
+    return lib.record_get_direction(s->session) == 1;
 }
 
 static ssize_t result(TlsSession *s, ssize_t ret)
@@ -298,34 +333,34 @@ static ssize_t result(TlsSession *s, ssize_t ret)
 
 ssize_t tls_session_read(TlsSession *s, void *buf, size_t len)
 {
-    return result(s, gnutls_record_recv(s->session, buf, len));
+    return result(s, lib.record_recv(s->session, buf, len));
 }
 
 ssize_t tls_session_write(TlsSession *s, const void *buf, size_t len)
 {
-    return result(s, gnutls_record_send(s->session, buf, len));
+    return result(s, lib.record_send(s->session, buf, len));
 }
 
 size_t tls_session_pending(const TlsSession *s)
 {
-    return gnutls_record_check_pending(s->session);
+    return lib.record_check_pending(s->session);
 }
 
 char *tls_session_peer_name(const TlsSession *s)
 {
     unsigned n = 0;
-    const gnutls_datum_t *list = s->creds->anon ? NULL : gnutls_certificate_get_peers(s->session, &n);
+    const gnutls_datum_t *list = s->creds->anon ? NULL : lib.certificate_get_peers(s->session, &n);
     gnutls_x509_crt_t cert;
     char *name = NULL, buf[1024];
     size_t len = sizeof(buf);
-    if (!list || !n || gnutls_x509_crt_init(&cert) < 0) {
+    if (!list || !n || lib.x509_crt_init(&cert) < 0) {
         return NULL;
     }
-    if (gnutls_x509_crt_import(cert, list, GNUTLS_X509_FMT_DER) >= 0
-        && gnutls_x509_crt_get_dn(cert, buf, &len) >= 0) {
+    if (lib.x509_crt_import(cert, list, GNUTLS_X509_FMT_DER) >= 0
+        && lib.x509_crt_get_dn(cert, buf, &len) >= 0) {
         name = g_strdup(buf);
     }
-    gnutls_x509_crt_deinit(cert);
+    lib.x509_crt_deinit(cert);
     return name;
 }
 
@@ -337,11 +372,11 @@ bool tls_des_encrypt(const uint8_t key[8], const uint8_t in[8], uint8_t out[8])
     uint8_t zero[8] = { 0 };
     gnutls_datum_t k = { (uint8_t *)key, 8 }, iv = { zero, 8 };
     gnutls_cipher_hd_t h;
-    if (gnutls_cipher_init(&h, GNUTLS_CIPHER_DES_CBC, &k, &iv) < 0) {
+    if (!load(NULL) || lib.cipher_init(&h, GNUTLS_CIPHER_DES_CBC, &k, &iv) < 0) {
         return false;
     }
-    bool ok = gnutls_cipher_encrypt2(h, in, 8, out, 8) >= 0;
-    gnutls_cipher_deinit(h);
+    bool ok = lib.cipher_encrypt2(h, in, 8, out, 8) >= 0;
+    lib.cipher_deinit(h);
     return ok;
 }
 
