@@ -39,15 +39,16 @@ static bool opt_usbdevice(const Option *o, const char *arg, Error **err)
     return fail(err, "'tablet', 'mouse' and 'keyboard' are known; for others there is -device");
 }
 
-static const char *const vga_names[] = { "none", "std", "cirrus", "vmware", "qxl", "virtio", NULL };
-
 static bool opt_vga(const Option *o, const char *arg, Error **err)
 {
-    if (!g_strv_contains(vga_names, arg)) {
-        return fail(err, "unknown kind of graphics card ('std' and 'none' work)");
+    static const char *const ours[] = { "none", "std", "virtio", NULL };
+    static const char *const others[] = { "cirrus", "vmware", "qxl", "xenfb", "tcx", "cg3", NULL };
+
+    if (g_strv_contains(others, arg)) {
+        return fail(err, "this graphics card is not available here (there are std, virtio, none)");
     }
-    if (strcmp(arg, "none") && strcmp(arg, "std")) {
-        return fail(err, "this graphics card is not available here ('std' and 'none' are)");
+    if (!g_strv_contains(ours, arg)) {
+        return fail(err, "unknown kind of graphics card (there are std, virtio, none)");
     }
     return option_string(o, arg, err);
 }
@@ -70,7 +71,7 @@ static const Option table[] = {
       option_list, &config.objects },
     { "nodefaults", NULL, "only what is asked for: no default serial port, drives, monitor, graphics",
       option_flag, &config.nodefaults },
-    { "vga", "std|none", "graphics card", opt_vga, &config.m.vga },
+    { "vga", "std|virtio|none", "graphics card", opt_vga, &config.m.vga },
     { "usb", NULL, "same as -machine usb=on", opt_usb },
     { "usbdevice", "tablet|mouse|keyboard", "same as -usb -device usb-tablet (usb-mouse, usb-kbd)",
       opt_usbdevice },

@@ -304,6 +304,9 @@ void console_listen(Console *c, const DisplayListener *l, void *opaque)
     const Cursor *cur = &c->cursor;
 
     g_array_append_val(c->listeners, entry);
+    if (c->ops->shown) {
+        c->ops->shown(c->opaque);
+    }
     if (l->switch_surface) {
         l->switch_surface(opaque, c->surface);
     }

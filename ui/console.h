@@ -38,6 +38,8 @@ typedef struct ConsoleOps {
     /* A front end's window changed: a guest that can follow should.  Sizes are not checked
      * beyond 1..16384.  May be NULL: then front ends do not offer resizing. */
     void (*resize_hint)(void *opaque, unsigned w, unsigned h);
+    /* A front end shows it from now on: a monitor was plugged in.  May be NULL. */
+    void (*shown)(void *opaque);
     /* A key typed at a text terminal, as X keysym with the state of Ctrl and Shift.  Only
      * terminals have it: keys at other consoles go to the guest (ui/input.h). */
     void (*keysym)(void *opaque, uint32_t keysym, bool ctrl, bool shift);

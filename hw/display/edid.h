@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #define EDID_SIZE 128
+#define EDID_SIDE_MAX 4095              /* of a size that it can tell */
 
 /* One base block (EDID 1.4) with the preferred size and the usual ones up to max_x, max_y. */
 void edid_make(uint8_t out[EDID_SIZE], unsigned pref_x, unsigned pref_y, unsigned max_x,

@@ -477,6 +477,13 @@ static void vga_refresh(void *opaque)
     }
 }
 
+void vga_show_again(VGA *s)
+{
+    memset(&s->mode, 0, sizeof(s->mode));
+    g_clear_pointer(&s->direct, pixman_image_unref);
+    s->redraw = true;
+}
+
 static void vga_invalidate(void *opaque)
 {
     ((VGA *)opaque)->redraw = true;

@@ -4,21 +4,13 @@
  *
  * Source: QEMU documentation, "QEMU Standard VGA".
  *
- *     BAR 0   frame buffer
- *     BAR 2   000h EDID   400h ports 3C0h-3DFh   500h dispi registers   600h extended registers
+ *     BAR 0   frame buffer      BAR 2   registers (vga-mmio.h)
+ *
+ * "secondary-vga" is one more of them.
  */
-#include "hw/display/edid.h"
-#include "hw/display/vga.h"
+#include "hw/display/vga-mmio.h"
 #include "hw/pci/pci.h"
 #include "util/bits.h"
-
-#define MMIO_SIZE       0x1000
-#define MMIO_PORTS      0x400
-#define MMIO_DISPI      0x500
-#define MMIO_QEXT       0x600
-#define QEXT_SIZE       8
-#define QEXT_BIG        0xbebebebeu
-#define QEXT_LITTLE     0x1e1e1e1eu
 
 typedef struct VGAPCI {
     PCIDevice pci;                      /* always first */
@@ -26,83 +18,30 @@ typedef struct VGAPCI {
     uint32_t mem_mb;
     bool with_mmio, with_qext, with_edid;
     uint32_t pref_x, pref_y, max_x, max_y;
-    uint8_t edid[EDID_SIZE];
-    Region mmio;
-    Region edid_io, ports_io, dispi_io, qext_io;
+    Region bar2;
+    VGAMmio mmio;
 } VGAPCI;
-
-static uint64_t edid_read(void *opaque, hwaddr addr, unsigned size)
-{
-    VGAPCI *s = opaque;
-    return addr < EDID_SIZE ? s->edid[addr] : 0;
-}
-
-static uint64_t ports_read(void *opaque, hwaddr addr, unsigned size)
-{
-    return vga_port_read(&((VGAPCI *)opaque)->vga, 0x3c0 + addr);
-}
-
-static void ports_write(void *opaque, hwaddr addr, uint64_t val, unsigned size)
-{
-    vga_port_write(&((VGAPCI *)opaque)->vga, 0x3c0 + addr, val);
-}
-
-static uint64_t dispi_read(void *opaque, hwaddr addr, unsigned size)
-{
-    return vga_dispi_read(&((VGAPCI *)opaque)->vga, addr >> 1);
-}
-
-static void dispi_write(void *opaque, hwaddr addr, uint64_t val, unsigned size)
-{
-    if (size == 2) {
-        vga_dispi_write(&((VGAPCI *)opaque)->vga, addr >> 1, val);
-    }
-}
-
-static uint64_t qext_read(void *opaque, hwaddr addr, unsigned size)
-{
-    VGAPCI *s = opaque;
-    return addr == 0 ? QEXT_SIZE : s->vga.big_endian ? QEXT_BIG : QEXT_LITTLE;
-}
-
-static void qext_write(void *opaque, hwaddr addr, uint64_t val, unsigned size)
-{
-    if (addr == 4 && (val == QEXT_BIG || val == QEXT_LITTLE)) {
-        vga_set_endian(&((VGAPCI *)opaque)->vga, val == QEXT_BIG);
-    }
-}
-
-static const RegionOps edid_ops = { .read = edid_read, .min = 1, .max = 1 };
-static const RegionOps ports_ops = { .read = ports_read, .write = ports_write, .min = 1, .max = 1 };
-static const RegionOps dispi_ops = { .read = dispi_read, .write = dispi_write, .min = 2, .max = 2 };
-static const RegionOps qext_ops = { .read = qext_read, .write = qext_write, .min = 4, .max = 4 };
 
 static void init_mmio(VGAPCI *s)
 {
-    region_init_container(&s->mmio, "vga.mmio", MMIO_SIZE);
+    region_init_container(&s->bar2, "vga.mmio", VGA_MMIO_SIZE);
     if (s->with_edid) {
-        edid_make(s->edid, s->pref_x, s->pref_y, s->max_x, s->max_y);
-        region_init_io(&s->edid_io, "edid", 0x100, &edid_ops, s);
-        region_map(&s->mmio, 0, &s->edid_io, 0);
+        edid_make(s->mmio.edid, s->pref_x, s->pref_y, s->max_x, s->max_y);
     }
-    region_init_io(&s->ports_io, "vga ports", 0x20, &ports_ops, s);
-    region_map(&s->mmio, MMIO_PORTS, &s->ports_io, 0);
-    region_init_io(&s->dispi_io, "bochs dispi", 2 * VBE_COUNT, &dispi_ops, s);
-    region_map(&s->mmio, MMIO_DISPI, &s->dispi_io, 0);
-    if (s->with_qext) {
-        region_init_io(&s->qext_io, "vga extended regs", QEXT_SIZE, &qext_ops, s);
-        region_map(&s->mmio, MMIO_QEXT, &s->qext_io, 0);
-    }
-    pci_register_bar(&s->pci, 2, PCI_BAR_MEM32, &s->mmio);
+    vga_mmio_init(&s->mmio, &s->vga, &s->bar2, s->with_edid, s->with_qext);
+    pci_register_bar(&s->pci, 2, PCI_BAR_MEM32, &s->bar2);
 }
 
 static bool check_props(const VGAPCI *s, Error **err)
 {
+    const char *name = s->pci.dev.type->name;
+
     if (!is_pow2(s->mem_mb) || s->mem_mb > 512) {
-        return fail(err, "VGA: vgamem_mb=%u: a power of two from 1 to 512 is needed", s->mem_mb);
+        return fail(err, "%s: vgamem_mb=%u: a power of two from 1 to 512 is needed", name,
+                    s->mem_mb);
     }
     if (s->pref_x < 320 || s->pref_y < 200 || s->pref_x > 4095 || s->pref_y > 4095) {
-        return fail(err, "VGA: xres=%u,yres=%u: sizes from 320x200 to 4095x4095 are possible",
+        return fail(err, "%s: xres=%u,yres=%u: sizes from 320x200 to 4095x4095 are possible", name,
                     s->pref_x, s->pref_y);
     }
     return true;
@@ -111,14 +50,17 @@ static bool check_props(const VGAPCI *s, Error **err)
 static bool vga_pci_realize(Device *dev, Error **err)
 {
     VGAPCI *s = (VGAPCI *)dev;
+    bool primary = !strcmp(dev->type->name, "VGA");
 
     if (!check_props(s, err)
-        || !vga_init(&s->vga, dev->id ? dev->id : "VGA", s->mem_mb << 20, err)) {
+        || !vga_init(&s->vga, dev->id ? dev->id : dev->type->name, s->mem_mb << 20, err)) {
         return false;
     }
-    vga_map_legacy(&s->vga, s->pci.bus->io, s->pci.bus->mem);
+    if (primary) {
+        vga_map_legacy(&s->vga, s->pci.bus->io, s->pci.bus->mem);
+    }
     pci_register_bar(&s->pci, 0, PCI_BAR_PREFETCH, &s->vga.vram);
-    if (s->with_mmio) {
+    if (s->with_mmio || !primary) {
         init_mmio(s);
     }
     return true;
@@ -128,11 +70,8 @@ static void vga_pci_unrealize(Device *dev)
 {
     VGAPCI *s = (VGAPCI *)dev;
 
-    region_destroy(&s->edid_io);
-    region_destroy(&s->ports_io);
-    region_destroy(&s->dispi_io);
-    region_destroy(&s->qext_io);
-    region_destroy(&s->mmio);
+    vga_mmio_exit(&s->mmio);
+    region_destroy(&s->bar2);
     vga_exit(&s->vga);
 }
 
@@ -147,17 +86,21 @@ static const VMField vga_pci_fields[] = {
 };
 static const VMState vm_vga_pci = { .name = "VGA", .fields = vga_pci_fields };
 
-static const Prop vga_pci_props[] = {
-    PROP_UINT("vgamem_mb", VGAPCI, mem_mb, 16, "video memory in MiB"),
-    PROP_BOOL("mmio", VGAPCI, with_mmio, true, "registers in memory, BAR 2"),
-    PROP_BOOL("qemu-extended-regs", VGAPCI, with_qext, true, "byte order register"),
-    PROP_BOOL("edid", VGAPCI, with_edid, true, "the monitor describes itself"),
-    PROP_UINT("xres", VGAPCI, pref_x, 1280, "width the monitor prefers"),
-    PROP_UINT("yres", VGAPCI, pref_y, 800, "height the monitor prefers"),
-    PROP_UINT("xmax", VGAPCI, max_x, 2560, "largest width the monitor offers"),
-    PROP_UINT("ymax", VGAPCI, max_y, 2048, "largest height the monitor offers"),
+#define COMMON_PROPS                                                                           \
+    PROP_UINT("vgamem_mb", VGAPCI, mem_mb, 16, "video memory in MiB"),                         \
+    PROP_BOOL("qemu-extended-regs", VGAPCI, with_qext, true, "byte order register"),           \
+    PROP_BOOL("edid", VGAPCI, with_edid, true, "the monitor describes itself"),                \
+    PROP_UINT("xres", VGAPCI, pref_x, 1280, "width the monitor prefers"),                      \
+    PROP_UINT("yres", VGAPCI, pref_y, 800, "height the monitor prefers"),                      \
+    PROP_UINT("xmax", VGAPCI, max_x, 2560, "largest width the monitor offers"),                \
+    PROP_UINT("ymax", VGAPCI, max_y, 2048, "largest height the monitor offers"),               \
     PROP_DONE
+
+static const Prop vga_pci_props[] = {
+    PROP_BOOL("mmio", VGAPCI, with_mmio, true, "registers in memory, BAR 2"), COMMON_PROPS
 };
+
+static const Prop secondary_props[] = { COMMON_PROPS };
 
 static const PCIInfo vga_pci_info = {
     .vendor = 0x1234, .device = 0x1111, .class_id = 0x0300, .revision = 2,
@@ -171,3 +114,16 @@ static const DeviceType vga_pci = {
     .info = &vga_pci_info,
 };
 DEVICE_TYPE(vga_pci);
+
+/* The same without what only one card of a machine can have: ports, the window at A0000h, BIOS. */
+static const PCIInfo secondary_info = {
+    .vendor = 0x1234, .device = 0x1111, .class_id = 0x0380, .revision = 2, .not_hotpluggable = true,
+};
+
+static const DeviceType secondary_vga = {
+    .name = "secondary-vga", .desc = "VGA beside the machine's own", .bus = "PCI",
+    .category = "Display", .size = sizeof(VGAPCI), .props = secondary_props,
+    .vmstate = &vm_vga_pci, .realize = vga_pci_realize, .unrealize = vga_pci_unrealize,
+    .reset = vga_pci_reset, .info = &secondary_info,
+};
+DEVICE_TYPE(secondary_vga);

@@ -440,7 +440,10 @@ bool vga_init(VGA *s, const char *name, uint32_t mem_size, Error **err)
         s->ports[i].base = blocks[i].base;
         region_init_io(&s->ports[i].region, "vga", blocks[i].len, &ports_ops, &s->ports[i]);
     }
-    s->console = console_new(name, 0, &vga_console_ops, s);
+    s->shared_console = s->console;
+    if (!s->console) {
+        s->console = console_new(name, 0, &vga_console_ops, s);
+    }
     return true;
 }
 
@@ -459,7 +462,9 @@ void vga_map_legacy(VGA *s, Region *io, Region *mem)
 
 void vga_exit(VGA *s)
 {
-    console_free(s->console);
+    if (!s->shared_console) {
+        console_free(s->console);
+    }
     g_clear_pointer(&s->direct, pixman_image_unref);
     region_destroy(&s->dispi);
     for (unsigned i = 0; i < G_N_ELEMENTS(s->ports); i++) {

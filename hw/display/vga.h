@@ -118,6 +118,7 @@ struct VGA {
 
     /* Drawing; nothing of it is saved */
     Console *console;
+    bool shared_console;            /* the card's, which shows other pictures in it, too */
     VGAMode mode;
     bool redraw;                    /* all of it, at the next refresh */
     uint32_t palette[256];          /* DAC as x8r8g8b8 */
@@ -131,10 +132,13 @@ struct VGA {
 
 extern const VMState vm_vga;
 
-/* Registers and memory; name is the card's, for the console.  mem_size as above. */
+/* Registers and memory; name is the card's, for the console.  mem_size as above.  A card that
+ * shares the console sets s->console before; it refreshes by vga_console_ops. */
 bool vga_init(VGA *s, const char *name, uint32_t mem_size, Error **err);
 void vga_exit(VGA *s);
 void vga_reset(VGA *s);
+/* The console showed something else meanwhile. */
+void vga_show_again(VGA *s);
 /* Map legacy ports, dispi ports, and the window at A0000h of mem. */
 void vga_map_legacy(VGA *s, Region *io, Region *mem);
 /* For cards that show registers in memory too. */

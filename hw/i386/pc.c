@@ -294,16 +294,21 @@ static void create_ide(PCMachine *pc)
 
 static bool create_vga(PCMachine *pc, Error **err)
 {
+    static const struct { const char *name, *type; } cards[] = {
+        { "std", "VGA" }, { "virtio", "virtio-vga" },
+    };
     const char *vga = pc->m.vga ? pc->m.vga : "none";
 
     if (!strcmp(vga, "none")) {
         return true;
     }
-    if (strcmp(vga, "std")) {
-        return fail(err, "-vga %s: this board has std or none", vga);
+    for (size_t i = 0; i < G_N_ELEMENTS(cards); i++) {
+        if (!strcmp(cards[i].name, vga)) {
+            PCIDevice *d = pci_create(pc->pci, -1, cards[i].type);
+            return device_realize(&d->dev, &pc->pci->bus, err);
+        }
     }
-    PCIDevice *d = pci_create(pc->pci, -1, "VGA");
-    return device_realize(&d->dev, &pc->pci->bus, err);
+    return fail(err, "-vga %s: this board has std, virtio or none", vga);
 }
 
 /* ---- the board ----------------------------------------------------------------------- */

@@ -9,6 +9,8 @@
  *     BAR 1   MSI-X table, pending bits
  *     BAR 4   0000h common configuration    1000h interrupt status
  *             2000h device configuration    3000h notifications, 4 bytes (or a page) a queue
+ *
+ * A device that needs these BARs for something else has a layout of its own.
  */
 #include "hw/virtio/virtio-pci.h"
 #include "hw/pci/msi.h"
@@ -18,12 +20,8 @@
 #define CAP_VENDOR      0x09
 enum { CFG_COMMON = 1, CFG_NOTIFY, CFG_ISR, CFG_DEVICE, CFG_WINDOW };
 
-#define MODERN_BAR      4
-#define AT_COMMON       0x0000
-#define AT_ISR          0x1000
-#define AT_DEVICE       0x2000
-#define AT_NOTIFY       0x3000
-#define PART_SIZE       0x1000
+#define DEVICE_SIZE     0x1000
+static const VirtIOPCILayout default_layout = { .bar = 4, .msix_bar = 1, .at = 0, .small = 0x1000 };
 
 /* Vendor capability (4.1.4) */
 #define CAP_LEN         2
@@ -66,6 +64,23 @@ enum { CFG_COMMON = 1, CFG_NOTIFY, CFG_ISR, CFG_DEVICE, CFG_WINDOW };
 #define LEGACY_MSIX         20          /* only while MSI-X is enabled */
 #define LEGACY_Q_MSIX       22
 #define LEGACY_CONFIG       20          /* ... which moves this to 24 */
+
+/* ---- places ------------------------------------------------------------------------------- */
+
+static uint32_t isr_at(const VirtIOPCI *s)
+{
+    return s->layout->at + s->layout->small;
+}
+
+static uint32_t device_at(const VirtIOPCI *s)
+{
+    return isr_at(s) + s->layout->small;
+}
+
+static uint32_t notify_at(const VirtIOPCI *s)
+{
+    return device_at(s) + DEVICE_SIZE;
+}
 
 /* ---- interrupts --------------------------------------------------------------------------- */
 
@@ -392,7 +407,7 @@ static bool window_target(VirtIOPCI *s, hwaddr *at, unsigned *size)
 
     *at = pci_get_long(cap + CAP_OFFSET);
     *size = pci_get_long(cap + CAP_LENGTH);
-    return cap[CAP_BAR] == MODERN_BAR && (*size == 1 || *size == 2 || *size == 4)
+    return cap[CAP_BAR] == s->layout->bar && (*size == 1 || *size == 2 || *size == 4)
            && !(*at & (*size - 1)) && *at + *size <= s->mem.size;
 }
 
@@ -442,7 +457,7 @@ static int add_cap(VirtIOPCI *s, uint8_t type, uint8_t len, uint32_t offset, uin
     }
     cap[CAP_LEN] = len;
     cap[CAP_TYPE] = type;
-    cap[CAP_BAR] = length ? MODERN_BAR : 0;
+    cap[CAP_BAR] = length ? s->layout->bar : 0;
     pci_set_long(cap + CAP_OFFSET, offset);
     pci_set_long(cap + CAP_LENGTH, length);
     return at;
@@ -465,12 +480,12 @@ static bool add_modern_caps(VirtIOPCI *s, Error **err)
     uint32_t notify = notify_multiplier(s) * VIRTIO_QUEUE_MAX;
     int at;
 
-    if (!add_cap(s, CFG_COMMON, CAP_EXTRA, AT_COMMON, PART_SIZE, err)
-        || !add_cap(s, CFG_ISR, CAP_EXTRA, AT_ISR, PART_SIZE, err)
-        || !add_cap(s, CFG_DEVICE, CAP_EXTRA, AT_DEVICE, PART_SIZE, err)) {
+    if (!add_cap(s, CFG_COMMON, CAP_EXTRA, s->layout->at, s->layout->small, err)
+        || !add_cap(s, CFG_ISR, CAP_EXTRA, isr_at(s), s->layout->small, err)
+        || !add_cap(s, CFG_DEVICE, CAP_EXTRA, device_at(s), DEVICE_SIZE, err)) {
         return false;
     }
-    at = add_cap(s, CFG_NOTIFY, CAP_EXTRA + 4, AT_NOTIFY, notify, err);
+    at = add_cap(s, CFG_NOTIFY, CAP_EXTRA + 4, notify_at(s), notify, err);
     if (at) {
         pci_set_long(s->pci.config + at + CAP_EXTRA, notify_multiplier(s));
     }
@@ -500,13 +515,13 @@ static void make_modern(VirtIOPCI *s)
 {
     uint64_t notify = (uint64_t)notify_multiplier(s) * VIRTIO_QUEUE_MAX;
 
-    region_init_container(&s->mem, "virtio-pci", pow2_at_least(AT_NOTIFY + notify));
-    map_part(s, &s->common, "virtio-pci-common", AT_COMMON, PART_SIZE, &common_ops);
-    map_part(s, &s->isr, "virtio-pci-isr", AT_ISR, PART_SIZE, &isr_ops);
-    map_part(s, &s->config, "virtio-pci-device", AT_DEVICE, PART_SIZE, &config_ops);
-    map_part(s, &s->notify, "virtio-pci-notify", AT_NOTIFY, notify, &notify_ops);
+    region_init_container(&s->mem, "virtio-pci", pow2_at_least(notify_at(s) + notify));
+    map_part(s, &s->common, "virtio-pci-common", s->layout->at, s->layout->small, &common_ops);
+    map_part(s, &s->isr, "virtio-pci-isr", isr_at(s), s->layout->small, &isr_ops);
+    map_part(s, &s->config, "virtio-pci-device", device_at(s), DEVICE_SIZE, &config_ops);
+    map_part(s, &s->notify, "virtio-pci-notify", notify_at(s), notify, &notify_ops);
     address_space_init(&s->window, &s->mem, "virtio-pci-window");
-    pci_register_bar(&s->pci, MODERN_BAR, PCI_BAR_MEM64 | PCI_BAR_PREFETCH, &s->mem);
+    pci_register_bar(&s->pci, s->layout->bar, PCI_BAR_MEM64 | PCI_BAR_PREFETCH, &s->mem);
 }
 
 static void make_legacy(VirtIOPCI *s)
@@ -522,8 +537,9 @@ static bool make_msix(VirtIOPCI *s, unsigned vectors, Error **err)
     uint64_t size = pow2_at_least(MAX(pba + (vectors + 63) / 64 * 8, 0x1000));
 
     region_init_container(&s->msix, "virtio-pci-msix", size);
-    pci_register_bar(&s->pci, 1, PCI_BAR_MEM32, &s->msix);
-    return msix_init(&s->pci, vectors, &s->msix, 1, 0, &s->msix, 1, pba, err);
+    pci_register_bar(&s->pci, s->layout->msix_bar, PCI_BAR_MEM32, &s->msix);
+    return msix_init(&s->pci, vectors, &s->msix, s->layout->msix_bar, 0, &s->msix,
+                     s->layout->msix_bar, pba, err);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -573,6 +589,7 @@ static void set_ids(VirtIOPCI *s)
 bool virtio_pci_realize(VirtIOPCI *s, VirtIODevice *v, unsigned vectors, Error **err)
 {
     s->v = v;
+    s->layout = s->layout ? s->layout : &default_layout;
     v->transport = (VirtIOTransport) { .notify = pci_notify, .dma = &s->pci.dma };
     if (!choose_interfaces(s, err)) {
         return false;

@@ -37,9 +37,18 @@
 
 #define VIRTIO_PCI_VECTORS_AUTO UINT32_MAX
 
+/* Where the registers of version 1 are.  The structures lie one behind the other from `at`:
+ * common configuration and interrupt status of `small` bytes each, device configuration of
+ * 1000h, notifications. */
+typedef struct VirtIOPCILayout {
+    uint8_t bar, msix_bar;
+    uint16_t at, small;
+} VirtIOPCILayout;
+
 typedef struct VirtIOPCI {
     PCIDevice pci;                      /* always first */
     VirtIODevice *v;
+    const VirtIOPCILayout *layout;      /* set before virtio_pci_realize; NULL: BAR 4, MSI-X BAR 1 */
     uint32_t vectors;                   /* property; VIRTIO_PCI_VECTORS_AUTO; 0: no MSI-X */
     int disable_legacy;                 /* on/off/auto */
     bool disable_modern, page_per_vq;
@@ -48,7 +57,7 @@ typedef struct VirtIOPCI {
     uint16_t queue_select;
     Region io;                          /* BAR 0: legacy registers */
     Region msix;                        /* BAR 1: MSI-X table and pending bits */
-    Region mem;                         /* BAR 4, with these in it: */
+    Region mem;                         /* BAR 4, with these in it; a device may add its own */
     Region common, isr, config, notify;
     AddressSpace window;                /* BAR 4 as the configuration window reaches it */
     uint8_t window_cap;                 /* offset of that capability, 0: none */

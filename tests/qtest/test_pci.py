@@ -164,7 +164,7 @@ class Options(unittest.TestCase):
         self.refused(["romfile", "nowhere"], "-device", "VGA,romfile=nowhere.rom")
         self.refused(["single-function", "VGA"], "-device", "VGA,addr=5", "-device", "VGA,addr=5.1")
         self.refused(["vgamem_mb=3"], "-device", "VGA,vgamem_mb=3")
-        self.refused(["-vga cirrus"], "-vga", "cirrus")
+        self.refused(["-vga qxl"], "-vga", "qxl")
 
 
 class Windows(TestCase):

@@ -18,12 +18,16 @@ class Broken(Exception):
 class VirtIO:
     """One function; queues are made by setup()."""
 
-    def __init__(self, q, devfn, legacy=False):
+    def __init__(self, q, devfn, legacy=False, vga=False):
+        """vga: registers are where a virtio-vga has them."""
         self.q, self.devfn, self.legacy = q, devfn, legacy
         self.queues, self.next_memory = {}, MEMORY
-        q.pci_writel(devfn, 0x20, MEM)
-        q.pci_writel(devfn, 0x24, 0)
-        q.pci_writel(devfn, 0x10, IO)
+        self.common, self.isr_at = (MEM + 0x1000, MEM + 0x1800) if vga else (MEM, MEM + 0x1000)
+        bar = 0x18 if vga else 0x20
+        q.pci_writel(devfn, bar, MEM)
+        q.pci_writel(devfn, bar + 4, 0)
+        if not vga:
+            q.pci_writel(devfn, 0x10, IO)
         q.pci_writew(devfn, 4, 7)
         self.multiplier = 4
 
@@ -32,11 +36,11 @@ class VirtIO:
     def status(self, value=None):
         q = self.q
         if value is None:
-            return q.inb(IO + 18) if self.legacy else q.readb(MEM + 0x14)
+            return q.inb(IO + 18) if self.legacy else q.readb(self.common + 0x14)
         if self.legacy:
             q.outb(IO + 18, value)
         else:
-            q.writeb(MEM + 0x14, value)
+            q.writeb(self.common + 0x14, value)
 
     def offered(self):
         q = self.q
@@ -44,8 +48,8 @@ class VirtIO:
             return q.inl(IO)
         value = 0
         for n in (0, 1):
-            q.writel(MEM, n)
-            value |= q.readl(MEM + 4) << 32 * n
+            q.writel(self.common, n)
+            value |= q.readl(self.common + 4) << 32 * n
         return value
 
     def accept(self, features):
@@ -54,8 +58,8 @@ class VirtIO:
             q.outl(IO + 4, features)
             return
         for n in (0, 1):
-            q.writel(MEM + 8, n)
-            q.writel(MEM + 12, features >> 32 * n & 0xffffffff)
+            q.writel(self.common + 8, n)
+            q.writel(self.common + 12, features >> 32 * n & 0xffffffff)
 
     def config(self, offset, size):
         if self.legacy:
@@ -70,7 +74,7 @@ class VirtIO:
                 self.q.writeb(MEM + 0x2000 + offset + k, byte)
 
     def isr(self):
-        return self.q.inb(IO + 19) if self.legacy else self.q.readb(MEM + 0x1000)
+        return self.q.inb(IO + 19) if self.legacy else self.q.readb(self.isr_at)
 
     # ---- life ----
 
@@ -123,19 +127,19 @@ class Ring:
             q.outw(IO + 14, n)
             self.size = q.inw(IO + 12)
         else:
-            q.writew(MEM + 0x16, n)
+            q.writew(dev.common + 0x16, n)
             if size:
-                q.writew(MEM + 0x18, size)
-            self.size = q.readw(MEM + 0x18)
+                q.writew(dev.common + 0x18, size)
+            self.size = q.readw(dev.common + 0x18)
         q.memset(at, 0x10000, 0)
         self.areas()
         if dev.legacy:
             q.outl(IO + 8, at >> 12)
         else:
-            q.writeq(MEM + 0x20, self.desc)
-            q.writeq(MEM + 0x28, self.driver)
-            q.writeq(MEM + 0x30, self.device)
-            q.writew(MEM + 0x1c, 1)
+            q.writeq(dev.common + 0x20, self.desc)
+            q.writeq(dev.common + 0x28, self.driver)
+            q.writeq(dev.common + 0x30, self.device)
+            q.writew(dev.common + 0x1c, 1)
 
     def poll(self, ready):
         for k in range(50000):
