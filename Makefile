@@ -4,7 +4,7 @@
 #     emu += hw/timer/i8254.c        # 8254 programmable interval timer
 #
 # into emu (linked into the emulator), lib (also into tools and tests), or img (orrery-img,
-# which gets of lib only util and block) or nbd (orrery-nbd, the same).  A folder's
+# which gets of lib only util and block), nbd (orrery-nbd, the same) or run (orrery, the same).  A folder's
 # files.mk may add rules and tests too.  Everything made lands below $(BUILD).
 
 BUILD ?= build
@@ -29,6 +29,7 @@ emu :=
 lib :=
 img :=
 nbd :=
+run :=
 lib-tests :=
 unit-tests :=
 sanitized-tests :=
@@ -47,11 +48,13 @@ lib-objs := $(lib:%.c=$(BUILD)/obj/%.o)
 img-objs := $(img:%.c=$(BUILD)/obj/%.o) \
             $(patsubst %.c,$(BUILD)/obj/%.o,$(filter util/% block/%,$(lib)))
 nbd-objs := $(nbd:%.c=$(BUILD)/obj/%.o) $(filter-out $(img:%.c=$(BUILD)/obj/%.o),$(img-objs))
+run-objs := $(run:%.c=$(BUILD)/obj/%.o) $(filter-out $(img:%.c=$(BUILD)/obj/%.o),$(img-objs))
 EMULATOR := $(BUILD)/orrery-system-x86_64
 IMG := $(BUILD)/orrery-img
 NBD := $(BUILD)/orrery-nbd
+RUN := $(BUILD)/orrery
 
-all: $(if $(filter system/vl.c,$(emu)),$(EMULATOR)) $(IMG) $(NBD) objs
+all: $(if $(filter system/vl.c,$(emu)),$(EMULATOR)) $(IMG) $(NBD) $(RUN) objs
 objs: $(emu-objs) $(lib-objs)
 
 $(IMG): $(img-objs)
@@ -61,6 +64,10 @@ $(IMG): $(img-objs)
 $(NBD): $(nbd-objs)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) $(OPT) -o $@ $(nbd-objs) $(LIBS)
+
+$(RUN): $(run-objs)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) $(OPT) -o $@ $(run-objs) $(LIBS)
 
 $(EMULATOR): $(emu-objs) $(lib-objs)
 	@echo "  LINK  $@"
@@ -113,11 +120,11 @@ test-packages:
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/orrery
-	install -m 755 $(EMULATOR) $(IMG) $(NBD) $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $(EMULATOR) $(IMG) $(NBD) $(RUN) $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 README.md LICENSE $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/orrery/
 
 clean:
-	rm -rf $(BUILD)/obj $(BUILD)/tests $(EMULATOR) $(IMG) $(NBD)
+	rm -rf $(BUILD)/obj $(BUILD)/tests $(EMULATOR) $(IMG) $(NBD) $(RUN)
 distclean:
 	rm -rf $(BUILD)
 
@@ -132,4 +139,4 @@ help:
 
 .PHONY: all objs test-packages check tests-bins sanitized sanitized-tests install clean distclean help demo bench
 .DELETE_ON_ERROR:
--include $(emu-objs:.o=.d) $(lib-objs:.o=.d) $(img-objs:.o=.d) $(nbd-objs:.o=.d) $(patsubst %.c,$(BUILD)/obj/%.d,$(lib-tests) $(unit-tests))
+-include $(emu-objs:.o=.d) $(lib-objs:.o=.d) $(img-objs:.o=.d) $(nbd-objs:.o=.d) $(run-objs:.o=.d) $(patsubst %.c,$(BUILD)/obj/%.d,$(lib-tests) $(unit-tests))

@@ -4,3 +4,6 @@ img += tools/img-info.c         # orrery-img info, check, map
 img += tools/img-convert.c      # orrery-img convert, dd
 img += tools/img-compare.c      # orrery-img compare, commit, rebase, bench
 nbd += tools/nbd.c              # orrery-nbd: exports an image to NBD clients
+run += tools/run.c              # orrery: orrery run, the command line it writes
+run += tools/run-guess.c        # orrery run: what a file is, and what system is on it
+run += tools/run-list.c         # orrery stop, orrery list

@@ -41,6 +41,7 @@ typedef struct SdlDisplay {
     Timer poll;
     bool grabbed, full_screen, scaled;  /* scaled: a person chose the window's size */
     bool focused, show_cursor, said_running, said_grabbed, chord_used;
+    bool closing;                       /* the power button was pressed by closing the window */
     uint8_t buttons;                    /* pressed in the guest */
     int grab_mod, window_close;
 } SdlDisplay;
@@ -176,7 +177,9 @@ static void set_title(void)
     if (!guest_runs()) {
         g_string_append(s, " [Paused]");
     }
-    if (sdl.grabbed) {
+    if (sdl.closing) {
+        g_string_append(s, " - Switching off (close again to pull the plug)");
+    } else if (sdl.grabbed) {
         g_string_append_printf(s, " - Press %s to release the pointer", grab_keys());
     }
     lib.SetWindowTitle(sdl.window, s->str);
@@ -446,8 +449,12 @@ static void close_event(void)
 {
     if (sdl.window_close == CLOSE_ON) {
         ui_hooks.quit();
-    } else if (sdl.window_close == CLOSE_POWERDOWN) {
+    } else if (sdl.window_close == CLOSE_POWERDOWN && !sdl.closing) {
         ui_hooks.powerdown();
+        sdl.closing = true;             /* a guest that does not listen must not keep the window */
+        set_title();
+    } else if (sdl.window_close == CLOSE_POWERDOWN) {
+        ui_hooks.quit();
     }
 }
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A Debian system on a disk of its own: made once by mmdebstrap, booted by GRUB from its MBR.
+"""Debian systems on disks of their own: made once by mmdebstrap, booted by GRUB from the MBR.
 
     python3 tests/guest/debian.py           make the image and say where it is
+    python3 tests/guest/debian.py desktop   the same, of the one with X
 
 Without loop devices: mke2fs fills the file system from a folder, and GRUB's boot sector and core
 are put in front of the partition by hand.  Only for another user than root the owners of files
@@ -67,28 +68,103 @@ GRUB_MODULES = ["biosdisk", "part_msdos", "ext2", "linux", "normal", "echo", "se
                 "configfile", "minicmd"]
 
 
-def make_tree(tar):
-    words = {"drivers": " ".join(DRIVERS), "unwanted": " ".join(UNWANTED), "grub": GRUB_CFG}
+# ---- what the disk with X has beside that ------------------------------------------------------
+
+DESKTOP_PACKAGES = PACKAGES + [
+    "xserver-xorg-core", "xserver-xorg-input-libinput", "xinit", "x11-xserver-utils", "xauth", "openbox",
+    "xterm", "xfonts-base", "xclip", "spice-vdagent", "alsa-utils"]
+DESKTOP_UNWANTED = [d for d in UNWANTED if d not in ("drivers/gpu", "drivers/usb", "sound")] + [
+    "drivers/gpu/drm/" + d for d in ("amd", "i915", "nouveau", "radeon", "vmwgfx", "gma500")]
+# A menu to be seen and operated on the screen; the serial port says how far the boot is.
+DESKTOP_GRUB_CFG = """set timeout=60
+menuentry "Debian with X" {
+  linux /vmlinuz root=LABEL=debian ro console=ttyS0 console=tty0 mitigations=off quiet
+  initrd /initrd.img
+}
+menuentry "Switch off" {
+  halt
+}
+"""
+DESKTOP_GRUB_MODULES = ["halt", "minicmd", "sleep", "keystatus"]
+# X and a session of root's, without a login; the pieces report on the serial port.
+DESKTOP_CUSTOMIZE = """
+ln -sf /lib/systemd/system/multi-user.target "$r/etc/systemd/system/default.target"
+cat >"$r/etc/systemd/system/desktop.service" <<'END'
+[Unit]
+After=systemd-udev-settle.service dbus.service
+Wants=systemd-udev-settle.service
+[Service]
+ExecStart=/usr/bin/xinit /etc/X11/desktop -- /usr/bin/Xorg :0 vt7 -nolisten tcp
+Environment=HOME=/root
+StandardOutput=journal+console
+StandardError=journal+console
+WorkingDirectory=/root
+END
+ln -sf ../desktop.service "$r/etc/systemd/system/multi-user.target.wants/desktop.service"
+cat >"$r/etc/X11/desktop" <<'END'
+#!/bin/sh
+xsetroot -solid '#204060'
+xset s off -dpms
+openbox &
+if [ -e /dev/virtio-ports/com.redhat.spice.0 ]; then
+    mkdir -p /run/spice-vdagentd
+    spice-vdagentd -X -f -x &
+    (sleep 2; exec spice-vdagent -x) &
+fi
+(sleep 1; echo 'the desktop is there' >/dev/ttyS0) &
+exec xterm -geometry 80x24+40+40 -fn 10x20 -bg white -fg black
+END
+chmod 755 "$r/etc/X11/desktop"
+ln -sf /dev/null "$r/etc/systemd/system/spice-vdagentd.service"
+ln -sf /dev/null "$r/etc/systemd/system/spice-vdagentd.socket"
+ln -sf /lib/systemd/system/serial-getty@.service \\
+    "$r/etc/systemd/system/getty.target.wants/serial-getty@ttyS0.service"
+"""
+
+
+class Flavour:
+    """What tells one disk from another."""
+
+    def __init__(self, name, mib, packages, unwanted, grub_cfg, grub_modules, customize=""):
+        self.name, self.mib, self.packages, self.unwanted = name, mib, packages, unwanted
+        self.grub_cfg, self.grub_modules, self.customize = grub_cfg, grub_modules, customize
+
+    def recipe(self):
+        """Changes when the disk has to be made again."""
+        more = (self.customize,) if self.customize else ()
+        return repr((SUITE, FIRST, self.mib, self.packages, DRIVERS, self.unwanted, self.grub_cfg,
+                     SETUP, CUSTOMIZE, self.grub_modules) + more)
+
+
+SERVER = Flavour("debian-disk.raw", MIB, PACKAGES, UNWANTED, GRUB_CFG, GRUB_MODULES)
+DESKTOP = Flavour("debian-desktop.raw", 1536, DESKTOP_PACKAGES, DESKTOP_UNWANTED, DESKTOP_GRUB_CFG,
+                  GRUB_MODULES + DESKTOP_GRUB_MODULES, DESKTOP_CUSTOMIZE)
+
+
+# ---- making them ------------------------------------------------------------------------------
+
+def make_tree(tar, f):
+    words = {"drivers": " ".join(DRIVERS), "unwanted": " ".join(f.unwanted), "grub": f.grub_cfg}
     folder = os.path.dirname(tar)
-    args = ["mmdebstrap", "--variant=minbase", "--include=" + ",".join(PACKAGES + ["lz4"]),
+    args = ["mmdebstrap", "--variant=minbase", "--include=" + ",".join(f.packages + ["lz4"]),
             "--aptopt=APT::Sandbox::User \"root\"",
             "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
             "--dpkgopt=path-exclude=/usr/share/locale/*"]
-    for option, text in (("setup", SETUP), ("customize", CUSTOMIZE)):
+    for option, text in (("setup", SETUP), ("customize", CUSTOMIZE + f.customize)):
         script = os.path.join(folder, option)
-        with open(script, "w") as f:
-            f.write("#!/bin/sh\n" + text % words)
+        with open(script, "w") as out:
+            out.write("#!/bin/sh\n" + text % words)
         os.chmod(script, 0o755)
         args += ["--%s-hook=%s" % (option, script)]
     material.run(args + [SUITE, tar])
 
 
-def make_file_system(tar, out):
+def make_file_system(tar, out, mib):
     """An ext4 image with what the archive holds."""
     tree = out + ".tree"
     os.mkdir(tree)
     material.run(["tar", "-x", "-p", "-f", tar, "-C", tree, "--exclude=./dev/*"])
-    size = MIB * 1024 - FIRST // 2
+    size = mib * 1024 - FIRST // 2
     material.run(["mke2fs", "-q", "-t", "ext4", "-L", "debian", "-d", tree, out, "%dk" % size])
     subprocess.run(["rm", "-rf", tree])
     repair(tar, out, owners=os.geteuid() != 0)
@@ -106,46 +182,45 @@ def repair(tar, image, owners):
     material.run(["debugfs", "-w", "-f", image + ".cmd", image])
 
 
-def grub():
+def grub(modules):
     """(boot sector, core image) of a GRUB that looks for its menu on the first partition."""
     core = os.path.join(material.package("grub-pc-bin"), "usr/lib/grub/i386-pc")
     tool = os.path.join(material.package("grub-common"), "usr/bin/grub-mkimage")
 
     def make(out):
         material.run([tool, "-O", "i386-pc", "-d", core, "-p", "(hd0,msdos1)/boot/grub", "-o", out]
-                     + GRUB_MODULES)
-    path = material.cached("debian-grub-core.img", make, " ".join(GRUB_MODULES))
+                     + modules)
+    path = material.cached("debian-grub-core%s.img" % ("" if modules == GRUB_MODULES else "-more"), make,
+                           " ".join(modules))
     with open(core + "/boot.img", "rb") as f, open(path, "rb") as g:
         return f.read(), g.read()
 
 
-def make_disk(out):
+def make_disk(out, f):
     material.say("making a Debian disk (mmdebstrap; this takes minutes, once)")
     tar = out + ".tar"
-    make_tree(tar)
-    make_file_system(tar, out + ".ext4")
+    make_tree(tar, f)
+    make_file_system(tar, out + ".ext4", f.mib)
     os.unlink(tar)
-    boot, core = grub()
+    boot, core = grub(f.grub_modules)
     if len(core) > (FIRST - 1) * 512:
         raise material.Missing("GRUB's core of %d bytes does not fit before the partition" % len(core))
-    with open(out + ".raw", "wb") as f:
-        f.truncate(MIB << 20)
+    with open(out + ".raw", "wb") as image:
+        image.truncate(f.mib << 20)
         mbr = bytearray(boot[:446].ljust(512, b"\0"))          # the rest is for floppy disks
         struct.pack_into("<B3sB3sII", mbr, 446, 0x80, b"\x20\x21\0", 0x83, b"\xfe\xff\xff", FIRST,
-                         (MIB << 11) - FIRST)
+                         (f.mib << 11) - FIRST)
         mbr[510:512] = b"\x55\xaa"
-        f.write(mbr)
-        f.write(core)                   # its blocklist, as made, begins at sector 2
+        image.write(mbr)
+        image.write(core)                   # its blocklist, as made, begins at sector 2
     material.run(["dd", "if=" + out + ".ext4", "of=" + out + ".raw", "bs=1M", "seek=%d" % (FIRST >> 11),
                   "conv=notrunc,sparse"])
     material.run(["cp", "--sparse=always", out + ".raw", out])
 
 
-def disk():
+def disk(flavour=SERVER):
     """The raw image; tests use copies or overlays of it."""
-    recipe = repr((SUITE, FIRST, MIB, PACKAGES, DRIVERS, UNWANTED, GRUB_CFG, SETUP, CUSTOMIZE,
-                   GRUB_MODULES))
-    return material.cached("debian-disk.raw", make_disk, recipe)
+    return material.cached(flavour.name, lambda out: make_disk(out, flavour), flavour.recipe())
 
 
 def copy(path):
@@ -154,4 +229,4 @@ def copy(path):
 
 
 if __name__ == "__main__":
-    print(disk())
+    print(disk(DESKTOP if "desktop" in sys.argv[1:] else SERVER))
