@@ -2,9 +2,9 @@
 /*
  * String instructions: MOVS STOS LODS CMPS SCAS INS OUTS, with and without repeat.
  *
- * A repeated one works in runs: as many elements as lie in one page on each side (and, for
- * 16-bit addresses, before the offset wraps) are done at once on host memory when both sides
- * are plain RAM; element by element otherwise.  rCX, rSI, rDI are committed after each run, so
+ * A repeated one works in runs: as many elements as lie in one page on each side (MOVS and STOS:
+ * in several) and, for 16-bit addresses, before the offset wraps are done at once on host memory
+ * when both sides are plain RAM; element by element otherwise.  rCX, rSI, rDI are committed after each run, so
  * a fault in the next one finds exact state and the instruction starts again from there.
  * After each run a pending request leaves the block with RIP still at the instruction.  Under
  * TF every iteration is a boundary of its own.
@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define RUN_MAX 4096            /* elements: keeps interrupts prompt where memory is slow */
+#define SPAN_MAX (64u << 10)    /* bytes, where it is plain memory */
 
 typedef struct Run {
     uint64_t src, dst;          /* linear */
@@ -48,7 +49,7 @@ static uint64_t run_length(const Insn *i, uint64_t la, uint64_t ea, int64_t step
         room = in_page + size > GUEST_PAGE_SIZE ? 0 : in_page / size + 1;
         room = MIN(room, ea / size + 1);
     }
-    return MIN(count, MAX(room, 1));
+    return MIN(MIN(count, RUN_MAX), MAX(room, 1));
 }
 
 /* Linear addresses of both sides; the segment check covers one element, or the run. */
@@ -101,6 +102,24 @@ static uint8_t *run_host(X86CPU *c, uint64_t la, int64_t step, uint64_t n, TlbAc
     return likely(host) ? host : tcg_host(&c->cpu, data_mode(c), low, n * size, acc);
 }
 
+/* Does a run of MOVS or STOS go on through pages?  Up, in 64-bit offsets, which have no limits. */
+static inline bool through_pages(const Insn *i, int64_t step)
+{
+    return step > 0 && i->asz == 3 && i->flags & IF_CODE64;
+}
+
+/* For a piece of such a run: the host's address of la, if the TLB knows the page as plain memory;
+ * of the first piece it may learn it (and raise a fault). */
+static inline uint8_t *piece_host(X86CPU *c, uint64_t la, TlbAccess acc, bool first)
+{
+    void *host = tlb_host(c->tcg.data, acc, la, 1);
+    return likely(host) || !first ? host : tcg_host(&c->cpu, data_mode(c), la, 1, acc);
+}
+static inline uint64_t left_in_page(uint64_t la)
+{
+    return GUEST_PAGE_SIZE - (la & (GUEST_PAGE_SIZE - 1));
+}
+
 /* After a run of a repeated instruction: true = go round again. */
 static inline bool again(X86CPU *c, const Insn *i)
 {
@@ -108,9 +127,9 @@ static inline bool again(X86CPU *c, const Insn *i)
 }
 
 /* Single-stepping does one iteration at a time. */
-static inline uint64_t run_limit(const X86CPU *c, uint64_t count)
+static inline uint64_t run_limit(const X86CPU *c, const Insn *i, uint64_t count)
 {
-    return c->mode & MODE_STEP ? 1 : MIN(count, RUN_MAX);
+    return c->mode & MODE_STEP ? 1 : MIN(count, SPAN_MAX >> i->osz);
 }
 
 /*
@@ -127,7 +146,7 @@ static inline void repeat(X86CPU *c, const Insn *i, RunFn *op)
         NEXT_ANY;
     }
     while (count_reg(c, i)) {
-        int64_t done = op(c, i, run_limit(c, count_reg(c, i)));
+        int64_t done = op(c, i, run_limit(c, i, count_reg(c, i)));
         add_reg(c, i, R_ECX, -ABS(done));
         if (done < 0) {
             break;
@@ -154,6 +173,11 @@ static void copy_run(uint8_t *d, const uint8_t *s, uint64_t bytes, unsigned size
     ptrdiff_t gap = down ? s - d : d - s;
     if (gap <= 0 || (uint64_t)gap >= bytes) {
         memmove(d, s, bytes);
+    } else if (!down && gap >= (ptrdiff_t)size) {
+        /* what lies before d repeats itself: twice as much each time */
+        for (uint64_t k = 0, n = gap; k < bytes; k += n, n = MIN(k + gap, bytes - k)) {
+            memcpy(d + k, s, n);
+        }
     } else if (!down) {
         for (uint64_t k = 0; k < bytes; k += size) {
             memmove(d + k, s + k, size);
@@ -165,34 +189,58 @@ static void copy_run(uint8_t *d, const uint8_t *s, uint64_t bytes, unsigned size
     }
 }
 
-static int64_t movs_run(X86CPU *c, const Insn *i, uint64_t count)
+static uint64_t movs_pages(X86CPU *c, const Insn *i, uint64_t src, uint64_t dst, uint64_t count)
+{
+    uint64_t bytes = count << i->osz, done = 0;
+
+    while (done < bytes) {
+        uint64_t n = MIN(left_in_page(src + done), left_in_page(dst + done));
+        n = MIN(n, bytes - done) >> i->osz << i->osz;
+        const uint8_t *s = n ? piece_host(c, src + done, TLB_READ, !done) : NULL;
+        uint8_t *d = s ? piece_host(c, dst + done, TLB_WRITE, !done) : NULL;
+        if (!d) {
+            break;
+        }
+        copy_run(d, s, n, 1u << i->osz, false);
+        done += n;
+    }
+    return done >> i->osz;
+}
+
+static uint64_t movs_in_page(X86CPU *c, const Insn *i, uint64_t src, uint64_t dst, uint64_t count)
 {
     int64_t step = string_step(c, i);
     unsigned size = 1u << i->osz;
-    uint64_t sea = src_ea(c, i), dea = dst_ea(c, i);
-    uint64_t src = src_lin(c, i, sea), dst = dst_lin(c, i, dea, true);
-    uint64_t n = 1;
+    uint64_t n = run_length(i, src, src_ea(c, i), step, count);
+
+    n = run_length(i, dst, dst_ea(c, i), step, n);
+    n = limit_run(c, i, i->seg, src_ea(c, i), step, n);
+    n = limit_run(c, i, R_ES, dst_ea(c, i), step, n);
+    const uint8_t *s = n > 1 ? run_host(c, src, step, n, TLB_READ) : NULL;
+    uint8_t *d = s ? run_host(c, dst, step, n, TLB_WRITE) : NULL;
+    if (!d) {
+        return 0;
+    }
+    copy_run(d, s, n * size, size, step < 0);
+    return n;
+}
+
+static int64_t movs_run(X86CPU *c, const Insn *i, uint64_t count)
+{
+    int64_t step = string_step(c, i);
+    uint64_t src = src_lin(c, i, src_ea(c, i)), dst = dst_lin(c, i, dst_ea(c, i), true), n = 0;
 
     if (count > 1) {
-        n = run_length(i, src, sea, step, count);
-        n = run_length(i, dst, dea, step, n);
-        n = limit_run(c, i, i->seg, sea, step, n);
-        n = limit_run(c, i, R_ES, dea, step, n);
+        n = through_pages(i, step) ? movs_pages(c, i, src, dst, count)
+                                   : movs_in_page(c, i, src, dst, count);
     }
-    if (n > 1) {
-        const uint8_t *s = run_host(c, src, step, n, TLB_READ);
-        uint8_t *d = s ? run_host(c, dst, step, n, TLB_WRITE) : NULL;
-        if (d) {
-            copy_run(d, s, n * size, size, step < 0);
-            add_reg(c, i, R_ESI, n * step);
-            add_reg(c, i, R_EDI, n * step);
-            return n;
-        }
+    if (!n) {
+        stx(c, i, dst, i->osz, ldx(c, i, src, i->osz));
+        n = 1;
     }
-    stx(c, i, dst, i->osz, ldx(c, i, src, i->osz));
-    add_reg(c, i, R_ESI, step);
-    add_reg(c, i, R_EDI, step);
-    return 1;
+    add_reg(c, i, R_ESI, n * step);
+    add_reg(c, i, R_EDI, n * step);
+    return n;
 }
 FAST_HANDLER(movs) { repeat(c, i, movs_run); }
 
@@ -204,42 +252,91 @@ static uint64_t repeated(uint64_t v, unsigned osz)
     return (v & x86_size_mask[osz]) * times[osz];
 }
 
+#ifdef __x86_64__
+/* As fast as the first cache goes, and what comes behind it need not wait: REP STOS, which is
+ * as fast, takes as long as 200 bytes to begin and end. */
+__attribute__((target("avx2")))
+static uint8_t *fill_avx2(uint8_t *d, uint64_t pattern, uint64_t bytes)
+{
+    typedef long long V __attribute__((vector_size(32)));
+    typedef V Unaligned __attribute__((aligned(1), may_alias));
+    const V v = { pattern, pattern, pattern, pattern };
+    uint8_t *end = d + (bytes & ~127ull);
+
+    for (; d < end; d += 128) {
+        *(Unaligned *)d = v;
+        *(Unaligned *)(d + 32) = v;
+        *(Unaligned *)(d + 64) = v;
+        *(Unaligned *)(d + 96) = v;
+    }
+    return d;
+}
+#endif
+
+/* n elements at d.  (Elements that are not aligned don't matter: the pattern repeats itself.) */
 static void fill(uint8_t *d, uint64_t v, uint64_t n, unsigned osz)
 {
-    uint64_t pattern = LE_(64, repeated(v, osz)), bytes = n << osz, words = bytes / 8;
-    if (osz == 0) {
-        memset(d, v, n);
-        return;
-    }
+    uint64_t pattern = LE_(64, repeated(v, osz)), words;
+    uint8_t *end = d + (n << osz);
+
 #ifdef __x86_64__
-    if (words >= 64) {                          /* as fast as the caches go */
+    words = (end - d) / 8;
+    if (words >= 16 && words <= 1024 && __builtin_cpu_supports("avx2")) {
+        d = fill_avx2(d, pattern, end - d);
+    } else if (words >= 64) {
         __asm__ volatile("rep stosq" : "+D"(d), "+c"(words) : "a"(pattern) : "memory");
     }
 #endif
-    for (; words; words--, d += 8) {
+    for (words = (end - d) / 8; words; words--, d += 8) {
         memcpy(d, &pattern, 8);
     }
-    memcpy(d, &pattern, bytes % 8);
+    memcpy(d, &pattern, end - d);
+}
+
+static uint64_t stos_pages(X86CPU *c, const Insn *i, uint64_t la, uint64_t count)
+{
+    uint64_t bytes = count << i->osz, done = 0;
+
+    while (done < bytes) {
+        uint64_t n = MIN(left_in_page(la + done), bytes - done) >> i->osz << i->osz;
+        uint8_t *d = n ? piece_host(c, la + done, TLB_WRITE, !done) : NULL;
+        if (!d) {
+            break;
+        }
+        fill(d, c->r[R_EAX], n >> i->osz, i->osz);
+        done += n;
+    }
+    return done >> i->osz;
+}
+
+static uint64_t stos_in_page(X86CPU *c, const Insn *i, uint64_t ea, uint64_t la, uint64_t count)
+{
+    int64_t step = string_step(c, i);
+    uint64_t n = limit_run(c, i, R_ES, ea, step, run_length(i, la, ea, step, count));
+    uint8_t *d = n > 1 ? run_host(c, la, step, n, TLB_WRITE) : NULL;
+
+    if (!d) {
+        return 0;
+    }
+    fill(d, c->r[R_EAX], n, i->osz);
+    return n;
 }
 
 static int64_t stos_run(X86CPU *c, const Insn *i, uint64_t count)
 {
-    int64_t step = string_step(c, i);
     uint64_t ea = dst_ea(c, i), la = dst_lin(c, i, ea, true);
-    uint64_t v = c->r[R_EAX];
+    int64_t step = string_step(c, i);
+    uint64_t n = 0;
 
     if (count > 1) {
-        uint64_t n = limit_run(c, i, R_ES, ea, step, run_length(i, la, ea, step, count));
-        uint8_t *d = n > 1 ? run_host(c, la, step, n, TLB_WRITE) : NULL;
-        if (d) {
-            fill(d, v, n, i->osz);
-            add_reg(c, i, R_EDI, n * step);
-            return n;
-        }
+        n = through_pages(i, step) ? stos_pages(c, i, la, count) : stos_in_page(c, i, ea, la, count);
     }
-    stx(c, i, la, i->osz, v);
-    add_reg(c, i, R_EDI, step);
-    return 1;
+    if (!n) {
+        stx(c, i, la, i->osz, c->r[R_EAX]);
+        n = 1;
+    }
+    add_reg(c, i, R_EDI, n * step);
+    return n;
 }
 FAST_HANDLER(stos) { repeat(c, i, stos_run); }
 

@@ -501,6 +501,15 @@ bool compare(const Case *k, const State *in, const State *h, const State *o, GSt
         }
         bad = true;
     }
+    if (data_low && memcmp(h->low, o->low, PAGE)) {
+        for (unsigned n = 0; n < PAGE; n++) {
+            if (h->low[n] != o->low[n]) {
+                snprintf(name, sizeof(name), "m[-%03x]", PAGE - n);
+                differ(why, name, h->low[n], o->low[n]);
+            }
+        }
+        bad = true;
+    }
     if (bad && in->mxcsr) {
         g_string_append_printf(why, "    in: flags %" PRIx64 " mxcsr %x fcw %x fsw %x empty %02x\n",
                                in->flags, in->mxcsr, in->fcw, in->fsw, in->empty);

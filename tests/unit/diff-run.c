@@ -110,6 +110,7 @@ __asm__(
 extern const char host_back[];
 uint64_t code_start = CODE_PAGE;
 unsigned code_pages = 1;
+bool data_low;
 G_STATIC_ASSERT(G_STRUCT_OFFSET(State, flags) == 17 * 8);
 
 static void fault(int sig, siginfo_t *info, void *context)
@@ -163,7 +164,8 @@ void host_init(void)
 
     g_assert_true(mmap((void *)(uintptr_t)CODE_PAGE, code_pages * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != MAP_FAILED);
-    g_assert_true(mmap((void *)(uintptr_t)DATA_PAGE, PAGE, PROT_READ | PROT_WRITE,
+    unsigned low = data_low ? PAGE : 0;
+    g_assert_true(mmap((void *)(uintptr_t)(DATA_PAGE - low), PAGE + low, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != MAP_FAILED);
     sigaltstack(&ss, NULL);
     for (unsigned k = 0; k < 5; k++) {
@@ -192,21 +194,31 @@ void run_host(const State *in, State *out)
         memcpy(x + XSAVE_AVX + 16 * k, in->v[k].b + 16, 16);
     }
     memcpy((void *)(uintptr_t)DATA_PAGE, in->data, PAGE);
+    if (data_low) {
+        memcpy((void *)(uintptr_t)(DATA_PAGE - PAGE), in->low, PAGE);
+    }
     host_in = in;
     host_out = out;
     host_run();
     host_out = NULL;
     memcpy(out->data, (void *)(uintptr_t)DATA_PAGE, PAGE);
+    if (data_low) {
+        memcpy(out->low, (void *)(uintptr_t)(DATA_PAGE - PAGE), PAGE);
+    }
 }
 
 /* ---- the interpreter ------------------------------------------------------------------------ */
 
-static void map_page(uint32_t at)
-{
-    uint32_t pd = 0x102000, pt = 0x103000 + (at == DATA_PAGE) * 0x1000;
+#define LOW_AT 0xb00000u            /* where the low page lies */
 
-    st64_le(ram + pd + (at >> 21) * 8, pt | 7);
-    st64_le(ram + pt + (at >> 12 & 511) * 8, at | 0x67 | (at == DATA_PAGE ? 1ull << 63 /* NX */ : 0));
+/* Pages in three regions of 2 MiB. */
+static void map_page(uint32_t va, uint32_t at)
+{
+    uint32_t pd = 0x102000, pt = 0x103000 + (va >> 21 & 3) * 0x1000;
+
+    st64_le(ram + pd + (va >> 21) * 8, pt | 7);
+    st64_le(ram + pt + (va >> 12 & 511) * 8, at | 0x67 | (va >> 12 != CODE_PAGE >> 12 &&
+            va >> 12 != (CODE_PAGE >> 12) + 1 ? 1ull << 63 /* NX */ : 0));
 }
 
 void guest_init(void)
@@ -217,9 +229,12 @@ void guest_init(void)
     st64_le(ram + 0x102000, 0xe3);      /* the tables, for ring 0 */
     memset(ram + 0x102008, 0, 7 * 8);
     for (unsigned k = 0; k < code_pages; k++) {
-        map_page(CODE_PAGE + k * PAGE);
+        map_page(CODE_PAGE + k * PAGE, CODE_PAGE + k * PAGE);
     }
-    map_page(DATA_PAGE);
+    map_page(DATA_PAGE, DATA_PAGE);
+    if (data_low) {
+        map_page(DATA_PAGE - PAGE, LOW_AT);
+    }
     memset(ram + HANDLERS, 0xf4, 256);
     memset(ram + CODE_PAGE, 0xf4, code_pages * PAGE);
     cpu->cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE;
@@ -256,6 +271,9 @@ void run_guest(const State *in, State *out)
         cpu->fpu.st[(top + k) & 7] = in->st[k];
     }
     memcpy(ram + DATA_PAGE, in->data, PAGE);
+    if (data_low) {
+        memcpy(ram + LOW_AT, in->low, PAGE);
+    }
     cpu->cr2 = 0;
     cpu->exc_vector = cpu->exc_old_vector = -1;
     cpu->cpu.halted = false;
@@ -285,6 +303,9 @@ void run_guest(const State *in, State *out)
         out->st[k] = cpu->fpu.st[(cpu->fpu.top + k) & 7];
     }
     memcpy(out->data, ram + DATA_PAGE, PAGE);
+    if (data_low) {
+        memcpy(out->low, ram + LOW_AT, PAGE);
+    }
 }
 
 #endif

@@ -4,7 +4,7 @@
  * values, a state that both sides start from, runs on either side, random instructions,
  * comparison.
  *
- * Both sides see the same linear addresses: pages of code and a page of data, each between
+ * Both sides see the same linear addresses: pages of code and one or two of data, each between
  * unmapped pages.  The code pages are full of HLT, which faults in ring 3: a case ends, there as
  * here, with an exception whose address tells where it went.
  */
@@ -32,7 +32,8 @@ typedef struct State {
     int vector;
     uint32_t error;
     uint64_t cr2;
-    uint8_t data[PAGE];
+    uint8_t low[PAGE];              /* with data_low: the page before DATA_PAGE ... */
+    uint8_t data[PAGE];             /* ... and DATA_PAGE */
 } State;
 
 typedef struct Case {
@@ -54,6 +55,8 @@ F80 random_f80(void);
 
 extern uint64_t code_start;     /* where code begins: CODE_PAGE or behind */
 extern unsigned code_pages;     /* from CODE_PAGE on, 1 or 2; before the two inits */
+extern bool data_low;           /* the page before DATA_PAGE is data, too: elsewhere in the guest's
+                                   physical memory; before the two inits */
 void host_init(void);
 void guest_init(void);
 /* From `in` to the exception that ends the case. */

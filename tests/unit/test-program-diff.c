@@ -23,6 +23,7 @@
 #include "target-i386/jit.h"
 #include "tests/unit/diff.h"
 
+#define LOW_PAGE (DATA_PAGE - PAGE)
 #define STACK    (DATA_PAGE + 3800)     /* and below */
 #define COUNTERS (DATA_PAGE + 3840)     /* up to the page's end */
 #define MAIN_MAX 700                    /* bytes at which no further item begins */
@@ -239,7 +240,7 @@ static void by_base(Program *p)
     };
     static const uint8_t reg[] = { 0, 1, 2, 3, 5, 7 };
     PUT(p, 0xbe);
-    put32(p, DATA_PAGE + 300 + below(3000));
+    put32(p, below(4) ? DATA_PAGE + 300 + below(3000) : DATA_PAGE - below(90));
     for (unsigned n = 1 + below(5); n; n--) {
         const uint8_t *f = form[below(G_N_ELEMENTS(form))];
         put(p, f, f[2] ? 3 : f[1] ? 2 : 1);
@@ -248,17 +249,30 @@ static void by_base(Program *p)
     p->undefined |= FL_AF;             /* of XOR */
 }
 
+/* Short ones; or long ones, over the end of a page, up or down. */
 static void string(Program *p)
 {
     static const uint8_t op[] = { 0xa4, 0xa5, 0xaa, 0xab, 0xa6, 0xae };
-    PUT(p, 0xfc, 0xb9);
-    put32(p, below(60));
+    bool far = !below(4), down = far && !below(4), wide = far && below(2);
+    unsigned count = !far ? below(60) : below(down ? 900 : wide ? 740 : 1480);
+    unsigned apart = below(16) ? 1400 : 12, from[2];
+
+    for (unsigned k = 0; k < 2; k++) {
+        from[k] = !far ? DATA_PAGE + 300 + below(2700) : down ? DATA_PAGE + 3200 - below(apart)
+                                                       : LOW_PAGE + below(apart);
+    }
+    PUT(p, down ? 0xfd : 0xfc, 0xb9);
+    put32(p, count);
     PUT(p, 0xbe);
-    put32(p, DATA_PAGE + 300 + below(2700));
+    put32(p, from[0]);
     PUT(p, 0xbf);
-    put32(p, DATA_PAGE + 300 + below(2700));
+    put32(p, from[1]);
     settle(p);
-    PUT(p, 0x39, 0xc0, 0xf3, op[below(sizeof(op))]);                /* cmp eax, eax: flags if ECX is 0 */
+    PUT(p, 0x39, 0xc0, 0xf3);                                       /* cmp eax, eax: flags if ECX is 0 */
+    if (wide && !down) {
+        PUT(p, 0x48);
+    }
+    PUT(p, op[below(sizeof(op))]);
 }
 
 /* ---- code that is patched ----------------------------------------------------------------------- */
@@ -383,6 +397,7 @@ static bool run_one(const Program *p, uint64_t n, bool tell)
     for (unsigned b = 0; b < PAGE; b += 8) {
         if (!n || !below(32)) {
             st64_le(in.data + b, interesting());
+            st64_le(in.low + b, interesting());
         }
     }
     in.r[R_ESP] = STACK - 8 * below(8);
@@ -459,6 +474,7 @@ static void with_engine(TcgEngine engine, int kind)
         g_error("%s", err->message);
     }
     code_pages = 2;
+    data_low = true;
     guest_init();
     host_init();
     programs();
