@@ -175,14 +175,13 @@ Block *x86_translate(CPU *cpu, uint64_t pc, const uint8_t *host, uint32_t mode)
         blk = x86_jit_block(b.c, pc, host, b.host2, b.mode, b.one, b.insn, b.count, b.size, b.stop);
     } else {
         size_t payload = (b.count + 1) * sizeof(Insn);
-        blk = block_alloc(cpu, payload, 0, NULL);
+        blk = block_alloc(cpu, payload, 0, 0, b.host2);
         terminate(&b, blk);
         memcpy(blk->payload, b.insn, payload);
         blk->size = b.size;
         blk->count = b.count;
     }
     blk->host = host;
-    blk->host2 = b.host2;
     blk->mode = mode | (b.host2 ? BLOCK_CROSS : 0);
     block_insert(cpu, blk);
     return blk;

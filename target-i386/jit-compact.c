@@ -90,7 +90,7 @@ static const JitSide *side_of(const Block *b, const uint8_t *ret)
 {
     const JitBlock *jb = jit_block(b);
     const JitSide *s = jit_side(jb);
-    unsigned lo = 0, hi = jb->nside, at = ret - b->code;
+    unsigned lo = 0, hi = jb->nside, at = ret - block_code(b);
 
     while (lo + 1 < hi) {
         unsigned mid = (lo + hi) / 2;
@@ -114,7 +114,7 @@ static bool decode_again(X86CPU *c, const Block *b, const JitSide *s, JitCall *c
 
     memcpy(buf, b->host + s->off - start, MIN(n, left));
     if (n > left) {
-        memcpy(buf + left, b->host2, n - left);
+        memcpy(buf + left, block_second(b)->host, n - left);
     }
     InsnBytes in = { buf, n };
     if (insn_decode(c, jit_block(b)->mode & ~(BLOCK_ONE | BLOCK_CROSS), in, s->off, &i) != DECODE_OK ||
@@ -148,7 +148,7 @@ static const uint8_t *whole_insn(X86CPU *c, const Block *b, const JitSide *s, bo
         call.insn.fn(c, &call.insn);
     }
     if (likely(kills == __atomic_load_n(&block_kills, __ATOMIC_RELAXED))) {
-        return b->code + s->back;
+        return block_code(b) + s->back;
     }
     jit_after_insn(c, &call.insn);
     return jit_thunks.leave_set;

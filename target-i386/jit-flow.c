@@ -163,7 +163,7 @@ void jit_leave(Jit *j, unsigned off)
 /* Write the five bytes of a call or jump, or the displacement of one alone. */
 static void patch(const Block *b, const JitExit *e, uint8_t opcode, const uint8_t *target)
 {
-    const uint8_t *at = b->code + e->p;
+    const uint8_t *at = block_code(b) + e->p;
     uint8_t *rw = code_rw(at);
     int32_t disp = target - (at + 4);
     unsigned shift = ((uintptr_t)rw & 7) * 8;
@@ -184,19 +184,19 @@ void jit_link(Block *from, unsigned n, Block *to)
         return;
     }
     if (!to) {
-        patch(from, e, 0xe8, e->stub ? from->code + e->stub : jit_thunks.exit[e->saves]);
+        patch(from, e, 0xe8, e->stub ? block_code(from) + e->stub : jit_thunks.exit[e->saves]);
         return;
     }
     const JitBlock *jb = jit_block(to);
     bool forward = to->host >= from->host + from->size;
-    patch(from, e, 0xe9, to->code + (e->saves && jb->needs_flags ? 0 : forward ? jb->no_poll : jb->poll));
+    patch(from, e, 0xe9, block_code(to) + (e->saves && jb->needs_flags ? 0 : forward ? jb->no_poll : jb->poll));
 }
 
 void jit_exit_taken(X86CPU *c, const uint8_t *ret)
 {
     Block *b = block_of_code(ret - 1);
     const JitExit *e = jit_block(b)->exit;
-    unsigned at = ret - b->code, n = e[1].used && at == (e[1].stub ? e[1].stub + 5u : e[1].p + 4u);
+    unsigned at = ret - block_code(b), n = e[1].used && at == (e[1].stub ? e[1].stub + 5u : e[1].p + 4u);
 
     c->tcg.from = b;
     c->tcg.from_link = n;

@@ -95,8 +95,14 @@ enum { FL_HOST = 1, FL_MEM = 2 };
 /* An instruction whose handler is called, and what stands behind it: the handler goes on with
  * next.fn, which returns.  In the block's payload. */
 typedef struct JitCall {
-    Insn insn, next;
+    Insn insn;
+    struct {                    /* as much of an Insn as is looked at */
+        InsnFn *fn;
+        uint64_t imm;
+        int64_t disp;
+    } next;
 } JitCall;
+G_STATIC_ASSERT(offsetof(Insn, imm) == 8 && offsetof(Insn, disp) == 16);
 
 typedef enum {
     COLD_LOAD,                  /* jit_probe for reading: get an addend */
@@ -139,14 +145,14 @@ typedef struct JitCold {
  * call (stub) when there is no link, or that of the call itself, which becomes a jump.
  */
 typedef struct JitExit {
-    bool used, saves;           /* saves: the flags are in EFLAGS alone there */
-    int32_t target;             /* from the page's start */
+    uint16_t used : 1, saves : 1;   /* saves: the flags are in EFLAGS alone there */
+    uint16_t target : 12;       /* from the page's start */
     uint16_t p, stub;           /* offsets in the code; stub 0: none */
 } JitExit;
 
 /* By the return address of a thunk: the instruction. */
 typedef struct JitSide {
-    uint16_t at;                /* the return address, from Block.code */
+    uint16_t at;                /* the return address, from the code's start */
     uint16_t back;              /* where the code goes on behind the instruction */
     uint16_t off;               /* of the instruction in the page */
     uint8_t len;
@@ -208,14 +214,15 @@ typedef struct JitBlock {
     InsnFn *fn;                 /* first, like an Insn's: interpreter code that would run into
                                    the block goes back to the loop instead */
     const uint8_t *entry;       /* [atomic] where the look-up table enters it */
-    bool needs_flags;           /* reads flags of its predecessor, or lets them pass: who has them
-                                   in EFLAGS alone enters at Block.code */
-    bool compact;
-    uint16_t poll, no_poll;     /* entries for backward and forward jumps, from Block.code */
-    uint16_t inside;            /* ... and for the loop */
-    uint16_t ncall, nside;
     uint32_t mode;              /* Block.mode while it lives */
     JitExit exit[2];
+    uint16_t nside;
+    uint8_t ncall;
+    uint8_t poll, no_poll;      /* entries for backward and forward jumps, from its code's start */
+    uint8_t inside;             /* ... and for the loop */
+    bool needs_flags;           /* reads flags of its predecessor, or lets them pass: who has them
+                                   in EFLAGS alone enters at its code's start */
+    bool compact;
     JitCall call[];             /* then JitSide[nside], by address */
 } JitBlock;
 

@@ -458,7 +458,9 @@ static void back_to_code(X86CPU *c, const Insn *i)
 void jit_fill_call(JitCall *call, const Insn *i)
 {
     call->insn = *i;
-    call->next = (Insn) { .fn = back_to_code, .imm = (uintptr_t)&nowhere };
+    call->next.fn = back_to_code;
+    call->next.imm = (uintptr_t)&nowhere;
+    call->next.disp = 0;
 }
 
 static void fill_tables(Jit *j, JitBlock *b)
@@ -544,10 +546,9 @@ Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, const uint8_t 
         j->end = jit_next(&insn[j->count - 1]);
         stop = false;
     }
-    uint8_t *rx;
     size_t code = j->a.p - j->buf;
-    g_assert(code <= UINT16_MAX);
-    Block *b = block_alloc(&c->cpu, payload_size(j), code, &rx);
+    Block *b = block_alloc(&c->cpu, payload_size(j), code, j->holes, j->host2);
+    uint8_t *rx = (uint8_t *)block_code(b);
     JitBlock *jb = jit_block(b);
     memset(jb, 0, sizeof(*jb));
     jb->fn = not_insns;
@@ -557,6 +558,7 @@ Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, const uint8_t 
     jb->poll = j->poll;
     jb->no_poll = j->no_poll;
     jb->inside = j->inside;
+    g_assert(j->inside <= UINT8_MAX);
     memcpy(jb->exit, j->exit, sizeof(jb->exit));
     memcpy(code_rw(rx), j->buf, code);
     fix_all(j, b, rx);
@@ -564,12 +566,11 @@ Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, const uint8_t 
     jb->entry = rx + j->no_poll;
     b->count = j->count;
     b->size = j->end - j->start;
-    b->holes = j->holes;
     made[!j->compact].blocks++;
     made[!j->compact].guest += b->size;
     made[!j->compact].code += code;
-    made[!j->compact].tables += b->alloc;
-    memcpy(b->hole, j->hole, sizeof(b->hole));
+    made[!j->compact].tables += b->alloc * 16u;
+    memcpy(block_hole(b), j->hole, j->holes * sizeof(BlockHole));
     if (unlikely(log_on(LOG_OUT_ASM) || perf_wanted())) {
         tell(pc, rx, code);
     }
@@ -592,7 +593,7 @@ void x86_jit_enter(X86CPU *c, Block *b)
         c->jit_calls = g_new0(uint64_t, NO_ROW + 1);
     }
     /* The loop has just looked at requests; who runs slices of guest code leaves one up. */
-    jit_thunks.enter((uint8_t *)c + JIT_BIAS, b->code + jit_block(b)->inside);
+    jit_thunks.enter((uint8_t *)c + JIT_BIAS, block_code(b) + jit_block(b)->inside);
     if (c->lazy_flags == LAZY_IMAGE) {
         flags_write_all(c, jit_image_flags(c->fl_image));
         c->lazy_flags = LAZY_FIELDS;

@@ -20,7 +20,7 @@
 void x86_unchained(X86CPU *c, const Insn *end, uint64_t n, uint64_t target)
 {
     Block *from = (Block *)(uintptr_t)end->imm;
-    const Block *to = __atomic_load_n(&from->link[n].to, __ATOMIC_RELAXED);
+    const Block *to = block_link(from, n);
     if (CAN_CHAIN && likely(to && !c->cpu.request)) {
         const TlbEntry *t = &c->tcg.code->e[TLB_FETCH][tlb_index(target)];
         if (likely(t->tag == (target & GUEST_PAGE_MASK)) && likely(to->mode == c->mode) &&

@@ -25,11 +25,14 @@
 
 struct CodePage;
 
+/* A block in half the space of a pointer: (its address - block_base) / 16; 0: none. */
+typedef uint32_t BlockRef;
+
 /* A direct jump from one block to another; on the target's list of incoming links, whose
- * elements are the address of a block + the number of its link; 0 ends. */
+ * elements are 2 * BlockRef + the number of its link; 0 ends. */
 typedef struct BlockLink {
-    struct Block *to;               /* [atomic] NULL: not chained */
-    uintptr_t next;
+    BlockRef to;                    /* [atomic] 0: not chained */
+    uint32_t next;
 } BlockLink;
 
 /* A constant in the code: where patching it may leave the block as it is. */
@@ -40,27 +43,30 @@ typedef struct BlockHole {
 } BlockHole;
 #define BLOCK_HOLES 4
 
-/* A block in half the space of a pointer: (its address - block_base) / 16; 0: none. */
-typedef uint32_t BlockRef;
-
+/* There are some 100,000 of these after a boot: not a byte too many. */
 typedef struct Block {
     const uint8_t *host;            /* first guest byte */
     uint32_t mode;                  /* [atomic] BLOCK_DEAD once invalidated */
+    uint32_t code;                  /* its host code, from block_code_base */
+    uint16_t code_size;             /* bytes of it; 0: none */
     uint16_t size;                  /* guest bytes */
-    uint16_t count;                 /* guest instructions */
-    uint32_t alloc;                 /* bytes of the whole thing */
-    uint32_t code_size;             /* bytes of host code */
-    const uint8_t *code;            /* host code, where an indirect jump enters it; NULL: none */
+    uint16_t alloc;                 /* size of the whole thing, in 16 bytes */
+    uint8_t count;                  /* guest instructions */
+    uint8_t holes : 7, crosses : 1; /* what stands at its end: block_hole(), block_second() */
     BlockRef hash_next;             /* [atomic] */
-    BlockRef page_next[2];
-    struct CodePage *page[2];       /* where it is listed; [1] NULL unless it crosses */
-    const uint8_t *host2;           /* second page's first byte, or NULL */
+    BlockRef page_next;             /* on the list of its page ... */
+    uint32_t page;                  /* ... which is page_at(this) (pages.h) */
     BlockLink link[2];              /* taken / not taken */
-    uintptr_t incoming;
-    uint8_t holes;
-    BlockHole hole[BLOCK_HOLES];
+    uint32_t incoming;
     uint64_t payload[];
 } Block;
+
+/* Of a block that goes on into a second page. */
+typedef struct BlockSecond {
+    const uint8_t *host;            /* the page's first byte */
+    BlockRef page_next;
+    uint32_t page;                  /* as in Block; the same as there: not listed twice */
+} BlockSecond;
 
 extern uint8_t *block_base;
 static inline Block *block_at(BlockRef r)
@@ -70,6 +76,27 @@ static inline Block *block_at(BlockRef r)
 static inline BlockRef block_ref(const Block *b)
 {
     return b ? ((const uint8_t *)b - block_base) / 16 : 0;
+}
+
+static inline Block *block_link(const Block *b, unsigned n)
+{
+    return block_at(__atomic_load_n(&b->link[n].to, __ATOMIC_ACQUIRE));
+}
+static inline BlockSecond *block_second(const Block *b)
+{
+    return b->crosses ? (BlockSecond *)((uintptr_t)b + b->alloc * 16u) - 1 : NULL;
+}
+/* [Block.holes] */
+static inline BlockHole *block_hole(const Block *b)
+{
+    uint8_t *end = (uint8_t *)b + b->alloc * 16u - (b->crosses ? sizeof(BlockSecond) : 0);
+    return (BlockHole *)end - b->holes;
+}
+extern uint8_t *block_code_base;    /* NULL: no host code */
+/* Where its first byte of host code is executed. */
+static inline const uint8_t *block_code(const Block *b)
+{
+    return block_code_base + b->code;
 }
 
 /* Mode bits the generic code adds to the target's (which uses the low 28). */
@@ -84,11 +111,12 @@ bool block_cache_init(size_t bytes, Error **err);
  * (at the start of code_area()) for code that is no block's.  After block_cache_init. */
 bool block_cache_init_code(size_t fixed, Error **err);
 
-/* Room for a block with this payload and `code` bytes of host code (at *rx, also in Block.code,
- * aligned to BLOCK_CODE_ALIGN); fill both, then insert it.  Own thread's until then.  May evict old blocks: call only outside of
- * blocks. */
+/* Room for a block with this payload, `code` bytes of host code (at block_code(b), aligned to
+ * BLOCK_CODE_ALIGN), so many holes (to be filled in), and maybe a second page (its first byte, or
+ * NULL); fill them, then insert it.  Own thread's until then.  May evict old blocks: call only
+ * outside of blocks. */
 #define BLOCK_CODE_ALIGN 8
-Block *block_alloc(CPU *c, size_t payload, size_t code, uint8_t **rx);
+Block *block_alloc(CPU *c, size_t payload, size_t code, unsigned holes, const uint8_t *host2);
 /* The block whose host code this address is in; for a thread that is running it. */
 Block *block_of_code(const uint8_t *rx);
 /*
@@ -103,10 +131,10 @@ bool block_made(CPU *c);            /* false: there were stores to these pages m
 bool block_constant_changes(const uint8_t *host, unsigned len);
 /* The most bytes that payload and host code of a block may have each. */
 size_t block_max_size(void);
-/* Publish.  host, mode, size, count (host2, BLOCK_CROSS, hole[]) are set. */
+/* Publish.  host, mode (with BLOCK_CROSS), size, count, holes are set. */
 void block_insert(CPU *c, Block *b);
 /* NULL if there is none.  Blocks that cross are found without BLOCK_CROSS in mode; check
- * host2 against where the next page is mapped now. */
+ * block_second against where the next page is mapped now. */
 Block *block_find(const uint8_t *host, uint32_t mode);
 
 /* Chain from->link[n] to `to`, if both live.  same_page: by guest-virtual addresses. */

@@ -26,6 +26,7 @@
 #define DEFAULT_SIZE (64u << 20)
 #define MIN_CHUNK (16u << 10)       /* holds two blocks of any size: see block_max_size */
 #define MAX_BLOCK (128u << 10)
+#define BLOCK_TAIL (sizeof(BlockSecond) + BLOCK_HOLES * sizeof(BlockHole))
 #define HASH_BITS 16
 #define HASH_SIZE (1u << HASH_BITS)
 
@@ -43,7 +44,7 @@ static Chunk chunks[CHUNKS];
 static unsigned chunk_count, chunk_now;
 static size_t chunk_size;
 uint8_t *block_base;                /* of all chunks, less 16: a BlockRef is never 0 */
-static uint8_t *code_base;          /* NULL: no host code */
+uint8_t *block_code_base;
 /* The first block whose code begins in each 1 << STEP_BITS bytes of the code area. [lock] */
 #define STEP_BITS 10
 static Block **code_step;
@@ -84,7 +85,7 @@ bool block_cache_init(size_t bytes, Error **err)
 
 size_t block_max_size(void)
 {
-    return MIN(chunk_size / 2 - sizeof(Block), MAX_BLOCK);
+    return MIN(chunk_size / 2 - sizeof(Block) - BLOCK_TAIL, MAX_BLOCK);
 }
 
 bool block_cache_init_code(size_t fixed, Error **err)
@@ -92,22 +93,27 @@ bool block_cache_init_code(size_t fixed, Error **err)
     if (!code_area_init(fixed + chunk_size * chunk_count, err)) {
         return false;
     }
-    code_base = code_area() + fixed;
+    block_code_base = code_area() + fixed;
     code_step = g_new0(Block *, (chunk_size * chunk_count >> STEP_BITS) + 1);
     return true;
 }
 
+static inline Block *block_behind(const Block *b)
+{
+    return (Block *)((uintptr_t)b + b->alloc * 16u);
+}
+
 Block *block_of_code(const uint8_t *rx)
 {
-    size_t off = rx - code_base, first = off / chunk_size * chunk_size >> STEP_BITS;
+    size_t off = rx - block_code_base, first = off / chunk_size * chunk_size >> STEP_BITS;
     g_mutex_lock(&lock);
     size_t n = off >> STEP_BITS;
-    while (n > first && !(code_step[n] && code_step[n]->code <= rx)) {
+    while (n > first && !(code_step[n] && block_code(code_step[n]) <= rx)) {
         n--;
     }
     Block *b = code_step[n];
-    while (rx >= b->code + b->code_size) {
-        b = (Block *)((uint8_t *)b + b->alloc);
+    while (rx >= block_code(b) + b->code_size) {
+        b = block_behind(b);
     }
     g_mutex_unlock(&lock);
     return b;
@@ -116,7 +122,7 @@ Block *block_of_code(const uint8_t *rx)
 /* A block has got its place for code. [lock] */
 static void note_code(Block *b)
 {
-    Block **step = &code_step[(size_t)(b->code - code_base) >> STEP_BITS];
+    Block **step = &code_step[b->code >> STEP_BITS];
     if (!*step) {
         *step = b;
     }
@@ -125,7 +131,7 @@ static void note_code(Block *b)
 static void forget_code(unsigned chunk)
 {
     size_t first = chunk * chunk_size >> STEP_BITS, end = (chunk + 1) * chunk_size >> STEP_BITS;
-    if (code_base) {
+    if (block_code_base) {
         memset(code_step + first, 0, (end - first) * sizeof(Block *));
     }
 }
@@ -149,17 +155,17 @@ Block *block_find(const uint8_t *host, uint32_t mode)
 
 /* ---- chaining ---------------------------------------------------------------------------------- */
 
-static inline Block *link_from(uintptr_t l, unsigned *n)
+static inline Block *link_from(uint32_t l, unsigned *n)
 {
     *n = l & 1;
-    return (Block *)(l & ~(uintptr_t)1);
+    return block_at(l >> 1);
 }
 
 static void unlink_one(Block *from, unsigned n)
 {
     BlockLink *l = &from->link[n];
-    uintptr_t *p = &l->to->incoming;
-    while (*p != ((uintptr_t)from | n)) {
+    uint32_t *p = &block_at(l->to)->incoming;
+    while (*p != (block_ref(from) << 1 | n)) {
         unsigned m;
         Block *other = link_from(*p, &m);
         p = &other->link[m].next;
@@ -167,22 +173,22 @@ static void unlink_one(Block *from, unsigned n)
     *p = l->next;
     l->next = 0;
     stats.unlinks++;
-    __atomic_store_n(&l->to, NULL, __ATOMIC_RELEASE);
+    __atomic_store_n(&l->to, 0, __ATOMIC_RELEASE);
 }
 
 void block_chain(Block *from, unsigned n, Block *to, bool same_page)
 {
     g_mutex_lock(&lock);
     BlockLink *l = &from->link[n];
-    if (from->mode != BLOCK_DEAD && to->mode != BLOCK_DEAD && l->to != to) {
+    if (from->mode != BLOCK_DEAD && to->mode != BLOCK_DEAD && l->to != block_ref(to)) {
         if (l->to) {                    /* in another page, which is mapped elsewhere now */
             unlink_one(from, n);
             tcg_target.link(from, n, NULL);
         }
         l->next = to->incoming;
-        to->incoming = (uintptr_t)from | n;
+        to->incoming = block_ref(from) << 1 | n;
         stats.links++;
-        __atomic_store_n(&l->to, to, __ATOMIC_RELEASE);
+        __atomic_store_n(&l->to, block_ref(to), __ATOMIC_RELEASE);
         if (same_page) {
             tcg_target.link(from, n, to);
         }
@@ -198,8 +204,8 @@ unsigned block_followers(Block *b, Block **out, unsigned max)
     g_mutex_lock(&lock);
     for (unsigned k = 0; k < n; k++) {
         for (unsigned l = 0; l < 2 && n < max; l++) {
-            Block *to = out[k]->link[l].to;
-            if (to && to->host > out[k]->host && to->page[0] == b->page[0]) {
+            Block *to = block_link(out[k], l);
+            if (to && to->host > out[k]->host && to->page == b->page) {
                 out[n++] = to;
             }
         }
@@ -210,13 +216,13 @@ unsigned block_followers(Block *b, Block **out, unsigned max)
 
 static void unchain(Block *b)
 {
-    for (uintptr_t l = b->incoming, next; l; l = next) {
+    for (uint32_t l = b->incoming, next; l; l = next) {
         unsigned n;
         Block *from = link_from(l, &n);
         next = from->link[n].next;
         from->link[n].next = 0;
         stats.unlinks++;
-        __atomic_store_n(&from->link[n].to, NULL, __ATOMIC_RELEASE);
+        __atomic_store_n(&from->link[n].to, 0, __ATOMIC_RELEASE);
         tcg_target.link(from, n, NULL);
     }
     b->incoming = 0;
@@ -239,8 +245,8 @@ void block_invalidate(Block *b)
     __atomic_store_n(at, b->hash_next, __ATOMIC_RELEASE);
     __atomic_store_n(&b->mode, BLOCK_DEAD, __ATOMIC_RELEASE);
     unchain(b);
-    for (unsigned n = 0; n < 2 && b->page[n]; n++) {
-        page_unlist(b->page[n], b, n);
+    for (unsigned n = 0; n < block_pages(b); n++) {
+        page_unlist(block_page(b, n), b, n);
     }
     tcg_target.kill(b);
     __atomic_fetch_add(&block_kills, 1, __ATOMIC_RELEASE);
@@ -287,7 +293,7 @@ static void kill_chunk(Chunk *ch)
 {
     while (ch->dead < ch->used) {
         Block *b = (Block *)(ch->mem + ch->dead);
-        ch->dead += b->alloc;
+        ch->dead += b->alloc * 16u;
         if (b->mode != BLOCK_DEAD) {
             block_invalidate(b);
         }
@@ -347,25 +353,31 @@ static void next_chunk(CPU *c)
     tcg_exclusive_end(c);
 }
 
-Block *block_alloc(CPU *c, size_t payload, size_t code, uint8_t **rx)
+Block *block_alloc(CPU *c, size_t payload, size_t code, unsigned holes, const uint8_t *host2)
 {
-    size_t size = (sizeof(Block) + payload + 15) & ~(size_t)15;
+    size_t tail = holes * sizeof(BlockHole) + (host2 ? sizeof(BlockSecond) : 0);
+    size_t size = (sizeof(Block) + payload + tail + 15) & ~(size_t)15;
     size_t code_size = (code + BLOCK_CODE_ALIGN - 1) & ~(size_t)(BLOCK_CODE_ALIGN - 1);
     Block *b;
 
-    g_assert(size <= chunk_size && code_size <= chunk_size);
+    g_assert(size <= chunk_size && code_size <= chunk_size && code <= UINT16_MAX &&
+             size / 16 <= UINT16_MAX);
     for (;;) {
         g_mutex_lock(&lock);
         Chunk *ch = &chunks[chunk_now];
         if (ch->used + size <= chunk_size && ch->code_used + code_size <= chunk_size) {
             b = (Block *)(ch->mem + ch->used);
             memset(b, 0, sizeof(*b));
-            b->alloc = size;
+            b->alloc = size / 16;
             b->code_size = code;
             b->mode = BLOCK_DEAD;
+            b->holes = holes;
+            b->crosses = host2 != NULL;
+            if (host2) {
+                *block_second(b) = (BlockSecond) { .host = host2 };
+            }
             if (code) {
-                *rx = code_base + chunk_now * chunk_size + ch->code_used;
-                b->code = *rx;
+                b->code = chunk_now * chunk_size + ch->code_used;
                 note_code(b);
             }
             ch->used += size;
@@ -384,10 +396,12 @@ void block_insert(CPU *c, Block *b)
     uint32_t mode = b->mode;
 
     g_mutex_lock(&lock);
-    b->page[0] = t->making[0];
-    b->page[1] = t->making[1] != t->making[0] ? t->making[1] : NULL;
-    for (unsigned n = 0; n < 2 && b->page[n]; n++) {
-        page_list(b->page[n], b, n);
+    b->page = t->making[0]->number;
+    if (b->crosses) {
+        block_second(b)->page = t->making[1]->number;
+    }
+    for (unsigned n = 0; n < block_pages(b); n++) {
+        page_list(block_page(b, n), b, n);
     }
     BlockRef *head = &hash[hash_of(b->host, mode & ~BLOCK_CROSS)];
     b->hash_next = *head;

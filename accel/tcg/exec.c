@@ -18,14 +18,14 @@ static bool second_page_fits(CPU *c, int mmu, uint64_t pc, const Block *b)
 {
     uint64_t next = (pc & GUEST_PAGE_MASK) + GUEST_PAGE_SIZE;
     TlbFull *f = tlb_get(c, mmu, tcg_target.wrap ? tcg_target.wrap(c, next) : next, TLB_FETCH, true);
-    return f->ram && f->host == b->host2;
+    return f->ram && f->host == block_second(b)->host;
 }
 
 static Block *find_or_make(CPU *c, uint64_t pc, uint32_t mode, int mmu, const uint8_t *host)
 {
     Block *b = block_find(host, mode);
     if (b && unlikely(b->mode & BLOCK_CROSS) && !second_page_fits(c, mmu, pc, b)) {
-        /* Another mapping: blocks of both would differ only in host2; keep the newer. */
+        /* Another mapping: blocks of both would differ only in the second page; keep the newer. */
         block_drop(b);
         b = NULL;
     }
@@ -71,7 +71,7 @@ static void run_once(CPU *c, bool one, uint64_t *insns)
         /* unless an interrupt came between */
         if (from && epoch == __atomic_load_n(&block_epoch, __ATOMIC_RELAXED) &&
             !((from->mode ^ b->mode) & ~BLOCK_CROSS) && t->from_pc == pc &&
-            __atomic_load_n(&from->link[t->from_link].to, __ATOMIC_RELAXED) != b) {
+            block_link(from, t->from_link) != b) {
             block_chain(from, t->from_link, b, t->from_same_page);
         }
         jump_put(t, pc, b);

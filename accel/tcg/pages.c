@@ -40,9 +40,16 @@ CodePage *code_page(const uint8_t *host, bool create)
     }
     CodePage *p = &dir[n & ((1u << PAGE_DIR_BITS) - 1)];
     if (create) {
+        p->number = n;
         p->guard = &ram->guard[off >> GUEST_PAGE_BITS];
     }
     return __atomic_load_n(&p->guard, __ATOMIC_ACQUIRE) ? p : NULL;
+}
+
+CodePage *page_at(uint32_t number)
+{
+    return &__atomic_load_n(&page_dir[number >> PAGE_DIR_BITS], __ATOMIC_ACQUIRE)
+        [number & ((1u << PAGE_DIR_BITS) - 1)];
 }
 
 /* ---- the map ------------------------------------------------------------------------------ */
@@ -56,7 +63,7 @@ static uint64_t line_mask(unsigned first, unsigned last)
 static void block_range(const Block *b, unsigned n, unsigned *first, unsigned *last)
 {
     unsigned start = (uintptr_t)b->host & (GUEST_PAGE_SIZE - 1);
-    if (b->host2 && !b->page[1]) {          /* a page followed by itself */
+    if (b->crosses && block_pages(b) == 1) {        /* a page followed by itself */
         *first = 0;
         *last = GUEST_PAGE_SIZE - 1;
     } else if (n == 0) {
@@ -70,7 +77,12 @@ static void block_range(const Block *b, unsigned n, unsigned *first, unsigned *l
 
 static inline unsigned block_nth(const Block *b, const CodePage *p)
 {
-    return b->page[0] == p ? 0 : 1;
+    return b->page == p->number ? 0 : 1;
+}
+
+static inline BlockRef *next_of(Block *b, unsigned n)
+{
+    return n ? &block_second(b)->page_next : &b->page_next;
 }
 
 /* Lines where blocks that reach into [first, last] may begin. */
@@ -87,7 +99,7 @@ void page_list(CodePage *p, Block *b, unsigned n)
     if (!p->start) {
         p->start = g_new0(BlockRef, PAGE_LINES);
     }
-    b->page_next[n] = p->start[first >> 6];
+    *next_of(b, n) = p->start[first >> 6];
     p->start[first >> 6] = block_ref(b);
     p->starts |= 1ull << (first >> 6);
     p->span = MAX(p->span, (last >> 6) - (first >> 6));
@@ -101,9 +113,9 @@ void page_unlist(CodePage *p, Block *b, unsigned n)
     block_range(b, n, &first, &last);
     BlockRef *at = &p->start[first >> 6];
     while (block_at(*at) != b) {
-        at = &block_at(*at)->page_next[block_nth(block_at(*at), p)];
+        at = next_of(block_at(*at), block_nth(block_at(*at), p));
     }
-    *at = b->page_next[n];
+    *at = *next_of(b, n);
     if (!p->start[first >> 6]) {
         p->starts &= ~(1ull << (first >> 6));
     }
@@ -112,7 +124,7 @@ void page_unlist(CodePage *p, Block *b, unsigned n)
     unsigned from = first & ~63u, to = last | 63;
     for (uint64_t s = reaching(p, from, to); s; s &= s - 1) {
         for (Block *o = block_at(p->start[__builtin_ctzll(s)]); o;
-             o = block_at(o->page_next[block_nth(o, p)])) {
+             o = block_at(*next_of(o, block_nth(o, p)))) {
             unsigned f, l;
             block_range(o, block_nth(o, p), &f, &l);
             still |= line_mask(f, l);
@@ -180,9 +192,10 @@ static bool block_hit(const Block *b, unsigned n, unsigned from, unsigned to, ui
         return false;
     }
     for (unsigned k = 0; k < b->holes; k++) {
-        unsigned hole = ((uintptr_t)b->host & (GUEST_PAGE_SIZE - 1)) + b->hole[k].at;
-        if (n == 0 && from >= hole && to < hole + b->hole[k].len) {
-            if (b->hole[k].open) {
+        const BlockHole *h = &block_hole(b)[k];
+        unsigned hole = ((uintptr_t)b->host & (GUEST_PAGE_SIZE - 1)) + h->at;
+        if (n == 0 && from >= hole && to < hole + h->len) {
+            if (h->open) {
                 return false;
             }
             *patched |= line_mask(hole, hole);
@@ -198,7 +211,7 @@ static void drop_range(CodePage *p, unsigned from, unsigned to)
     for (uint64_t s = reaching(p, from, to); s; s &= s - 1) {
         for (Block *b = block_at(p->start[__builtin_ctzll(s)]), *next; b; b = next) {
             unsigned n = block_nth(b, p);
-            next = block_at(b->page_next[n]);
+            next = block_at(*next_of(b, n));
             if (block_hit(b, n, from, to, &patched)) {
                 block_invalidate(b);
             }

@@ -27,6 +27,7 @@ typedef struct CodePage {
     BlockRef *start;                /* [PAGE_LINES] these blocks; NULL: there never was one */
     uint8_t *guard;                 /* the page's guard byte */
     uint32_t making, stores;        /* [atomic] see above */
+    uint32_t number;                /* page_at(number) is this one */
     uint8_t span;                   /* lines the longest block goes on for */
     uint8_t idle;                   /* stores since the last block went */
 } CodePage;
@@ -35,7 +36,19 @@ typedef struct CodePage {
  * [lock if create]  Pages are never freed. */
 CodePage *code_page(const uint8_t *host, bool create);
 
-/* Put a block whose page[] is set on the map, or take it off. [lock] */
+/* Pages of RAM by number. */
+CodePage *page_at(uint32_t number);
+/* How many pages a block is listed in; and these. */
+static inline unsigned block_pages(const Block *b)
+{
+    return b->crosses && block_second(b)->page != b->page ? 2 : 1;
+}
+static inline CodePage *block_page(const Block *b, unsigned n)
+{
+    return page_at(n ? block_second(b)->page : b->page);
+}
+
+/* Put a block whose pages are set on the map, or take it off. [lock] */
 void page_list(CodePage *p, Block *b, unsigned n);
 void page_unlist(CodePage *p, Block *b, unsigned n);
 
