@@ -79,16 +79,16 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/config.mk
 	$(Q)$(CC) $(CFLAGS_ALL) $(CFLAGS_$<) -MMD -MP -c -o $@ $<
 
 # Unit tests: lib-tests += tests/unit/test-foo.c is linked with the library objects alone;
-# unit-tests += with the whole emulator except system/vl.o, so that it may use any part, and
+# unit-tests += with the whole emulator except system/vl.o, so that it may use any part; both
 # with the objects named in test-foo-objs += tests/unit/helper.o.
 lib-bins := $(lib-tests:%.c=$(BUILD)/%)
-$(lib-bins): $(BUILD)/%: $(BUILD)/obj/%.o $(lib-objs)
-	@mkdir -p $(@D)
-	@echo "  LINK  $@"
-	$(Q)$(CC) $(LDFLAGS) $(OPT) -o $@ $< $(lib-objs) $(LIBS)
 unit-bins := $(unit-tests:%.c=$(BUILD)/%)
 test-objs := $(filter-out $(BUILD)/obj/system/vl.o,$(emu-objs)) $(lib-objs)
 .SECONDEXPANSION:
+$(lib-bins): $(BUILD)/%: $(BUILD)/obj/%.o $$(addprefix $(BUILD)/obj/,$$($$(*F)-objs)) $(lib-objs)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) $(OPT) -o $@ $^ $(LIBS)
 $(unit-bins): $(BUILD)/%: $(BUILD)/obj/%.o $$(addprefix $(BUILD)/obj/,$$($$(*F)-objs)) $(test-objs)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"

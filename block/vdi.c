@@ -123,7 +123,15 @@ static bool load(BlockNode *n, Error **err)
     for (uint32_t i = 0; i < v->blocks; i++) {
         v->map[i] = ld32_le(&v->map[i]);
     }
-    return check_map(v, err);
+    if (!check_map(v, err)) {
+        return false;
+    }
+    v->dirty_from = UINT32_MAX;
+    if (v->blocks && ld32_le(h + V_ALLOCATED) != v->allocated) {
+        v->dirty_from = 0;              /* not closed in order: the next flush tells the number */
+        v->dirty_to = 1;
+    }
+    return true;
 }
 
 static bool vdi_open(BlockNode *n, Json *options, Error **err)
@@ -138,7 +146,6 @@ static bool vdi_open(BlockNode *n, Json *options, Error **err)
         return false;
     }
     n->cluster_size = BLOCK;
-    v->dirty_from = UINT32_MAX;
     g_mutex_init(&v->lock);
     return true;
 }
@@ -257,10 +264,11 @@ static int write_map(BlockNode *n)
     for (uint32_t i = from; i < to; i++) {
         st32_le(&raw[i - from], v->map[i]);
     }
+    /* others put their next block behind so many: too high a number loses space, too low a one data */
     st32_le(count, v->allocated);
-    int ret = node_flush(n->file);      /* first what the table is going to name */
+    int ret = node_pwrite(n->file, V_ALLOCATED, count, 4);
+    ret = ret ? ret : node_flush(n->file);      /* first what the table is going to name */
     ret = ret ? ret : node_pwrite(n->file, v->map_at + from * 4ull, raw, (to - from) * 4ull);
-    ret = ret ? ret : node_pwrite(n->file, V_ALLOCATED, count, 4);
     if (!ret) {
         v->dirty_from = UINT32_MAX;
         v->dirty_to = 0;

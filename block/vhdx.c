@@ -1,128 +1,169 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Format driver "vhdx" (MS-VHDX), read-only: fixed and dynamic images.  Two headers of which the
- * newer valid one counts; a region table that names the metadata and the BAT; a BAT with the
- * place of each block.  Refused: differencing images, and those whose log was not replayed
- * (somebody crashed while writing; Hyper-V or qemu-img check -r all replay it).
+ * Format driver "vhdx": opening, closing, checking.  Fixed and dynamic images; differencing ones
+ * are refused.
  */
-#include "block/block.h"
-#include "block/node.h"
+#include "block/vhdx.h"
 #include "util/bits.h"
-#include "util/iov.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
-enum { KB64 = 64 << 10, HEADER_LEN = 4096, TABLE_LEN = 64 << 10, MAX_REGIONS = 2047, MAX_ITEMS = 2047 };
-/* header */
-enum { H_CHECKSUM = 4, H_SEQUENCE = 8, H_LOG_GUID = 48, H_VERSION = 66 };
-enum { BLOCK_NOT_PRESENT, BLOCK_UNDEFINED, BLOCK_ZERO, BLOCK_UNMAPPED, BLOCK_PRESENT = 6,
-       BLOCK_PARTIAL = 7 };
-#define MAX_BAT (64u << 20)             /* bytes */
-
-typedef struct Vhdx {
-    uint64_t size, block_size, chunk_ratio, blocks, file_length;
-    uint64_t *bat;                      /* host byte order, with the entries of bitmaps between */
-    uint64_t bat_entries;
-} Vhdx;
-
 /* As they stand in the file: the first three parts little endian. */
-static const uint8_t guid_bat[16] = { 0x66, 0x77, 0xc2, 0x2d, 0x23, 0xf6, 0x00, 0x42, 0x9d, 0x64, 0x11,
-                                      0x5e, 0x9b, 0xfd, 0x4a, 0x08 };
-static const uint8_t guid_metadata[16] = { 0x06, 0xa2, 0x7c, 0x8b, 0x90, 0x47, 0x9a, 0x4b, 0xb8, 0xfe,
-                                           0x57, 0x5f, 0x05, 0x0f, 0x88, 0x6e };
-static const uint8_t guid_parameters[16] = { 0x37, 0x67, 0xa1, 0xca, 0x36, 0xfa, 0x43, 0x4d, 0xb3, 0xb6,
-                                             0x33, 0xf0, 0xaa, 0x44, 0xe7, 0x6b };
-static const uint8_t guid_size[16] = { 0x24, 0x42, 0xa5, 0x2f, 0x1b, 0xcd, 0x76, 0x48, 0xb2, 0x11, 0x5d,
-                                       0xbe, 0xd8, 0x3b, 0xf4, 0xb8 };
-static const uint8_t guid_sector[16] = { 0x1d, 0xbf, 0x41, 0x81, 0x6f, 0xa9, 0x09, 0x47, 0xba, 0x47,
-                                         0xf2, 0x33, 0xa8, 0xfa, 0xab, 0x5f };
+const uint8_t vhdx_guid_bat[16] = { 0x66, 0x77, 0xc2, 0x2d, 0x23, 0xf6, 0x00, 0x42, 0x9d, 0x64, 0x11,
+                                    0x5e, 0x9b, 0xfd, 0x4a, 0x08 };
+const uint8_t vhdx_guid_metadata[16] = { 0x06, 0xa2, 0x7c, 0x8b, 0x90, 0x47, 0x9a, 0x4b, 0xb8, 0xfe,
+                                         0x57, 0x5f, 0x05, 0x0f, 0x88, 0x6e };
+const uint8_t vhdx_guid_parameters[16] = { 0x37, 0x67, 0xa1, 0xca, 0x36, 0xfa, 0x43, 0x4d, 0xb3, 0xb6,
+                                           0x33, 0xf0, 0xaa, 0x44, 0xe7, 0x6b };
+const uint8_t vhdx_guid_size[16] = { 0x24, 0x42, 0xa5, 0x2f, 0x1b, 0xcd, 0x76, 0x48, 0xb2, 0x11, 0x5d,
+                                     0xbe, 0xd8, 0x3b, 0xf4, 0xb8 };
+const uint8_t vhdx_guid_sector[16] = { 0x1d, 0xbf, 0x41, 0x81, 0x6f, 0xa9, 0x09, 0x47, 0xba, 0x47,
+                                       0xf2, 0x33, 0xa8, 0xfa, 0xab, 0x5f };
+const uint8_t vhdx_guid_physical[16] = { 0xc7, 0x48, 0xa3, 0xcd, 0x5d, 0x44, 0x71, 0x44, 0x9c, 0xc9,
+                                         0xe9, 0x88, 0x52, 0x51, 0xc5, 0x56 };
+const uint8_t vhdx_guid_page83[16] = { 0xab, 0x12, 0xca, 0xbe, 0xe6, 0xb2, 0x23, 0x45, 0x93, 0xef, 0xc3,
+                                       0x09, 0xe0, 0x00, 0xc7, 0x46 };
 
 static int vhdx_probe(const uint8_t *head, size_t len, const char *filename)
 {
     return len >= 8 && !memcmp(head, "vhdxfile", 8) ? 100 : 0;
 }
 
-/* CRC-32C (Castagnoli), the checksum field counting as zero */
-static uint32_t checksum(const uint8_t *p, size_t len)
+void vhdx_new_guid(uint8_t *p)
 {
-    uint32_t crc = UINT32_MAX;
-    for (size_t i = 0; i < len; i++) {
-        crc ^= i >= H_CHECKSUM && i < H_CHECKSUM + 4 ? 0 : p[i];
-        for (int bit = 0; bit < 8; bit++) {
-            crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78 : 0);
-        }
+    for (int i = 0; i < 4; i++) {
+        st32_le(p + i * 4, g_random_int());
     }
-    return ~crc;
+    p[7] = (p[7] & 0x0f) | 0x40;        /* version 4 */
+    p[8] = (p[8] & 0x3f) | 0x80;
 }
+
+/* ---- headers -------------------------------------------------------------------------------- */
 
 static bool valid(const uint8_t *p, size_t len, const char *signature)
 {
-    return !memcmp(p, signature, 4) && ld32_le(p + H_CHECKSUM) == checksum(p, len);
+    return !memcmp(p, signature, 4) && ld32_le(p + H_CHECKSUM) == vhdx_checksum(p, len);
 }
 
-static bool check_headers(BlockNode *n, Error **err)
+static bool check_log_place(BlockNode *n, const uint8_t *h, Error **err)
 {
-    g_autofree uint8_t *h = g_malloc(HEADER_LEN * 2);
-    uint8_t zeroes[16] = { 0 };
-    int ret = node_pread(n->file, KB64, h, HEADER_LEN);
-    ret = ret ? ret : node_pread(n->file, KB64 * 2, h + HEADER_LEN, HEADER_LEN);
+    Vhdx *v = n->state;
+    uint64_t at = ld64_le(h + H_LOG_OFFSET), size = ld32_le(h + H_LOG_LENGTH);
+    v->log = (VhdxLog) { .at = at, .size = size };
+    return (at >= VHDX_MB && at % VHDX_MB == 0 && size && size % VHDX_MB == 0 && at < v->end
+            && ld16_le(h + H_LOG_VERSION) == 0)
+           || fail(err, "vhdx: the header's log (%" PRIu64 " bytes at %" PRIu64 ") is invalid", size, at);
+}
+
+static bool read_headers(BlockNode *n, Error **err)
+{
+    Vhdx *v = n->state;
+    g_autofree uint8_t *h = g_malloc(VHDX_HEADER * 2);
+    int ret = node_pread(n->file, VHDX_KB64, h, VHDX_HEADER);
+    ret = ret ? ret : node_pread(n->file, VHDX_KB64 * 2, h + VHDX_HEADER, VHDX_HEADER);
     if (ret < 0) {
         return fail_errno(err, -ret, "vhdx: could not read the headers");
     }
-    bool a = valid(h, HEADER_LEN, "head"), b = valid(h + HEADER_LEN, HEADER_LEN, "head");
+    bool a = valid(h, VHDX_HEADER, "head"), b = valid(h + VHDX_HEADER, VHDX_HEADER, "head");
     if (!a && !b) {
         return fail(err, "vhdx: No valid VHDX header found");
     }
-    const uint8_t *now = !b || (a && ld64_le(h + H_SEQUENCE) >= ld64_le(h + HEADER_LEN + H_SEQUENCE))
-                         ? h : h + HEADER_LEN;
-    if (ld16_le(now + H_VERSION) != 1) {
-        return fail(err, "vhdx: unsupported version %u", ld16_le(now + H_VERSION));
+    v->header_copy = !(!b || (a && ld64_le(h + H_SEQUENCE) >= ld64_le(h + VHDX_HEADER + H_SEQUENCE)));
+    memcpy(v->header, h + v->header_copy * VHDX_HEADER, VHDX_HEADER);
+    if (ld16_le(v->header + H_VERSION) != 1) {
+        return fail(err, "vhdx: unsupported version %u", ld16_le(v->header + H_VERSION));
     }
-    if (memcmp(now + H_LOG_GUID, zeroes, 16)) {
-        return fail(err, "vhdx: the image was not closed and its log must be replayed first "
-                    "(qemu-img check -r all does it)");
-    }
-    return true;
+    return check_log_place(n, v->header, err);
 }
 
-static bool find_regions(BlockNode *n, uint64_t *bat, uint64_t *bat_len, uint64_t *meta, Error **err)
+int vhdx_write_header(BlockNode *n)
 {
-    g_autofree uint8_t *t = g_malloc(TABLE_LEN);
+    Vhdx *v = n->state;
+    uint8_t h[VHDX_HEADER];
+    memcpy(h, v->header, sizeof(h));
+    st64_le(h + H_SEQUENCE, ld64_le(h + H_SEQUENCE) + 1);
+    st32_le(h + H_CHECKSUM, vhdx_checksum(h, sizeof(h)));
+    int ret = node_pwrite(n->file, VHDX_KB64 * (2 - v->header_copy), h, sizeof(h));
+    ret = ret ? ret : node_flush(n->file);
+    if (!ret) {
+        v->header_copy = !v->header_copy;
+        memcpy(v->header, h, sizeof(h));
+    }
+    return ret;
+}
+
+static bool log_is_empty(const Vhdx *v)
+{
+    static const uint8_t zeroes[16];
+    return !memcmp(v->header + H_LOG_GUID, zeroes, 16);
+}
+
+static bool settle_log(BlockNode *n, Error **err)
+{
+    if (log_is_empty(n->state)) {
+        return true;
+    }
+    if (n->flags.read_only) {
+        return fail(err, "vhdx: '%s' was not closed and its log must be replayed first (open it for "
+                    "writing, or use check -r all)", node_file_name(n));
+    }
+    return vhdx_replay(n, err);
+}
+
+/* ---- tables ----------------------------------------------------------------------------------- */
+
+typedef struct Regions {
+    uint64_t bat, bat_len, meta, meta_len;
+} Regions;
+
+static bool find_regions(BlockNode *n, Regions *r, Error **err)
+{
+    enum { MAX_REGIONS = 2047 };
+    g_autofree uint8_t *t = g_malloc(VHDX_TABLE);
     bool found = false;
     for (int copy = 0; copy < 2 && !found; copy++) {
-        int ret = node_pread(n->file, KB64 * (3 + copy), t, TABLE_LEN);
-        found = !ret && valid(t, TABLE_LEN, "regi");
+        int ret = node_pread(n->file, VHDX_KB64 * (3 + copy), t, VHDX_TABLE);
+        found = !ret && valid(t, VHDX_TABLE, "regi");
     }
     uint32_t count = found ? ld32_le(t + 8) : 0;
     if (!found || count > MAX_REGIONS) {
         return fail(err, "vhdx: no valid region table found");
     }
-    *bat = *meta = 0;
+    *r = (Regions) { 0 };
     for (uint32_t i = 0; i < count; i++) {
         const uint8_t *e = t + 16 + i * 32;
-        if (!memcmp(e, guid_bat, 16)) {
-            *bat = ld64_le(e + 16);
-            *bat_len = ld32_le(e + 24);
-        } else if (!memcmp(e, guid_metadata, 16)) {
-            *meta = ld64_le(e + 16);
+        if (!memcmp(e, vhdx_guid_bat, 16)) {
+            r->bat = ld64_le(e + 16);
+            r->bat_len = ld32_le(e + 24);
+        } else if (!memcmp(e, vhdx_guid_metadata, 16)) {
+            r->meta = ld64_le(e + 16);
+            r->meta_len = ld32_le(e + 24);
         } else if (ld32_le(e + 28) & 1) {
             return fail(err, "vhdx: an unknown region is required to read the image");
         }
     }
-    return (*bat && *meta && *bat < INT64_MAX / 2 && *meta < INT64_MAX / 2)
+    return (r->bat >= VHDX_MB && r->meta >= VHDX_MB && r->bat % VHDX_MB == 0 && r->meta % VHDX_MB == 0
+            && r->bat < INT64_MAX / 2 && r->meta < INT64_MAX / 2)
            || fail(err, "vhdx: the BAT or the metadata are missing");
+}
+
+/* Two parts of the file that are written at different times may not share a byte. */
+static bool apart(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
+{
+    return a + a_len <= b || b + b_len <= a;
 }
 
 static int read_item(BlockNode *n, uint64_t meta, const uint8_t *table, const uint8_t *guid, void *out,
                      uint32_t len)
 {
-    for (uint32_t i = 0; i < MIN(ld16_le(table + 10), MAX_ITEMS); i++) {
+    for (uint32_t i = 0; i < MIN(ld16_le(table + 10), VHDX_MAX_ITEMS); i++) {
         const uint8_t *e = table + 32 + i * 32;
         if (!memcmp(e, guid, 16)) {
             uint32_t at = ld32_le(e + 16);
-            return at < KB64 || ld32_le(e + 20) < len ? -EINVAL : node_pread(n->file, meta + at, out, len);
+            return at < VHDX_KB64 || ld32_le(e + 20) < len ? -EINVAL
+                   : node_pread(n->file, meta + at, out, len);
         }
     }
     return -ENOENT;
@@ -131,26 +172,26 @@ static int read_item(BlockNode *n, uint64_t meta, const uint8_t *table, const ui
 static bool read_metadata(BlockNode *n, uint64_t meta, Error **err)
 {
     Vhdx *v = n->state;
-    g_autofree uint8_t *t = g_malloc(TABLE_LEN);
+    g_autofree uint8_t *t = g_malloc(VHDX_TABLE);
     uint8_t parameters[8], size[8], sector[4];
-    int ret = node_pread(n->file, meta, t, TABLE_LEN);
+    int ret = node_pread(n->file, meta, t, VHDX_TABLE);
     if (ret < 0 || memcmp(t, "metadata", 8)) {
         return fail(err, "vhdx: the metadata are damaged");
     }
-    ret = read_item(n, meta, t, guid_parameters, parameters, 8);
-    ret = ret ? ret : read_item(n, meta, t, guid_size, size, 8);
-    ret = ret ? ret : read_item(n, meta, t, guid_sector, sector, 4);
+    ret = read_item(n, meta, t, vhdx_guid_parameters, parameters, 8);
+    ret = ret ? ret : read_item(n, meta, t, vhdx_guid_size, size, 8);
+    ret = ret ? ret : read_item(n, meta, t, vhdx_guid_sector, sector, 4);
     if (ret < 0) {
         return fail_errno(err, -ret, "vhdx: metadata are missing");
     }
     v->block_size = ld32_le(parameters);
     v->size = ld64_le(size);
-    uint32_t sector_size = ld32_le(sector);
+    v->sector_size = ld32_le(sector);
     if (ld32_le(parameters + 4) & 2) {
         return fail(err, "vhdx: differencing images (with a parent) are not supported");
     }
-    if (sector_size != 512 && sector_size != 4096) {
-        return fail(err, "vhdx: invalid sector size %" PRIu32, sector_size);
+    if (v->sector_size != 512 && v->sector_size != 4096) {
+        return fail(err, "vhdx: invalid sector size %" PRIu32, v->sector_size);
     }
     if (v->block_size < 1 << 20 || v->block_size > 256 << 20 || !is_pow2(v->block_size)) {
         return fail(err, "vhdx: invalid block size %" PRIu64, v->block_size);
@@ -158,25 +199,61 @@ static bool read_metadata(BlockNode *n, uint64_t meta, Error **err)
     if (v->size > 64ull << 40 || v->size % 512) {
         return fail(err, "vhdx: invalid disk size %" PRIu64, v->size);
     }
-    v->chunk_ratio = ((uint64_t)sector_size << 23) / v->block_size;
+    v->chunk_ratio = ((uint64_t)v->sector_size << 23) / v->block_size;
     return true;
 }
 
-static uint64_t bat_index(const Vhdx *v, uint64_t block)
+/* Does the entry of a block name a place in the file where it may be written? */
+static bool good_place(const Vhdx *v, const Regions *r, uint64_t where)
 {
-    return block + block / v->chunk_ratio;
+    return where >= VHDX_MB && where < INT64_MAX - v->block_size
+           && apart(where, v->block_size, r->bat, r->bat_len)
+           && apart(where, v->block_size, r->meta, r->meta_len)
+           && apart(where, v->block_size, v->log.at, v->log.size);
 }
 
-static bool read_bat(BlockNode *n, uint64_t at, uint64_t bytes, Error **err)
+static int compare_places(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* No two blocks may share space: what is written to one would change the other. */
+static bool check_overlaps(Vhdx *v, Error **err)
+{
+    g_autoptr(GArray) places = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+    for (uint64_t b = 0; b < v->blocks; b++) {
+        uint64_t e = v->bat[vhdx_bat_index(v, b)], where = e >> 20 << 20;
+        if ((e & 7) == BLOCK_PRESENT) {
+            g_array_append_val(places, where);
+        }
+    }
+    g_array_sort(places, compare_places);
+    for (guint i = 1; i < places->len; i++) {
+        if (g_array_index(places, uint64_t, i) - g_array_index(places, uint64_t, i - 1) < v->block_size) {
+            return fail(err, "vhdx: two blocks of the disk share space at offset %" PRIu64 " of the file",
+                        g_array_index(places, uint64_t, i));
+        }
+    }
+    if (places->len) {
+        v->end = MAX(v->end, g_array_index(places, uint64_t, places->len - 1) + v->block_size);
+    }
+    return true;
+}
+
+static bool read_bat(BlockNode *n, const Regions *r, Error **err)
 {
     Vhdx *v = n->state;
+    v->bat_at = r->bat;
     v->blocks = v->size / v->block_size + !!(v->size % v->block_size);
-    v->bat_entries = v->blocks ? bat_index(v, v->blocks - 1) + 1 : 0;
-    if (v->bat_entries * 8 > bytes || v->bat_entries * 8 > MAX_BAT) {
+    v->bat_entries = v->blocks ? vhdx_bat_index(v, v->blocks - 1) + 1 : 0;
+    uint64_t bytes = v->bat_entries * 8;
+    if (bytes > r->bat_len || bytes > VHDX_MAX_BAT) {
         return fail(err, "vhdx: the BAT is too short or too long for the disk");
     }
-    v->bat = g_try_new0(uint64_t, v->bat_entries + 1);
-    int ret = v->bat ? node_pread(n->file, at, v->bat, v->bat_entries * 8) : -ENOMEM;
+    v->bat = g_try_new0(uint64_t, v->bat_entries + VHDX_SECTOR / 8);    /* whole sectors are written */
+    v->dirty = g_malloc0(bytes / VHDX_SECTOR + 1);
+    int ret = v->bat ? node_pread(n->file, r->bat, v->bat, bytes) : -ENOMEM;
     if (ret < 0) {
         return fail_errno(err, -ret, "vhdx: could not read the BAT");
     }
@@ -184,28 +261,48 @@ static bool read_bat(BlockNode *n, uint64_t at, uint64_t bytes, Error **err)
         v->bat[i] = ld64_le(&v->bat[i]);
     }
     for (uint64_t b = 0; b < v->blocks; b++) {
-        uint64_t e = v->bat[bat_index(v, b)], state = e & 7, where = e >> 20 << 20;
+        uint64_t e = v->bat[vhdx_bat_index(v, b)], state = e & 7;
         if (state == BLOCK_PARTIAL || (state > BLOCK_UNMAPPED && state < BLOCK_PRESENT)
-            || (state == BLOCK_PRESENT && (where < 1 << 20 || where > INT64_MAX - v->block_size))) {
+            || (state == BLOCK_PRESENT && !good_place(v, r, e >> 20 << 20))) {
             return fail(err, "vhdx: the BAT entry of block %" PRIu64 " is invalid", b);
         }
     }
-    return true;
+    return check_overlaps(v, err);
 }
+
+/* ---- life --------------------------------------------------------------------------------------- */
 
 static bool load(BlockNode *n, Error **err)
 {
     Vhdx *v = n->state;
-    uint64_t bat = 0, bat_len = 0, meta = 0;
+    Regions r = { 0 };
     uint8_t id[8];
     int64_t length = node_length(n->file);
-    int ret = length < KB64 * 5 ? -EINVAL : node_pread(n->file, 0, id, sizeof(id));
+    int ret = length < VHDX_KB64 * 5 ? -EINVAL : node_pread(n->file, 0, id, sizeof(id));
     if (ret < 0 || memcmp(id, "vhdxfile", 8)) {
         return fail(err, "Image not in VHDX format");
     }
-    v->file_length = length;
-    return check_headers(n, err) && find_regions(n, &bat, &bat_len, &meta, err)
-           && read_metadata(n, meta, err) && read_bat(n, bat, bat_len, err);
+    v->end = length;
+    if (!read_headers(n, err) || !settle_log(n, err)) {
+        return false;
+    }
+    v->end = node_length(n->file);
+    if (!find_regions(n, &r, err)) {
+        return false;
+    }
+    if (!apart(r.bat, r.bat_len, r.meta, r.meta_len) || !apart(r.bat, r.bat_len, v->log.at, v->log.size)
+        || !apart(r.meta, r.meta_len, v->log.at, v->log.size)) {
+        return fail(err, "vhdx: parts of the file overlap");
+    }
+    v->end = MAX(v->end, MAX(r.bat + r.bat_len, v->log.at + v->log.size));
+    return read_metadata(n, r.meta, err) && read_bat(n, &r, err);
+}
+
+static void free_state(Vhdx *v)
+{
+    g_free(v->bat);
+    g_free(v->dirty);
+    g_mutex_clear(&v->lock);
 }
 
 static bool vhdx_open(BlockNode *n, Json *options, Error **err)
@@ -215,17 +312,36 @@ static bool vhdx_open(BlockNode *n, Json *options, Error **err)
     if (!n->file) {
         return false;
     }
+    g_mutex_init(&v->lock);
     if (!load(n, err)) {
-        g_free(v->bat);
+        free_state(v);
         return false;
     }
     n->cluster_size = v->block_size;
     return true;
 }
 
+/* The log is empty when nothing waits in it any more: the last flush waited for the file. */
+static int finish(BlockNode *n)
+{
+    Vhdx *v = n->state;
+    int ret = vhdx_flush(n);
+    if (!ret && v->log.active) {
+        ret = node_flush(n->file);
+        memset(v->header + H_LOG_GUID, 0, 16);
+        ret = ret ? ret : vhdx_write_header(n);
+    }
+    return ret;
+}
+
 static void vhdx_close(BlockNode *n)
 {
-    g_free(((Vhdx *)n->state)->bat);
+    int ret = n->flags.read_only ? 0 : finish(n);
+    if (ret < 0) {
+        error_report("'%s': the last changes could not be written: %s", node_file_name(n),
+                     g_strerror(-ret));
+    }
+    free_state(n->state);
 }
 
 static int64_t vhdx_length(BlockNode *n)
@@ -233,54 +349,17 @@ static int64_t vhdx_length(BlockNode *n)
     return ((Vhdx *)n->state)->size;
 }
 
-/* Where off is in the file; false: zeroes. */
-static bool locate(const Vhdx *v, uint64_t off, uint64_t *host)
-{
-    uint64_t e = v->bat[bat_index(v, off / v->block_size)];
-    *host = (e >> 20 << 20) + off % v->block_size;
-    return (e & 7) == BLOCK_PRESENT;
-}
-
-static int vhdx_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
-{
-    const Vhdx *v = n->state;
-    size_t total = iov_size(iov, niov);
-    g_autofree struct iovec *part = g_new(struct iovec, niov);
-    int ret = 0;
-    for (size_t done = 0; done < total && !ret;) {
-        uint64_t at = off + done, host, len = MIN(v->block_size - at % v->block_size, total - done);
-        int count = iov_slice(part, iov, niov, done, len);
-        if (!locate(v, at, &host)) {
-            iov_memset(part, count, 0, 0, len);
-        } else {
-            ret = host + len > v->file_length ? -EIO : node_read(n->file, host, part, count);
-        }
-        done += len;
-    }
-    return ret;
-}
-
-static int vhdx_status(BlockNode *n, uint64_t off, uint64_t len, BlockStatus *st)
-{
-    const Vhdx *v = n->state;
-    st->len = MIN(len, v->block_size - off % v->block_size);
-    st->allocated = true;
-    st->data = st->has_offset = locate(v, off, &st->offset);
-    st->zero = !st->data;
-    st->file = n->file;
-    return 0;
-}
-
 static bool vhdx_check(BlockNode *n, int fix, BlockCheck *out, GString *log, Error **err)
 {
     const Vhdx *v = n->state;
-    uint64_t host;
+    int64_t length = node_length(n->file);
     *out = (BlockCheck) { 0 };
-    for (uint64_t off = 0; off < v->size; off += v->block_size) {
-        if (locate(v, off, &host) && host + MIN(v->block_size, v->size - off) > v->file_length) {
+    for (uint64_t b = 0; b < v->blocks; b++) {
+        uint64_t e = v->bat[vhdx_bat_index(v, b)], used = MIN(v->block_size, v->size - b * v->block_size);
+        if ((e & 7) == BLOCK_PRESENT && (int64_t)((e >> 20 << 20) + used) > length) {
             if (log && log->len < 1 << 20) {
-                g_string_append_printf(log, "ERROR: the block of offset %" PRIu64 " reaches behind the end "
-                                       "of the file\n", off);
+                g_string_append_printf(log, "ERROR: block %" PRIu64 " reaches behind the end of the file\n",
+                                       b);
             }
             out->corruptions++;
         }
@@ -289,7 +368,9 @@ static bool vhdx_check(BlockNode *n, int fix, BlockCheck *out, GString *log, Err
 }
 
 static const BlockDriver vhdx_driver = {
-    .name = "vhdx", .size = sizeof(Vhdx), .open = vhdx_open, .close = vhdx_close,
-    .length = vhdx_length, .read = vhdx_read, .status = vhdx_status, .check = vhdx_check, .probe = vhdx_probe,
+    .name = "vhdx", .size = sizeof(Vhdx), .grows_file = true, .open = vhdx_open, .close = vhdx_close,
+    .length = vhdx_length, .read = vhdx_read, .write = vhdx_write, .write_zeroes = vhdx_write_zeroes,
+    .discard = vhdx_discard, .flush = vhdx_flush, .status = vhdx_status, .check = vhdx_check,
+    .probe = vhdx_probe, .create = vhdx_create, .create_options = vhdx_create_options,
 };
 BLOCK_DRIVER(vhdx_driver);

@@ -8,9 +8,9 @@ check-fuzz: all
 .PHONY: check-fuzz
 
 help-lines += "make check-disk   images for longer: 500 sequences, 1000 power cuts, errors, mutations of each format"
-check-disk: all $(addprefix $(BUILD)/tests/unit/,test-qcow2 test-formats test-jobs)
-	$(Q)DISK_SEQUENCES=500 DISK_CUTS=1000 DISK_ERRORS=1000 DISK_MUTATIONS=1000 \
-	    $(BUILD)/tests/unit/test-qcow2 --verbose
+check-disk: all $(addprefix $(BUILD)/tests/unit/,test-qcow2 test-formats test-diskfaults test-jobs)
+	$(Q)DISK_SEQUENCES=500 DISK_MUTATIONS=1000 $(BUILD)/tests/unit/test-qcow2 --verbose
+	$(Q)DISK_CUTS=1000 DISK_ERRORS=500 $(BUILD)/tests/unit/test-diskfaults --verbose
 	$(Q)images=$$(mktemp -d) && python3 tests/disk/samples.py $$images && DISK_SEQUENCES=500 \
 	    DISK_ERRORS=300 DISK_MUTATIONS=1000 DISK_IMAGES=$$images \
 	    $(BUILD)/tests/unit/test-formats --verbose; status=$$?; rm -rf $$images; exit $$status

@@ -135,7 +135,9 @@ class Interop(Img):
                 ("vmdk", "subformat=monolithicSparse", True),
                 ("vmdk", "subformat=streamOptimized", False), ("vmdk", "adapter_type=lsilogic", True),
                 ("vpc", "subformat=dynamic,force_size=on", True),
-                ("vpc", "subformat=fixed,force_size=on", True), ("vdi", "static=on", True)):
+                ("vpc", "subformat=fixed,force_size=on", True), ("vdi", "static=on", True),
+                ("vhdx", "subformat=dynamic", True), ("vhdx", "subformat=fixed", True),
+                ("vhdx", "block_size=1M,log_size=2M", True)):
             with self.subTest(format=fmt, options=options):
                 for maker, reader in ((IMG, QEMU), (QEMU, IMG)):
                     self.ok(maker, "convert", "-f", "raw", "-O", fmt, "-o", options, "disk.raw", "a")

@@ -10,7 +10,10 @@ unit-tests += tests/unit/test-x86-insn.c   # x86: snippets on a bare CPU
 unit-tests += tests/unit/test-x87.c        # x86: x87 instructions against the host
 unit-tests += tests/unit/test-xsave.c      # x86: FXSAVE and XSAVE family against the host
 lib-tests  += tests/unit/test-block.c      # block: requests, overlays, locks, errors, media, -drive
-lib-tests  += tests/unit/test-qcow2.c     # qcow2: sequences, power cuts, errors, hostile images
+lib-tests  += tests/unit/test-qcow2.c     # qcow2: sequences, threads, hostile images
+lib-tests  += tests/unit/test-diskfaults.c  # all written formats: power cuts, errors at every step
+test-qcow2-objs := tests/unit/memdisk.o
+test-diskfaults-objs := tests/unit/memdisk.o
 lib-tests  += tests/unit/test-formats.c   # formats beside qcow2: sequences, errors, damaged images
 lib-tests  += tests/unit/test-jobs.c      # block jobs under load, their events
 lib-tests  += tests/unit/test-chardev.c    # chardev: every back-end, back-pressure, mux, shorthands
@@ -48,5 +51,5 @@ unit-tests += $(if $(filter x86_64,$(HOST_ARCH)),tests/unit/test-x86-kvm.c)  # x
 test-x86-kvm-objs := tests/unit/x86-test.o
 
 # Those that check.py runs in the build with sanitizers too
-sanitized-tests += tests/unit/test-block.c tests/unit/test-qcow2.c tests/unit/test-jobs.c tests/unit/test-formats.c tests/unit/test-vmstate.c
+sanitized-tests += tests/unit/test-block.c tests/unit/test-qcow2.c tests/unit/test-jobs.c tests/unit/test-formats.c tests/unit/test-diskfaults.c tests/unit/test-vmstate.c
 sanitized-tests += tests/unit/test-options.c tests/unit/test-json.c tests/unit/test-chardev.c tests/unit/test-net.c

@@ -11,6 +11,8 @@
 #include "block/blkdebug.h"
 #include "block/block.h"
 #include "block/node.h"
+#include "block/vhdx.h"
+#include "util/bits.h"
 #include "util/bql.h"
 
 #include <errno.h>
@@ -32,6 +34,7 @@ static const struct {
     { "raw", "raw", NULL, true },           { "vdi", "vdi", NULL, true },
     { "vpc", "vpc", "force_size=on", true }, { "vpc-fixed", "vpc", "subformat=fixed", true },
     { "vmdk", "vmdk", NULL, true },         { "vmdk-stream", "vmdk", "subformat=streamOptimized", false },
+    { "vhdx", "vhdx", "block_size=1M", true }, { "vhdx-fixed", "vhdx", "subformat=fixed", true },
     { "qcow2", "qcow2", NULL, true },
 };
 
@@ -267,8 +270,34 @@ static void mutate(uint8_t *data, size_t len)
     }
 }
 
+/* A log that hangs together but says what it should not: its checksums are right. */
+static void mutate_log(uint8_t *image, size_t len)
+{
+    uint8_t *header = image + VHDX_KB64 * (1 + (ld64_le(image + VHDX_KB64 + H_SEQUENCE)
+                                                < ld64_le(image + VHDX_KB64 * 2 + H_SEQUENCE)));
+    uint8_t *log = image + VHDX_MB;
+    uint32_t length = ld32_le(log + 8);
+    g_assert_cmpuint(VHDX_MB + length, <=, len);
+    for (int i = 1 + below(3); i; i--) {
+        size_t at = below(4) ? 8 + below(56) : below(3) ? 64 + below(64) : below(length);
+        uint64_t odd[] = { 0, 1, 4096, 1 << 20, UINT32_MAX & ~4095u, 1ull << 40, UINT64_MAX & ~4095ull,
+                           INT64_MAX & ~4095ull, below(1 << 24) & ~4095u, below(256) };
+        uint64_t value = odd[below(G_N_ELEMENTS(odd))];
+        memcpy(log + at, &value, MIN(below(2) ? 4 : 8, length - at));
+    }
+    if (below(3) == 0) {
+        st32_le(header + H_LOG_LENGTH, below(2) ? VHDX_MB * below(80) : (uint32_t)g_test_rand_int());
+        st32_le(header + H_CHECKSUM, vhdx_checksum(header, VHDX_HEADER));
+    }
+    if (below(8)) {
+        memcpy(log + 32, header + H_LOG_GUID, 16);
+    }
+    uint32_t covered = ld32_le(log + 8) <= len - VHDX_MB ? MAX(ld32_le(log + 8), 8) : length;
+    st32_le(log + H_CHECKSUM, vhdx_checksum(log, covered));
+}
+
 /* In a process of its own. */
-static void damage(const char *format, const uint8_t *good, size_t len, unsigned count)
+static void damage(const char *name, const char *format, const uint8_t *good, size_t len, unsigned count)
 {
     g_autofree char *path = g_build_filename(dir, "bad", NULL);
     g_autofree uint8_t *bad = g_malloc(len);
@@ -280,7 +309,11 @@ static void damage(const char *format, const uint8_t *good, size_t len, unsigned
 #endif
     for (unsigned i = 0; i < count; i++) {
         memcpy(bad, good, len);
-        mutate(bad, len);
+        if (!strcmp(name, "vhdx-dirty")) {
+            mutate_log(bad, len);
+        } else {
+            mutate(bad, len);
+        }
         size_t cut = below(20) ? len : below(len);
         g_assert_true(g_file_set_contents(path, (char *)bad, cut, NULL));
         alarm(5 * MAX(g_ascii_strtod(g_getenv("ORRERY_PATIENCE") ?: "1", NULL), 1));
@@ -309,7 +342,7 @@ static void damage_all(const char *name, const char *format, const char *path, u
         pid_t pid = fork();
         g_assert_cmpint(pid, >=, 0);
         if (!pid) {
-            damage(format, (uint8_t *)good, len, MIN(50, count - done));
+            damage(name, format, (uint8_t *)good, len, MIN(50, count - done));
             _exit(0);
         }
         waitpid(pid, &status, 0);
@@ -319,6 +352,28 @@ static void damage_all(const char *name, const char *format, const char *path, u
             return;
         }
     }
+}
+
+/* As a crash leaves it: the log names what the BAT may not have. */
+static char *unclosed_vhdx(void)
+{
+    g_autofree char *path = g_build_filename(dir, "open", NULL), *data = NULL;
+    char *out = g_build_filename(dir, "unclosed", NULL);
+    g_autoptr(Json) o = json_object();
+    uint8_t buf[SECTOR] = { 1 };
+    gsize len;
+    json_set_uint(o, "size", 20 << 20);
+    json_set_str(o, "block_size", "1M");
+    g_assert_true(node_create_image(block_driver_find("vhdx"), path, o, NULL));
+    BlockNode *n = open_ok(path, "vhdx", false);
+    for (int i = 0; i < 4; i++) {
+        g_assert_cmpint(node_pwrite(n, i << 20, buf, sizeof(buf)), ==, 0);
+    }
+    g_assert_cmpint(node_flush(n), ==, 0);
+    g_assert_true(g_file_get_contents(path, &data, &len, NULL));
+    g_assert_true(g_file_set_contents(out, data, len, NULL));
+    node_unref(n);
+    return out;
 }
 
 static void test_mutations(void)
@@ -338,6 +393,8 @@ static void test_mutations(void)
         }
         damage_all(kinds[k].name, kinds[k].format, path, count);
     }
+    g_autofree char *dirty = unclosed_vhdx();
+    damage_all("vhdx-dirty", "vhdx", dirty, count);
     GDir *d = folder ? g_dir_open(folder, 0, NULL) : NULL;
     for (const char *name; d && (name = g_dir_read_name(d));) {
         g_autofree char *path = g_build_filename(folder, name, NULL);
