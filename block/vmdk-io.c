@@ -223,30 +223,40 @@ static uint64_t piece(const VmdkExtent *e, uint64_t off, uint64_t len)
     return e->kind == EXTENT_SPARSE ? MIN(len, e->grain - (off - e->start) % e->grain) : len;
 }
 
-int vmdk_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
+typedef int PieceFn(BlockNode *n, VmdkExtent *e, uint64_t off, const struct iovec *iov, int niov, uint64_t len);
+
+static int each_piece(BlockNode *n, uint64_t off, const struct iovec *iov, int niov, PieceFn *fn)
 {
-    Vmdk *v = n->state;
     size_t total = iov_size(iov, niov);
     g_autofree struct iovec *part = g_new(struct iovec, niov);
     int ret = 0;
-    for (size_t done = 0; done < total && !ret;) {
-        uint64_t at = off + done;
-        VmdkExtent *e = extent_at(v, at);
+    for (size_t done = 0, len; done < total && !ret; done += len) {
+        VmdkExtent *e = extent_at(n->state, off + done);
         if (!e) {
             return -EIO;
         }
-        uint64_t len = piece(e, at, total - done);
-        int count = iov_slice(part, iov, niov, done, len);
-        if (e->kind == EXTENT_FLAT) {
-            ret = node_read(e->file, e->offset + at - e->start, part, count);
-        } else if (e->kind == EXTENT_SPARSE) {
-            ret = read_grain(n, e, at, part, count, len);
-        } else {
-            iov_memset(part, count, 0, 0, len);
-        }
-        done += len;
+        len = piece(e, off + done, total - done);
+        ret = fn(n, e, off + done, part, iov_slice(part, iov, niov, done, len), len);
     }
     return ret;
+}
+
+static int read_piece(BlockNode *n, VmdkExtent *e, uint64_t off, const struct iovec *iov, int niov,
+                      uint64_t len)
+{
+    if (e->kind == EXTENT_SPARSE) {
+        return read_grain(n, e, off, iov, niov, len);
+    }
+    if (e->kind == EXTENT_FLAT) {
+        return node_read(e->file, e->offset + off - e->start, iov, niov);
+    }
+    iov_memset(iov, niov, 0, 0, len);
+    return 0;
+}
+
+int vmdk_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
+{
+    return each_piece(n, off, iov, niov, read_piece);
 }
 
 /* ---- writing ------------------------------------------------------------------------------- */
@@ -301,25 +311,18 @@ static int write_grain(BlockNode *n, VmdkExtent *e, uint64_t off, const struct i
     return ret;
 }
 
+static int write_piece(BlockNode *n, VmdkExtent *e, uint64_t off, const struct iovec *iov, int niov,
+                       uint64_t len)
+{
+    if (e->kind == EXTENT_SPARSE) {
+        return write_grain(n, e, off, iov, niov, len);
+    }
+    return e->kind == EXTENT_FLAT ? node_write(e->file, e->offset + off - e->start, iov, niov) : -EIO;
+}
+
 int vmdk_write(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
 {
-    Vmdk *v = n->state;
-    size_t total = iov_size(iov, niov);
-    g_autofree struct iovec *part = g_new(struct iovec, niov);
-    int ret = 0;
-    for (size_t done = 0; done < total && !ret;) {
-        uint64_t at = off + done;
-        VmdkExtent *e = extent_at(v, at);
-        if (!e || e->kind == EXTENT_ZERO) {
-            return -EIO;
-        }
-        uint64_t len = piece(e, at, total - done);
-        int count = iov_slice(part, iov, niov, done, len);
-        ret = e->kind == EXTENT_FLAT ? node_write(e->file, e->offset + at - e->start, part, count)
-                                     : write_grain(n, e, at, part, count, len);
-        done += len;
-    }
-    return ret;
+    return each_piece(n, off, iov, niov, write_piece);
 }
 
 int vmdk_write_compressed(BlockNode *n, uint64_t off, const void *buf, size_t len)

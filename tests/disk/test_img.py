@@ -168,6 +168,28 @@ class Interop(Img):
         self.assertEqual(status, 1)
         self.assertIn("outside its own folder", err)
 
+    def test_vmdk_in_extents(self):
+        """Descriptors with extents in files beside them, of the names that others give them."""
+        self.raw(size=3 << 20)
+        self.raw("other.raw", 3 << 20)
+        for kind, extent in (("monolithicFlat", "a-flat.vmdk"), ("twoGbMaxExtentSparse", "a-s001.vmdk"),
+                             ("twoGbMaxExtentFlat", "a-f001.vmdk")):
+            with self.subTest(kind=kind):
+                self.orrery("convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=" + kind, "disk.raw",
+                            "a.vmdk")
+                self.assertTrue(os.path.exists(extent))
+                self.qemu("check", "-q", "a.vmdk")
+                self.qemu("compare", "-q", "-F", "raw", "a.vmdk", "disk.raw")
+                self.assertEqual(self.orrery("info", "a.vmdk"), self.qemu("info", "a.vmdk"))
+                self.orrery("convert", "-n", "-f", "raw", "-O", "vmdk", "other.raw", "a.vmdk")
+                self.qemu("compare", "-q", "-F", "raw", "a.vmdk", "other.raw")
+        self.orrery("create", "-f", "vmdk", "-o", "subformat=twoGbMaxExtentSparse", "big.vmdk", "5G")
+        self.assertTrue(os.path.exists("big-s003.vmdk"))
+        self.qemu("check", "-q", "big.vmdk")
+        status, _, err = run(IMG, "create", "-f", "vmdk", "-o", "subformat=vmfs", "c.vmdk", "1G")
+        self.assertEqual(status, 1)
+        self.assertIn("subformat 'vmfs' is none of", err)
+
     def test_vmdk_chain(self):
         self.raw()
         self.qemu("convert", "-f", "raw", "-O", "vmdk", "disk.raw", "base.vmdk")
