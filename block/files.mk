@@ -33,6 +33,7 @@ lib += block/job.c              # jobs: life, events, what clients ask
 lib += block/job-copy.c         # ... mirror and commit
 lib += block/job-backup.c       # ... backup
 lib += block/job-stream.c       # ... stream, create
+lib += block/job-walk.c         # ... what goes over a disk once
 lib += block/nbd-server.c       # NBD server: exports, connections
 lib += block/nbd-handshake.c    # ... negotiation
 lib += block/nbd-requests.c     # ... requests

@@ -288,44 +288,23 @@ typedef struct CommitJob {
     bool base_was_readonly, overlay_was_readonly;
 } CommitJob;
 
+static int commit_piece(Job *j, uint64_t off, BlockStatus *st, uint8_t *buf, bool *reading)
+{
+    CommitJob *c = (CommitJob *)j;
+    if (st->zero) {
+        *reading = false;
+        return node_write_zeroes(c->base, off, st->len, true);
+    }
+    st->len = MIN(st->len, JOB_PIECE);
+    int ret = node_pread(c->top, off, buf, st->len);
+    *reading = ret < 0;
+    return ret ? ret : node_pwrite(c->base, off, buf, st->len);
+}
+
 static int commit_run(Job *j, Error **err)
 {
     CommitJob *c = (CommitJob *)j;
-    g_autofree uint8_t *buf = g_malloc(CHUNK);
-    uint64_t length = node_length(c->top);
-    job_set_total(j, length);
-    for (uint64_t off = 0; off < length;) {
-        BlockStatus st;
-        bool reading = true, ignore = false;
-        if (!job_pause_point(j)) {
-            return -ECANCELED;
-        }
-        graph_read_lock();
-        int ret = node_status_above(c->top, c->base, off, MIN(length - off, 1u << 30), &st, NULL);
-        uint64_t part = ret ? 65536 : st.len;
-        if (!ret && st.allocated && st.zero) {
-            reading = false;
-            ret = node_write_zeroes(c->base, off, part, true);
-        } else if (!ret && st.allocated) {
-            part = MIN(part, CHUNK);
-            ret = node_pread(c->top, off, buf, part);
-            reading = ret < 0;
-            ret = ret ? ret : node_pwrite(c->base, off, buf, part);
-        }
-        graph_read_unlock();
-        if (ret < 0 && !job_error(j, reading, -ret, &ignore)) {
-            return ret;
-        }
-        if (!ret || ignore) {
-            part = MIN(part, length - off);
-            off += part;
-            job_progress(j, part);
-        }
-    }
-    graph_read_lock();
-    int ret = node_flush(c->base);
-    graph_read_unlock();
-    return ret;
+    return job_walk(j, c->top, c->base, c->base, commit_piece);
 }
 
 static bool commit_prepare(Job *j, Error **err)

@@ -7,8 +7,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define CHUNK (512u << 10)
-
 typedef struct StreamJob {
     Job job;
     BlockNode *node, *base;             /* base: the new backing node; NULL: none */
@@ -17,38 +15,17 @@ typedef struct StreamJob {
     bool was_readonly;
 } StreamJob;
 
+static int stream_piece(Job *j, uint64_t off, BlockStatus *st, uint8_t *buf, bool *reading)
+{
+    StreamJob *s = (StreamJob *)j;
+    st->len = MIN(st->len, JOB_PIECE);
+    return node_copy_up(s->node, s->base, off, st->len, buf);
+}
+
 static int stream_run(Job *j, Error **err)
 {
     StreamJob *s = (StreamJob *)j;
-    g_autofree uint8_t *buf = g_malloc(CHUNK);
-    uint64_t length = node_length(s->node);
-    job_set_total(j, length);
-    for (uint64_t off = 0; off < length;) {
-        BlockStatus st;
-        bool ignore = false;
-        if (!job_pause_point(j)) {
-            return -ECANCELED;
-        }
-        graph_read_lock();
-        int ret = node_status_above(s->node, s->base, off, length - off, &st, NULL);
-        uint64_t part = ret ? CHUNK : MIN(st.len, st.allocated ? CHUNK : UINT64_MAX);
-        if (!ret && st.allocated) {
-            ret = node_copy_up(s->node, s->base, off, part, buf);
-        }
-        graph_read_unlock();
-        if (ret < 0 && !job_error(j, true, -ret, &ignore)) {
-            return ret;
-        }
-        if (!ret || ignore) {
-            part = MIN(part, length - off);
-            off += part;
-            job_progress(j, part);
-        }
-    }
-    graph_read_lock();
-    int ret = node_flush(s->node);
-    graph_read_unlock();
-    return ret;
+    return job_walk(j, s->node, s->base, s->node, stream_piece);
 }
 
 static bool stream_prepare(Job *j, Error **err)

@@ -43,4 +43,12 @@ Job *job_backup(const JobOptions *o, const BackupOptions *b, Error **err);
 /* options: of blockdev-create, with "driver" (given away). */
 Job *job_create(const JobOptions *o, Json *options, Error **err);
 
+/* [thread] Walks over the disk and calls copy, with the graph's read lock, for each stretch that top
+ * has over base (not included; NULL: to the end).  copy may do less and says so in st->len; buf has
+ * JOB_PIECE bytes; *reading (true before) tells which side failed.  Errors, pauses and the speed
+ * limit are dealt with here; at the end target is flushed. */
+#define JOB_PIECE (1u << 20)
+int job_walk(Job *j, BlockNode *top, BlockNode *base, BlockNode *target,
+             int (*copy)(Job *j, uint64_t off, BlockStatus *st, uint8_t *buf, bool *reading));
+
 #endif
