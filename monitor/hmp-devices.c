@@ -160,6 +160,7 @@ static void cmd_mouse_move(Monitor *m, const Json *args, Error **err)
     int dx = CLAMP(arg_int(args, "dx", 0), -INPUT_ABS_MAX, INPUT_ABS_MAX);
     int dy = CLAMP(arg_int(args, "dy", 0), -INPUT_ABS_MAX, INPUT_ABS_MAX);
     int64_t dz = arg_int(args, "dz", 0);
+    input_from(NULL);
     if (input_is_absolute()) {
         input_abs(MAX(dx, 0), MAX(dy, 0));
     } else {
@@ -180,6 +181,7 @@ static void cmd_mouse_button(Monitor *m, const Json *args, Error **err)
     static int64_t before;
     int64_t now = arg_int(args, "button_state", 0);
     static const unsigned buttons[] = { BTN_LEFT, BTN_MIDDLE, BTN_RIGHT };
+    input_from(NULL);
     for (int i = 0; i < 3; i++) {
         if ((now ^ before) & (1 << i)) {
             input_button(buttons[i], now & (1 << i));

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "ui/console.h"
 #include "ui/input.h"
 
 #define MAX_KEYS 64
@@ -161,10 +162,30 @@ static bool send_event(const Json *event, Motion *m, bool apply, Error **err)
     return fail(err, "Parameter 'type' does not accept value '%s'", type);
 }
 
+/* The screen that events are to come from. */
+static bool take_source(const Json *args, Error **err)
+{
+    const Json *device = json_get(args, "device"), *head = json_get(args, "head");
+    Console *c = NULL;
+
+    if (device) {
+        c = console_find(device->s, head ? head->i : 0);
+        if (!c) {
+            return fail_class(err, ERR_DEVICE_NOT_FOUND, "Device '%s' has no screen %d", device->s,
+                              head ? (int)head->i : 0);
+        }
+    }
+    input_from(c);
+    return true;
+}
+
 static Json *cmd_send_event(const Json *args, Error **err)
 {
     const Json *events = json_get(args, "events");
     static int last_abs[2];
+    if (!take_source(args, err)) {
+        return NULL;
+    }
     for (int apply = 0; apply < 2; apply++) {
         Motion m = { .abs = { last_abs[0], last_abs[1] } };
         for (guint i = 0; i < json_len(events); i++) {

@@ -6,7 +6,9 @@
 #include "ui/input.h"
 
 #include <glib.h>
+#include <string.h>
 
+#include "ui/console.h"
 #include "util/timer.h"
 
 #define CHORD_MAX 16
@@ -16,10 +18,14 @@ typedef struct Entry {
     const InputHandler *h;
     void *opaque;
     bool got;                           /* events since its last sync */
+    char *device;                       /* bound to this screen; NULL: to none */
+    unsigned head;
 } Entry;
 
 static GPtrArray *entries;              /* of Entry*, the preferred one first */
 static unsigned led_state;
+static char *from_device;               /* where events come from; NULL: no screen */
+static unsigned from_head;
 
 /* ---- who wants to know --------------------------------------------------------------- */
 
@@ -72,14 +78,23 @@ static int find_entry(const InputHandler *h, void *opaque)
     return -1;
 }
 
+static void free_entry(gpointer p)
+{
+    Entry *e = p;
+
+    g_free(e->device);
+    g_free(e);
+}
+
 void input_register(const InputHandler *h, void *opaque)
 {
-    Entry *e = g_new(Entry, 1);
+    Entry *e = g_new0(Entry, 1);
 
     if (!entries) {
-        entries = g_ptr_array_new_with_free_func(g_free);
+        entries = g_ptr_array_new_with_free_func(free_entry);
     }
-    *e = (Entry) { h, opaque, false };
+    e->h = h;
+    e->opaque = opaque;
     g_ptr_array_insert(entries, 0, e);
     changed();
 }
@@ -96,9 +111,11 @@ void input_unregister(const InputHandler *h, void *opaque)
 
 void input_activate(const InputHandler *h, void *opaque)
 {
-    if (find_entry(h, opaque) >= 0) {
-        input_unregister(h, opaque);
-        input_register(h, opaque);
+    int i = find_entry(h, opaque);
+
+    if (i >= 0) {
+        g_ptr_array_insert(entries, 0, g_ptr_array_steal_index(entries, i));
+        changed();
     }
 }
 
@@ -110,6 +127,30 @@ void input_retire(const InputHandler *h, void *opaque)
         g_ptr_array_add(entries, g_ptr_array_steal_index(entries, i));
         changed();
     }
+}
+
+void input_bind(const InputHandler *h, void *opaque, const char *device, unsigned head)
+{
+    int i = find_entry(h, opaque);
+
+    if (i >= 0) {
+        Entry *e = g_ptr_array_index(entries, i);
+        g_free(e->device);
+        e->device = g_strdup(device);
+        e->head = head;
+        changed();
+    }
+}
+
+void input_from(const Console *c)
+{
+    const char *device = c ? console_device(c) : NULL;
+
+    if (g_strcmp0(device, from_device)) {
+        g_free(from_device);
+        from_device = g_strdup(device);
+    }
+    from_head = c ? console_head(c) : 0;
 }
 
 void input_pointer_foreach(void (*fn)(const InputHandler *h, bool current, void *opaque), void *opaque)
@@ -139,13 +180,21 @@ bool input_pointer_activate(unsigned n)
 
 static Entry *taker(unsigned mask)
 {
+    Entry *found = NULL;
+
     for (guint i = 0; entries && i < entries->len; i++) {
         Entry *e = g_ptr_array_index(entries, i);
-        if (e->h->mask & mask) {
+        if (!(e->h->mask & mask)) {
+            continue;
+        }
+        if (e->device && from_device && e->head == from_head && !strcmp(e->device, from_device)) {
             return e;
         }
+        if (!e->device && !found) {
+            found = e;
+        }
     }
-    return NULL;
+    return found;
 }
 
 /* ---- events -------------------------------------------------------------------------- */
@@ -236,6 +285,7 @@ static Timer chord_timer;
 
 static void press(const Chord *c, bool down)
 {
+    input_from(NULL);
     for (unsigned i = 0; i < c->n; i++) {
         input_key(c->key[down ? i : c->n - 1 - i], down);
         input_sync();

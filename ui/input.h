@@ -30,6 +30,12 @@ void input_unregister(const InputHandler *h, void *opaque);
 void input_activate(const InputHandler *h, void *opaque);
 /* The others come before it: a device whose guest does not listen. */
 void input_retire(const InputHandler *h, void *opaque);
+/* Let it get the events of this screen alone (a Console's device and head), before all that are
+ * not bound; those of other screens, and of none, go to the others. */
+void input_bind(const InputHandler *h, void *opaque, const char *device, unsigned head);
+/* The following events come from this screen; NULL: from none, but the monitor. */
+struct Console;
+void input_from(const struct Console *c);
 /* Pointers, the one that gets the events first; for the monitor. */
 void input_pointer_foreach(void (*fn)(const InputHandler *h, bool current, void *opaque), void *opaque);
 /* Activate the nth of those; false if there are not so many. */

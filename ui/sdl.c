@@ -509,6 +509,7 @@ static void poll_events(void *opaque)
     SDL_Event e;
 
     while (lib.PollEvent(&e)) {
+        input_from(sdl.console);
         switch (e.type) {
         case SDL_KEYDOWN: case SDL_KEYUP: key_event(&e.key); break;
         case SDL_TEXTINPUT: text_event(e.text.text); break;

@@ -127,6 +127,7 @@ static void key(VncClient *c, unsigned hid, uint32_t keysym, bool down, bool by_
 {
     VncServer *s = c->server;
 
+    input_from(s->console);
     if (s->console) {
         console_wake(s->console);
     }
@@ -187,6 +188,7 @@ static void pointer(VncClient *c, uint8_t buttons, int x, int y)
                                      BTN_WHEEL_LEFT, BTN_WHEEL_RIGHT, BTN_SIDE };
     VncServer *s = c->server;
 
+    input_from(s->console);
     if (s->console) {
         console_wake(s->console);
     }

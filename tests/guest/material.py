@@ -179,6 +179,23 @@ def net_kernel():
                                                             NET_MODULES)
 
 
+# Graphics cards and virtio's input devices, in loading order; the cards' own drivers are loaded
+# by the tests.
+GRAPHICS_MODULES = ["virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev",
+                    "virtio_pci", "virtio_input", "evdev", "virtio_dma_buf", "drm", "drm_kms_helper",
+                    "drm_shmem_helper", "ttm", "drm_ttm_helper", "drm_vram_helper"]
+GRAPHICS_DRIVERS = ["virtio-gpu", "bochs", "cirrus", "cirrusfb"]
+
+
+def graphics_kernel():
+    """(kernel, initramfs) of Debian's kernel with the drivers of all graphics cards."""
+    names = GRAPHICS_MODULES + GRAPHICS_DRIVERS
+    keep = ["./boot/vmlinuz-*"] + ["./lib/modules/*/%s.ko" % m for m in names]
+    pkg = package(dependency("linux-image-amd64"), keep, "-graphics")
+    return glob.glob(pkg + "/boot/vmlinuz-*")[0], initramfs("graphics-initramfs.cpio.gz", pkg,
+                                                            GRAPHICS_MODULES, GRAPHICS_DRIVERS)
+
+
 def busybox():
     return package("busybox-static") + "/bin/busybox"
 
@@ -281,8 +298,8 @@ while :; do setsid cttyhack /bin/sh -i; done
 """
 
 
-def initramfs(name="initramfs.cpio.gz", pkg=None, modules=MODULES):
-    """The busybox initramfs, with modules of a kernel package."""
+def initramfs(name="initramfs.cpio.gz", pkg=None, modules=MODULES, more=()):
+    """The busybox initramfs, with modules of a kernel package; more: not loaded at the start."""
     pkg = pkg or kernel_package()
 
     def make(out):
@@ -304,12 +321,15 @@ def initramfs(name="initramfs.cpio.gz", pkg=None, modules=MODULES):
             with open(path, "rb") as f:
                 c.file("lib/modules/%s.ko" % m, f.read(), 0o644)
             have.append(m + ".ko")
+        for m, path in module_files(more, pkg):
+            with open(path, "rb") as f:
+                c.file("lib/modules/%s.ko" % m, f.read(), 0o644)
         c.file("etc/modules", "\n".join(have).encode() + b"\n", 0o644)
         c.file("etc/passwd", b"root::0:0:root:/root:/bin/sh\n", 0o644)
         c.file("init", INIT.encode())
         with open(out, "wb") as f:
             f.write(gzip.compress(c.finish(), 6, mtime=0))
-    return cached(name, make, INIT + pkg + " ".join(modules))
+    return cached(name, make, INIT + pkg + " ".join(modules) + " ".join(more))
 
 
 def virtio_initramfs():

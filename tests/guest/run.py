@@ -25,6 +25,7 @@ import boots            # noqa: E402
 import cmdline          # noqa: E402
 import disks            # noqa: E402
 import fuzz             # noqa: E402
+import graphics         # noqa: E402
 import material         # noqa: E402
 import network          # noqa: E402
 import paravirt         # noqa: E402
@@ -34,7 +35,7 @@ import vm               # noqa: E402
 
 def tests():
     found = []
-    for module in (cmdline, fuzz, screens, network, paravirt, disks, boots):
+    for module in (cmdline, fuzz, screens, graphics, network, paravirt, disks, boots):
         for name, fn in inspect.getmembers(module, inspect.isfunction):
             if name.startswith("test_") and fn.__module__ == module.__name__:
                 found.append((getattr(fn, "weight", 5), name[5:], fn))

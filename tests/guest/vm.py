@@ -210,11 +210,12 @@ class VM:
 
     # ---- screen and keyboard ----
 
-    def picture(self):
+    def picture(self, **which):
+        """which: device and head."""
         path = self.dir + "/screen.ppm"
         if os.path.exists(path):
             os.unlink(path)
-        self.cmd("screendump", filename=path)
+        self.cmd("screendump", filename=path, **which)
         end = time.monotonic() + 10 * PATIENCE
         while not os.path.exists(path):
             if time.monotonic() > end:
