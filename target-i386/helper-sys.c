@@ -490,9 +490,6 @@ void x86_check_io(X86CPU *c, uint16_t port, unsigned size)
 /* For the I/O restart of SMM: where the access was, and what. */
 static void note_io(X86CPU *c, uint16_t port, unsigned size, bool in)
 {
-    if (unlikely(tcg_io_hook)) {
-        tcg_io_hook(&c->cpu, c->cpu.as_io, port);
-    }
     c->io_rip = c->rip;
     c->io_info = (uint32_t)port << 16 | size << 4 | in | 2;
 }
@@ -500,7 +497,7 @@ static void note_io(X86CPU *c, uint16_t port, unsigned size, bool in)
 uint32_t x86_in(X86CPU *c, uint16_t port, unsigned size)
 {
     note_io(c, port, size, true);
-    uint32_t val = address_space_ld(c->cpu.as_io, port, size);
+    uint32_t val = tcg_io_ld(&c->cpu, c->cpu.as_io, port, size);
     if (c->dr7_active & DR7_ACTIVE_IO) {
         x86_io_breakpoint(c, port, size);
     }
@@ -510,7 +507,7 @@ uint32_t x86_in(X86CPU *c, uint16_t port, unsigned size)
 void x86_out(X86CPU *c, uint16_t port, uint32_t val, unsigned size)
 {
     note_io(c, port, size, false);
-    address_space_st(c->cpu.as_io, port, val, size);
+    tcg_io_st(&c->cpu, c->cpu.as_io, port, val, size);
     if (c->dr7_active & DR7_ACTIVE_IO) {
         x86_io_breakpoint(c, port, size);
     }

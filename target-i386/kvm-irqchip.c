@@ -37,7 +37,11 @@ static int set_gsi(unsigned gsi, bool level)
     struct kvm_irq_level l = { .irq = gsi, .level = level };
 
     lines = level ? lines | 1u << gsi : lines & ~(1u << gsi);
-    return kvm_ioctl(kvm.vm, KVM_IRQ_LINE_STATUS, &l) < 0 ? -1 : (int)l.status;
+    int res = kvm_ioctl(kvm.vm, KVM_IRQ_LINE_STATUS, &l);
+    if (level) {
+        kvm_poke();
+    }
+    return res < 0 ? -1 : (int)l.status;
 }
 
 static void msi(uint64_t addr, uint32_t data)
@@ -48,6 +52,7 @@ static void msi(uint64_t addr, uint32_t data)
     if (res < 0) {
         LOG(LOG_UNIMP, "kvm: message %x to %x: %s\n", data, m.address_lo, g_strerror(-res));
     }
+    kvm_poke();
 }
 
 /* ---- the 8259 pair ------------------------------------------------------------------------ */
@@ -254,11 +259,23 @@ static bool kvm_msr(KvmCpu *k, uint32_t msr, bool write, uint64_t *val)
     return true;
 }
 
+#define MSR_X2APIC_TPR (MSR_X2APIC_FIRST + 8)
+
 static bool lapic_msr(X86CPU *c, uint32_t msr, bool write, uint64_t *val)
 {
     KvmCpu *k = kvm_cpu(&c->cpu);
+    X86KvmCpu *a = k ? k->arch : NULL;
 
-    return k && x86_kvm_lapic_put(k, NULL) && kvm_msr(k, msr, write, val);
+    if (!k || !x86_kvm_lapic_put(k, NULL) || !kvm_msr(k, msr, write, val)) {
+        return false;
+    }
+    if (write && msr == MSR_X2APIC_TPR) {
+        c->cr8 = a->cr8_put = *val >> 4 & 15;
+    }
+    if (write && msr >= MSR_X2APIC_FIRST) {
+        kvm_poke();                     /* it may have been an IPI */
+    }
+    return true;
 }
 
 static void get_lapic(X86CPU *c, LapicImage *l)
@@ -415,5 +432,8 @@ bool x86_kvm_irqchip_init(Error **err)
                         && kvm_enable_cap(KVM_CAP_X2APIC_API, KVM_X2APIC_API_USE_32BIT_IDS
                                           | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK);
 #endif
+    if (!x86_kvm_proxy_init(err)) {
+        return false;
+    }
     return kvm.irqchip == KVM_IRQCHIP_SPLIT ? make_split(err) : make_all(err);
 }

@@ -111,6 +111,10 @@ static bool put_sregs(KvmCpu *k, Error **err)
     }
     x86_kvm_segment_put(&c->ldt, &s.ldt);
     x86_kvm_segment_put(&c->tr, &s.tr);
+    ((X86KvmCpu *)k->arch)->cr8_put = c->cr8;
+    if (x86_kvm_paging_fails(c)) {
+        x86_kvm_flat_sregs(c, &s);      /* only to be visited */
+    }
     return CALL(k, KVM_SET_SREGS, &s, err);
 }
 
@@ -136,7 +140,7 @@ static bool get_sregs(KvmCpu *k, Error **err)
     c->cr4 = s.cr4;
     c->efer = s.efer;
     if (kvm.irqchip) {
-        c->cr8 = s.cr8;
+        c->cr8 = ((X86KvmCpu *)k->arch)->cr8_put = s.cr8;
         c->apic_base = s.apic_base;
     }
     return true;
@@ -426,30 +430,64 @@ void x86_kvm_events_get(X86CPU *c, const struct kvm_vcpu_events *e, bool ignore_
     }
 }
 
-static bool put_events(KvmCpu *k, Error **err)
+/*
+ * The kernel may have NMIs that came to its local APIC meanwhile: those stay, and the ones we know
+ * of are added.  Only when everything is put does our count replace the kernel's.
+ */
+static bool put_events(KvmCpu *k, StateLevel level, Error **err)
 {
     X86CPU *c = x86_of(k);
     struct kvm_vcpu_events e;
-    struct kvm_debugregs d = { .dr6 = c->dr[6], .dr7 = c->dr[7] };
+    bool add = kvm.irqchip && level == STATE_RUNTIME;
 
     x86_kvm_events_put(c, &e);
+    if (add) {
+        e.flags &= ~KVM_VCPUEVENT_VALID_NMI_PENDING;
+    }
+    if (!CALL(k, KVM_SET_VCPU_EVENTS, &e, err)) {
+        return false;
+    }
+    for (unsigned n = 0; add && n < c->nmi_pending; n++) {
+        kvm_ioctl(k->fd, KVM_NMI, NULL);
+    }
     c->nmi_pending = 0;                 /* the kernel keeps it now */
+    return true;
+}
+
+static bool put_debugregs(KvmCpu *k, Error **err)
+{
+    const X86CPU *c = x86_of(k);
+    struct kvm_debugregs d = { .dr6 = c->dr[6], .dr7 = c->dr[7] };
+
     memcpy(d.db, c->dr, sizeof(d.db));
-    return CALL(k, KVM_SET_VCPU_EVENTS, &e, err) && CALL(k, KVM_SET_DEBUGREGS, &d, err);
+    return CALL(k, KVM_SET_DEBUGREGS, &d, err);
 }
 
 static bool get_events(KvmCpu *k, Error **err)
 {
     X86CPU *c = x86_of(k);
     struct kvm_vcpu_events e = { 0 };
-    struct kvm_debugregs d = { 0 };
 
-    if (!CALL(k, KVM_GET_VCPU_EVENTS, &e, err) || !CALL(k, KVM_GET_DEBUGREGS, &d, err)) {
+    if (!CALL(k, KVM_GET_VCPU_EVENTS, &e, err)) {
         return false;
     }
     x86_kvm_events_get(c, &e, k->run->exit_reason == KVM_EXIT_INTERNAL_ERROR);
     if (c->nmi_pending) {
         __atomic_fetch_or(&k->cpu->request, CPU_REQ_NMI, __ATOMIC_SEQ_CST);
+        e.nmi.pending = 0;              /* ours now; what comes later adds to none */
+        e.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
+        return CALL(k, KVM_SET_VCPU_EVENTS, &e, err);
+    }
+    return true;
+}
+
+static bool get_debugregs(KvmCpu *k, Error **err)
+{
+    X86CPU *c = x86_of(k);
+    struct kvm_debugregs d = { 0 };
+
+    if (!CALL(k, KVM_GET_DEBUGREGS, &d, err)) {
+        return false;
     }
     memcpy(c->dr, d.db, sizeof(d.db));
     c->dr[6] = d.dr6;
@@ -465,8 +503,8 @@ bool x86_kvm_get(KvmCpu *k, Error **err)
 
     /* Events first: asking for them is what puts the CR2 and DR6 of a pending exception in
      * place. */
-    if ((kvm.irqchip && !get_mp_state(k, err)) || !get_events(k, err) || !get_regs(k, err)
-        || !get_sregs(k, err) || !get_fpu(k, err) || !get_msrs(k, err)) {
+    if ((kvm.irqchip && !get_mp_state(k, err)) || !get_events(k, err)
+        || !get_debugregs(k, err) || !get_regs(k, err) || !get_sregs(k, err) || !get_fpu(k, err) || !get_msrs(k, err)) {
         return false;
     }
     x86_write_dr7(c, c->dr[7]);         /* with the CR4 just fetched */
@@ -487,7 +525,8 @@ bool x86_kvm_put(KvmCpu *k, StateLevel level, Error **err)
     X86CPU *c = x86_of(k);
     bool open = (c->rflags & FL_IF) && !c->int_shadow;
 
-    ((X86KvmCpu *)k->arch)->visit = false;
+    ((X86KvmCpu *)k->arch)->visit = ((X86KvmCpu *)k->arch)->init_came = false;
+    x86_kvm_proxy_end(k);
     if (k->cpu->index == 0) {
         x86_kvm_clock_go();
     }
@@ -496,7 +535,7 @@ bool x86_kvm_put(KvmCpu *k, StateLevel level, Error **err)
         return false;
     }
     put_msrs(k, level);
-    if (!put_events(k, err) || (kvm.irqchip && !put_mp_state(k, err))) {
+    if (!put_events(k, level, err) || !put_debugregs(k, err) || (kvm.irqchip && !put_mp_state(k, err))) {
         return false;
     }
     /* The kernel tells these at exits only. */
@@ -506,6 +545,29 @@ bool x86_kvm_put(KvmCpu *k, StateLevel level, Error **err)
     if (c->irq_waiting) {
         c->irq_waiting = false;
         __atomic_fetch_or(&k->cpu->request, CPU_REQ_IRQ, __ATOMIC_SEQ_CST);
+    }
+    return true;
+}
+
+bool x86_kvm_put_brief(KvmCpu *k, Error **err)
+{
+    bool sregs = ((X86KvmCpu *)k->arch)->proxy;
+
+    x86_kvm_proxy_end(k);
+    return (!sregs || put_sregs(k, err)) && put_regs(k, err) && put_events(k, STATE_RUNTIME, err);
+}
+
+bool x86_kvm_get_brief(KvmCpu *k, Error **err)
+{
+    X86CPU *c = x86_of(k);
+    bool shadow = c->int_shadow, mov_ss = c->shadow_mov_ss;
+
+    if (!get_events(k, err) || !get_regs(k, err)) {
+        return false;
+    }
+    if (c->exc_vector < 0) {
+        c->int_shadow = shadow;         /* no instruction ran */
+        c->shadow_mov_ss = mov_ss;
     }
     return true;
 }

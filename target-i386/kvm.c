@@ -14,7 +14,6 @@
  */
 #include "target-i386/kvm.h"
 
-#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -129,42 +128,9 @@ static bool software_would_break(const KvmCpu *k)
     if (!kvm.software || !k->here) {
         return false;
     }
-    return x86_cpl(c) == 3 || (x86_long_mode(c) && (c->efer & EFER_SCE))
+    return x86_kvm_paging_fails(c) || x86_cpl(c) == 3 || (x86_long_mode(c) && (c->efer & EFER_SCE))
            || (k->cpu->index && !x86_long_mode(c)) || (a->paging_fails && protection && !x86_long_mode(c))
            || (kvm.turns && protection && (!paging || (c->tr.sel & ~7u)));
-}
-
-/*
- * KVM_RUN with a signal pending does what is to be done before the guest is entered, finds the
- * signal and comes back.  So it fills the pages of kvmclock and steal time; and it takes an
- * interrupt from its local APIC, which is among the events then, from where the interpreter
- * delivers it.
- */
-#define SIG_PULL SIGUSR2
-
-static bool visit(KvmCpu *k, Error **err)
-{
-    struct {
-        struct kvm_signal_mask head;
-        uint64_t mask;                  /* of signals to be blocked, as the kernel numbers them */
-    } m = { { .len = 8 }, 0 };
-    sigset_t set, old;
-
-    if (!x86_kvm_put(k, k->level, err)) {
-        return false;
-    }
-    sigemptyset(&set);
-    sigaddset(&set, SIG_PULL);
-    pthread_sigmask(SIG_BLOCK, &set, &old);
-    pthread_kill(pthread_self(), SIG_PULL);
-    kvm_ioctl(k->fd, KVM_SET_SIGNAL_MASK, &m);
-    ioctl(k->fd, KVM_RUN, 0);
-    kvm_ioctl(k->fd, KVM_SET_SIGNAL_MASK, NULL);
-    struct timespec none = { 0, 0 };
-    sigtimedwait(&set, NULL, &none);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    k->level = STATE_RUNTIME;
-    return x86_kvm_get(k, err);
 }
 
 /* ---- before and after ---------------------------------------------------------------------- */
@@ -184,7 +150,7 @@ static bool wants_interpreter(KvmCpu *k, uint32_t request)
         return false;
     }
     if (k->here && ((X86KvmCpu *)k->arch)->visit && !must_stay(k)) {
-        visit(k, NULL);
+        x86_kvm_visit(k, NULL);
     }
     return (request & (CPU_REQ_SMI | CPU_REQ_INIT | CPU_REQ_SIPI | CPU_REQ_MCE)) || c->smm
            || c->wait_sipi || x86_a20_mask != ~0ull || software_would_break(k)
@@ -323,45 +289,10 @@ static KvmVerdict handle(KvmCpu *k)
 
 /* ---- the interpreter beside the kernel's local APIC ----------------------------------------- */
 
-static void undo(KvmCpu *k)
+/* A vCPU that waits for SIPI would run on in the kernel. */
+static bool starts_in_kernel(KvmCpu *k)
 {
-    X86CPU *c = x86_of(k);
-
-    c->running_one = c->began_with_tf = c->run_one = false;
-}
-
-/* Has the kernel an interrupt that the guest would take now? */
-static bool irq_due(X86CPU *c)
-{
-    LapicImage l;
-    unsigned irr = 0, isr = 0;
-
-    x86_irqchip->get_lapic(c, &l);
-    for (unsigned n = 0; n < 8; n++) {
-        irr = l.reg[0x20 + n] ? 32 * n + 31 - __builtin_clz(l.reg[0x20 + n]) : irr;
-        isr = l.reg[0x10 + n] ? 32 * n + 31 - __builtin_clz(l.reg[0x10 + n]) : isr;
-    }
-    if (irr >> 4 > MAX(isr >> 4, l.reg[8] >> 4 & 15)) {
-        return true;
-    }
-    if (!kvm.irqchip || !x86_irqchip_all() || (l.reg[0x35] & 1 << 16)) {
-        return false;                   /* LINT0 is masked */
-    }
-    PicChip pic[2] = { { 0 } };
-    x86_irqchip->get_pic(pic);
-    return ((pic[0].irr & ~pic[0].imr) | (pic[1].irr & ~pic[1].imr)) != 0;
-}
-
-static bool pull_irq(KvmCpu *k, Error **err)
-{
-    X86CPU *c = x86_of(k);
-
-    if (!x86_irqchip || !(c->rflags & FL_IF) || c->int_shadow || c->exc_vector >= 0
-        || c->wait_sipi || !irq_due(c)) {
-        return true;
-    }
-    c->cpu.halted = false;
-    return visit(k, err);
+    return kvm.software && kvm.irqchip && k->here && x86_of(k)->wait_sipi;
 }
 
 /*
@@ -392,12 +323,14 @@ static void active(bool on)
 const KvmTarget kvm_target = {
     .init = init,
     .active = active,
-    .must_stay = must_stay,
-    .undo = undo,
+    .chip_access = x86_kvm_chip_access,
+    .starts_in_kernel = starts_in_kernel,
     .step = x86_kvm_debug_set,
     .breakpoint = x86_kvm_breakpoint,
     .debug_exit = x86_kvm_debug_exit,
-    .pull_irq = pull_irq,
+    .pull = x86_kvm_pull,
+    .wait = x86_kvm_wait,
+    .thread_init = x86_kvm_pull_init,
     .vcpu_id = vcpu_id,
     .cpu_create = cpu_create,
     .get = x86_kvm_get,

@@ -29,6 +29,9 @@ typedef struct X86KvmCpu {
     bool lapic_waits;                   /* ... if this says so */
     bool paging_fails;                  /* in this kernel, outside of long mode */
     bool visit;                         /* the kernel shall fill its pages: kvm-pv.c */
+    bool proxy;                         /* the kernel's registers are kvm-proxy.c's */
+    bool init_came;                     /* ... or what INIT left */
+    uint8_t cr8_put;                    /* X86CPU.cr8 that the kernel's local APIC has */
 } X86KvmCpu;
 
 static inline X86CPU *x86_of(const KvmCpu *k)
@@ -36,11 +39,21 @@ static inline X86CPU *x86_of(const KvmCpu *k)
     return x86_cpu(k->cpu);
 }
 
+/* Paging outside of long mode: a software KVM does not take it. */
+static inline bool x86_kvm_paging_fails(const X86CPU *c)
+{
+    return kvm.software && (c->cr0 & CR0_PG) && !(c->efer & EFER_LMA);
+}
+
 /* kvm-state.c */
 /* Find out which MSRs this kernel has; before the first get or put. [bql] */
 void x86_kvm_msrs_init(KvmCpu *k);
 bool x86_kvm_get(KvmCpu *k, Error **err);
 bool x86_kvm_put(KvmCpu *k, StateLevel level, Error **err);
+/* Only what decides whether an event goes in, and what went in; the kernel's copy of the rest
+ * stays old. */
+bool x86_kvm_put_brief(KvmCpu *k, Error **err);
+bool x86_kvm_get_brief(KvmCpu *k, Error **err);
 /* The kernel's format of single registers, for tests too. */
 void x86_kvm_segment_put(const Segment *s, struct kvm_segment *k);
 void x86_kvm_segment_get(Segment *s, const struct kvm_segment *k);
@@ -74,6 +87,24 @@ void x86_kvm_pic_put(const PicChip *c, struct kvm_pic_state *k);
 /* now: CLOCK_MONOTONIC */
 void x86_kvm_pit_get(PitImage *pit, const struct kvm_pit_state2 *k, int64_t now);
 void x86_kvm_pit_put(const PitImage *pit, struct kvm_pit_state2 *k, int64_t now);
+
+/* kvm-pull.c.  All: the registers are in X86CPU. [own thread] */
+void x86_kvm_pull_init(KvmCpu *k);
+/* Let the kernel do what it does before it enters the guest.  An interrupt that it takes from
+ * its local APIC is the interpreter's next (X86CPU.exc_vector). */
+bool x86_kvm_visit(KvmCpu *k, Error **err);
+/* KvmTarget.pull, wait */
+bool x86_kvm_pull(KvmCpu *k, Error **err);
+bool x86_kvm_wait(KvmCpu *k, Error **err);
+
+/* kvm-proxy.c */
+bool x86_kvm_proxy_init(Error **err);
+/* Real mode with segments of 4 GiB; local APIC and CR8 are c's. */
+void x86_kvm_flat_sregs(const X86CPU *c, struct kvm_sregs *s);
+/* KvmTarget.chip_access */
+bool x86_kvm_chip_access(KvmCpu *k, bool port, hwaddr addr, unsigned size, bool write, uint64_t *val);
+/* Before registers are put. */
+void x86_kvm_proxy_end(KvmCpu *k);
 
 /* kvm-debug.c: KvmTarget.step, breakpoint, debug_exit */
 bool x86_kvm_debug_set(KvmCpu *k, bool step);

@@ -30,8 +30,7 @@ static const char *const irqchips[] = { "off", "split", "on", "auto", NULL };
 static const Prop kvm_props[] = {
     PROP_ENUM("kernel-irqchip", KvmOptions, irqchip, IRQCHIP_AUTO, irqchips,
               "interrupt controllers in the kernel: all, or the local APICs alone (split); auto: "
-              "on, but off where the interpreter has turns, and on a software KVM always "
-              "off unless turns is set"),
+              "on, but off where the interpreter has turns"),
     PROP_ONOFFAUTO("turns", KvmOptions, turns, 2,
                    "let the interpreter have turns where the kernel would be slower; auto: with "
                    "software KVM"),
@@ -187,6 +186,7 @@ static bool create_vm(Error **err)
         return fail_errno(err, e, e == EBUSY ? "KVM can't make a virtual machine (another "
                           "hypervisor has the CPU)" : "KVM can't make a virtual machine");
     }
+    kvm_slots_probe();
     kvm.run_size = MAX(kvm_ioctl(kvm.fd, KVM_GET_VCPU_MMAP_SIZE, NULL), 0);
     return true;
 }
@@ -209,15 +209,7 @@ static bool kvm_init(struct Machine *m, void *opts, Error **err)
     kvm.shadow = kvm.software || !nested_paging();
     int irqchip = o ? o->irqchip : IRQCHIP_AUTO;
     kvm.turns = o && o->turns != 2 ? o->turns : kvm.software;
-    /* Interrupts of the kernel's controllers do not all reach the interpreter's turns, and without
-     * turns a software KVM is too slow for more than firmware: turns go first, unless said. */
-    kvm.irqchip_unused = kvm.software && irqchip != IRQCHIP_AUTO && irqchip != KVM_IRQCHIP_OFF
-                         && (!o || o->turns == 2);
-    if (kvm.irqchip_unused) {
-        warn_report("kvm: this is a software KVM: kernel-irqchip=%s is taken as off (add turns=off to "
-                    "have it)", irqchips[irqchip]);
-        irqchip = KVM_IRQCHIP_OFF;
-    }
+    /* The interpreter gets at interrupts and chips of the kernel's only by way of the kernel. */
     kvm.irqchip = irqchip != IRQCHIP_AUTO ? irqchip : kvm.turns ? KVM_IRQCHIP_OFF : KVM_IRQCHIP_ON;
     if (!create_vm(err) || !kvm_target.init(err)) {
         close_all();
@@ -255,9 +247,7 @@ static void kvm_info(GString *out)
         "local APICs in the kernel, others in the emulator (kernel-irqchip=split)",
         "in the kernel (kernel-irqchip=on)",
     };
-    g_string_append_printf(out, "interrupt controllers: %s%s\n", where[kvm.irqchip],
-                           kvm.irqchip_unused ? ", instead of what -accel asked for: the kernel's need "
-                                                "turns=off on a software KVM" : "");
+    g_string_append_printf(out, "interrupt controllers: %s\n", where[kvm.irqchip]);
     kvm_slots_info(out);
     kvm_coalesced_info(out);
     for (guint n = 0; n < cpus->len; n++) {

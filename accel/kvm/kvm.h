@@ -33,7 +33,6 @@ typedef struct KvmVm {
     bool readonly_mem, immediate_exit, emulation_exit;
     bool initially_set;             /* manual protection of the dirty log is on */
     KvmIrqchip irqchip;
-    bool irqchip_unused;            /* more was asked for, which a software KVM can't do well */
     bool debug_interprets;          /* a debugger's breakpoint has no place in hardware */
     bool wide_apic_ids;             /* 32 bits in the local APICs' state */
 } KvmVm;
@@ -49,8 +48,6 @@ typedef struct KvmCpu {
     StateLevel level;               /* ... and how much of it changed */
     bool stored;                    /* the interpreter may have stored to page tables */
     bool unfinished;                /* the last exit's access ends at the next KVM_RUN (5) */
-    bool chip_access;               /* a turn ended because the kernel has the chip */
-    bool stays;                     /* ... which it may not do in this turn */
     bool stepping;                  /* the kernel runs one instruction */
     bool debug_changed;             /* a debugger's breakpoints did */
     void *arch;                     /* the target's */
@@ -58,7 +55,7 @@ typedef struct KvmCpu {
     bool timed;
     /* The interpreter's turns */
     int64_t slice;                  /* how long the next one may last, ns */
-    int64_t until;                  /* when this one shall end; 0: now */
+    int64_t until;                  /* [atomic] when this one shall end; 0: now */
     int64_t left_at;                /* when the last one ended */
     uint64_t runs;                  /* [atomic] KVM_RUNs begun and ended: odd inside of one */
     uint64_t runs_seen;             /* ... of the machine when blocks were last dropped */
@@ -91,13 +88,20 @@ typedef struct KvmTarget {
     /* Interrupts in, just before KVM_RUN.  May take the big lock. */
     void (*before_run)(KvmCpu *k);
     void (*after_run)(KvmCpu *k);
-    /* Not one instruction can be the kernel's now. [own thread, during a turn] */
-    bool (*must_stay)(KvmCpu *k);
-    /* The interpreter leaves an instruction undone: forget that it was begun. */
-    void (*undo)(KvmCpu *k);
-    /* The interpreter keeps the vCPU, or it sleeps, while the kernel has its local APIC: take
-     * an interrupt from there if one is due. */
-    bool (*pull_irq)(KvmCpu *k, Error **err);
+    /* An access of the interpreter's, by the kernel, to a port or to memory where the kernel has
+     * a chip.  false: it can't do this one. [own thread, during a turn] */
+    bool (*chip_access)(KvmCpu *k, bool port, hwaddr addr, unsigned size, bool write,
+                        uint64_t *val);
+    /* The vCPU waits for a start that the kernel will see, and is then to be run by the
+     * interpreter. */
+    bool (*starts_in_kernel)(KvmCpu *k);
+    /* A thread that vCPUs run in has begun: once, before the others of it. */
+    void (*thread_init)(KvmCpu *k);
+    /* The interpreter keeps the vCPU while the kernel has its local APIC: take an interrupt
+     * from there if one is due. */
+    bool (*pull)(KvmCpu *k, Error **err);
+    /* It is halted: sleep until there may be something to pull, or a kick. */
+    bool (*wait)(KvmCpu *k, Error **err);
     /* From the next KVM_RUN on: single-step the guest (it ends with KVM_EXIT_DEBUG), and have
      * the debugger's breakpoints. */
     bool (*step)(KvmCpu *k, bool on);
@@ -136,11 +140,21 @@ bool kvm_cpu_put_state(CPU *c, StateLevel what, Error **err);
  * boundary. [own thread] */
 void kvm_finish_access(KvmCpu *k);
 
+/* The kernel's interrupt controllers were told something: vCPUs that the interpreter runs shall
+ * pull.  Any thread, any lock. */
+void kvm_poke(void);
+
 /* tcg_io_hook */
-void kvm_io_hook(CPU *c, AddressSpace *as, hwaddr addr);
+bool kvm_io_hook(CPU *c, AddressSpace *as, hwaddr addr, unsigned size, bool write, uint64_t *val);
+/* KVM_EXIT_IO, KVM_EXIT_MMIO: by the devices. [own thread] */
+void kvm_do_io(KvmCpu *k);
+void kvm_do_mmio(KvmCpu *k);
 
 /* slots.c: memory of the machine, kept in step with address_space_memory. */
+void kvm_slots_probe(void);             /* how many there are; the machine is made */
 void kvm_slots_init(void);
+/* A page of guest-physical memory with code of ours, 4 KiB; once, before the first run. */
+bool kvm_slots_own_page(hwaddr at, const void *host);
 /* Make the kernel forget what it derived from the guest's page tables. */
 void kvm_slots_drop_shadow(void);
 void kvm_slots_info(GString *out);

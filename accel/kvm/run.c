@@ -154,6 +154,7 @@ bool kvm_cpu_create(CPU *c, Error **err)
     tcg_follow_bql();
     current = k;
     install_handler();
+    kvm_target.thread_init(k);
     c->accel_cpu = k;
     c->sleeps_inside = kvm.irqchip != KVM_IRQCHIP_OFF;
     return true;
@@ -303,31 +304,38 @@ static void drop_stale_blocks(KvmCpu *k)
     }
 }
 
-/*
- * The interpreter came to an access of a chip that the kernel has: the kernel shall do it.
- * In a turn that the kernel can't take over (system management mode, A20 held low, its
- * emulator failed just here) the device does it, on the state it fetches and puts.
- */
-static void chip_access(CPU *c, AddressSpace *as, hwaddr addr)
+/* A chip that the kernel has? */
+static bool kernels_chip(AddressSpace *as, hwaddr addr)
 {
-    KvmCpu *k = current;
     MemSection s;
 
-    if (!k || !k->here || k->stays || kvm_target.must_stay(k) || !address_space_lookup(as, addr, &s) || !s.region
-        || !s.region->chip || (s.region->chip == REGION_CHIP_BOARD && kvm.irqchip != KVM_IRQCHIP_ON)) {
-        return;
-    }
-    k->chip_access = true;
-    k->until = -1;
-    kvm_target.undo(k);
-    siglongjmp(c->jmp, 1);
+    return kvm.irqchip && address_space_lookup(as, addr, &s) && s.region && s.region->chip
+           && (s.region->chip != REGION_CHIP_BOARD || kvm.irqchip == KVM_IRQCHIP_ON);
 }
 
-void kvm_io_hook(CPU *c, AddressSpace *as, hwaddr addr)
+bool kvm_io_hook(CPU *c, AddressSpace *as, hwaddr addr, unsigned size, bool write, uint64_t *val)
 {
+    KvmCpu *k = kvm_cpu(c);
+
     kvm_coalesced_flush();
-    if (kvm.irqchip) {
-        chip_access(c, as, addr);
+    if (!kernels_chip(as, addr) || !k || !k->here
+        || !kvm_target.chip_access(k, as == c->as_io, addr, size, write, val)) {
+        return false;
+    }
+    if (write) {
+        kvm_poke();                     /* it may have been an EOI, or have sent an interrupt */
+    }
+    return true;
+}
+
+void kvm_poke(void)
+{
+    for (guint n = 0; kvm.irqchip && n < cpus->len; n++) {
+        KvmCpu *k = kvm_cpu(cpu_by_index(n));
+        int64_t until = k ? __atomic_load_n(&k->until, __ATOMIC_RELAXED) : 0;
+        if (until > 0) {
+            __atomic_compare_exchange_n(&k->until, &until, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+        }
     }
 }
 
@@ -343,12 +351,14 @@ static ExitReason assist(KvmCpu *k)
     drop_stale_blocks(k);
     k->assists++;
     k->stored = true;
-    k->until = start + (c->sleeps_inside ? MIN(k->slice, PULL_PERIOD) : k->slice);
+    int64_t slice = c->sleeps_inside ? MIN(k->slice, PULL_PERIOD) : k->slice;
+    __atomic_store_n(&k->until, start + slice, __ATOMIC_RELAXED);
     ExitReason why = tcg_run_slice(c, &k->until, &k->insns);
+    __atomic_store_n(&k->until, 0, __ATOMIC_RELAXED);
     k->left_at = now_ns();
     k->assist_ns += k->left_at - start;
     if (why == EXIT_HALTED && c->sleeps_inside) {
-        why = EXIT_KICKED;              /* KVM_RUN waits */
+        why = EXIT_KICKED;              /* the kernel wakes it */
     }
     if (k->timed && why == EXIT_KICKED) {
         start_timer(k);
@@ -358,7 +368,7 @@ static ExitReason assist(KvmCpu *k)
 
 /* ---- exits ----------------------------------------------------------------------------- */
 
-static void do_io(KvmCpu *k)
+void kvm_do_io(KvmCpu *k)
 {
     const struct kvm_run *run = k->run;
     uint8_t *data = (uint8_t *)run + run->io.data_offset;
@@ -380,7 +390,7 @@ static void do_io(KvmCpu *k)
 }
 
 /* Lengths are 1 to 8; odd ones come from accesses that cross pages. */
-static void do_mmio(KvmCpu *k)
+void kvm_do_mmio(KvmCpu *k)
 {
     struct kvm_run *run = k->run;
     unsigned len = MIN(run->mmio.len, 8u);
@@ -445,9 +455,7 @@ static ExitReason do_halt(KvmCpu *k)
 /* The interpreter does what the kernel could not, and goes on. */
 static bool do_assist(KvmCpu *k, ExitReason *why)
 {
-    k->stays = true;
     *why = assist(k);
-    k->stays = false;
     return *why == EXIT_KICKED;
 }
 
@@ -486,10 +494,10 @@ static bool handle_exit(KvmCpu *k, ExitReason *why)
     kvm_coalesced_flush();
     switch (run->exit_reason) {
     case KVM_EXIT_IO:
-        do_io(k);
+        kvm_do_io(k);
         return true;
     case KVM_EXIT_MMIO:
-        do_mmio(k);
+        kvm_do_mmio(k);
         return true;
     case KVM_EXIT_INTR: case KVM_EXIT_IRQ_WINDOW_OPEN:
         return true;
@@ -543,7 +551,7 @@ static bool enter_kernel(KvmCpu *k, ExitReason *why)
         return false;
     }
     kvm_target.before_run(k);
-    k->unfinished = k->chip_access = false;
+    k->unfinished = false;
     __atomic_store_n(&k->runs, k->runs + 1, __ATOMIC_RELEASE);
     int res = ioctl(k->fd, KVM_RUN, 0), e = errno;
     __atomic_store_n(&k->runs, k->runs + 1, __ATOMIC_RELEASE);
@@ -560,9 +568,18 @@ static bool enter_kernel(KvmCpu *k, ExitReason *why)
     return false;
 }
 
+/* Out of HLT, if there is a reason to. */
+static bool woken(CPU *c)
+{
+    bql_lock();
+    c->halted = !c->ops->has_work(c);
+    bql_unlock();
+    return !c->halted;
+}
+
 /*
  * The interpreter keeps the vCPU though the kernel has its local APIC.  Nobody tells when an
- * interrupt comes: asked once in a PULL_PERIOD.
+ * interrupt comes there, but by kvm_poke: asked once in a PULL_PERIOD.
  */
 static ExitReason keep(KvmCpu *k)
 {
@@ -572,25 +589,27 @@ static ExitReason keep(KvmCpu *k)
     if (!fetch(k)) {
         return EXIT_ERROR;
     }
-    if (c->halted && !c->ops->has_work(c)) {
-        struct timespec t = { .tv_nsec = PULL_PERIOD };
-        nanosleep(&t, NULL);
-    }
-    if (!c->debug_step && !kvm_target.pull_irq(k, &err)) {
-        error_report("kvm: CPU %d: %s", c->index, err->message);
-        g_error_free(err);
-        return EXIT_ERROR;
+    if (!c->debug_step) {
+        bool ok = kvm_target.pull(k, &err), sleeps = ok && c->halted && !woken(c);
+        if (!ok || (sleeps && !kvm_target.wait(k, &err))) {
+            error_report("kvm: CPU %d: %s", c->index, err->message);
+            g_error_free(err);
+            return EXIT_ERROR;
+        }
+        if (sleeps) {
+            return EXIT_KICKED;
+        }
     }
     return assist(k);
 }
 
-/* The instruction that chip_access left undone, and no other, by the kernel. */
+/* One instruction by the kernel, after whatever it waits for first.  The registers are fetched
+ * after it, or when somebody else wants the vCPU. */
 static ExitReason step_in_kernel(KvmCpu *k)
 {
     ExitReason why = EXIT_KICKED;
     Error *err = NULL;
 
-    k->chip_access = false;
     if (!put(k, &err) || !kvm_target.step(k, true)) {
         error_report("kvm: CPU %d: can't single-step%s%s", k->cpu->index, err ? ": " : "",
                      err ? err->message : "");
@@ -603,7 +622,7 @@ static ExitReason step_in_kernel(KvmCpu *k)
     }
     k->stepping = false;
     kvm_target.step(k, false);
-    return why;
+    return fetch(k) ? why : EXIT_ERROR;
 }
 
 /* Steps of a debugger's are the interpreter's; so are its breakpoints where it has turns, and
@@ -626,15 +645,6 @@ bool kvm_breakpoint(CPU *c, BpOp op, uint64_t addr, unsigned len, int type)
     return kvm.turns || kvm_target.breakpoint(k, op, addr, type);
 }
 
-/* Out of HLT, if there is a reason to. */
-static bool woken(CPU *c)
-{
-    bql_lock();
-    c->halted = !c->ops->has_work(c);
-    bql_unlock();
-    return !c->halted;
-}
-
 static ExitReason loop(KvmCpu *k)
 {
     CPU *c = k->cpu;
@@ -652,9 +662,14 @@ static ExitReason loop(KvmCpu *k)
             kvm_target.step(k, false);
             tcg_tlb_flush(c);           /* watched pages have marks there */
         }
-        if (kvm_target.wants_interpreter(k, req) || kvm_debug_interprets(c)
+        if (kvm_target.starts_in_kernel(k)) {
+            why = step_in_kernel(k);
+            if (why != EXIT_KICKED) {
+                return why;
+            }
+        } else if (kvm_target.wants_interpreter(k, req) || kvm_debug_interprets(c)
             || (k->timed && k->left_at && now_ns() - k->left_at >= KERNEL_TURN)) {
-            why = k->chip_access ? step_in_kernel(k) : c->sleeps_inside ? keep(k) : assist(k);
+            why = c->sleeps_inside ? keep(k) : assist(k);
             if (why != EXIT_KICKED) {
                 return why;
             }

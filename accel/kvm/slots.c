@@ -31,6 +31,9 @@ typedef struct Slot {
 
 static GArray *slots;                   /* of Slot, by slot number [bql] */
 
+/* From the last one down: kvm_slots_drop_shadow, kvm_slots_own_page. */
+#define OWN_SLOTS 2
+
 static bool set_slot(unsigned n)
 {
     const Slot *s = &g_array_index(slots, Slot, n);
@@ -53,7 +56,7 @@ static unsigned free_slot(void)
             return n;
         }
     }
-    if (slots->len >= kvm.max_slots - 1) {      /* the last one: kvm_slots_drop_shadow */
+    if (slots->len >= kvm.max_slots - OWN_SLOTS) {
         die("kvm: the memory map needs more than the %u slots of this kernel; take devices "
             "away, or run with -accel tcg", kvm.max_slots);
     }
@@ -214,6 +217,15 @@ static const MemListener listener = {
  */
 #define PASSING_PAGE 0xfeffb000ull      /* below the pages of KVM_SET_TSS_ADDR: nothing is there */
 
+bool kvm_slots_own_page(hwaddr at, const void *host)
+{
+    struct kvm_userspace_memory_region r = {
+        .slot = kvm.max_slots - 2, .guest_phys_addr = at, .memory_size = GUEST_PAGE_SIZE,
+        .userspace_addr = (uintptr_t)host, .flags = kvm.readonly_mem ? KVM_MEM_READONLY : 0,
+    };
+    return kvm_ioctl(kvm.vm, KVM_SET_USER_MEMORY_REGION, &r) >= 0;
+}
+
 void kvm_slots_drop_shadow(void)
 {
     static uint8_t page[GUEST_PAGE_SIZE] __attribute__((aligned(GUEST_PAGE_SIZE)));
@@ -231,11 +243,15 @@ void kvm_slots_drop_shadow(void)
     g_mutex_unlock(&lock);
 }
 
+void kvm_slots_probe(void)
+{
+    kvm.max_slots = MAX(kvm_cap(KVM_CAP_NR_MEMSLOTS), 32);
+    kvm.readonly_mem = kvm_cap(KVM_CAP_READONLY_MEM) > 0;
+}
+
 void kvm_slots_init(void)
 {
     slots = g_array_new(FALSE, TRUE, sizeof(Slot));
-    kvm.max_slots = MAX(kvm_cap(KVM_CAP_NR_MEMSLOTS), 32);
-    kvm.readonly_mem = kvm_cap(KVM_CAP_READONLY_MEM) > 0;
     kvm.initially_set = (kvm_cap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE)
                         && kvm_enable_cap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
                                           KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE);

@@ -182,8 +182,9 @@ static bool slice_over(CPU *c, const Slice *s)
     if (cpus->len > 1 && (cpu_pending(c) & CPU_REQ_IRQ)) {
         return true;
     }
-    return !*s->until || ((s->blocks == 1 || s->blocks % LOOK_AT_CLOCK == 0)
-                          && g_get_monotonic_time() * 1000 >= *s->until);
+    int64_t until = __atomic_load_n(s->until, __ATOMIC_RELAXED);
+    return !until || ((s->blocks == 1 || s->blocks % LOOK_AT_CLOCK == 0)
+                      && g_get_monotonic_time() * 1000 >= until);
 }
 
 static ExitReason slice_loop(CPU *c, Slice *s)
@@ -194,7 +195,7 @@ static ExitReason slice_loop(CPU *c, Slice *s)
         if (unlikely(req) && !requests(c, req)) {
             return EXIT_KICKED;
         }
-        if (*s->until < 0 || slice_over(c, s)) {
+        if (slice_over(c, s)) {
             return EXIT_KICKED;
         }
         TargetBoundary next = tcg_target.boundary(c);

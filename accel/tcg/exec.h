@@ -18,7 +18,7 @@ ExitReason tcg_run(CPU *c);
 /*
  * The same for an accelerator that runs guest code itself and wants a helping hand: at least
  * one instruction, then on until the monotonic clock reaches *until (ns; 0: at once, and an
- * instruction may set that; -1: an instruction was left undone, by tcg_io_hook) or, with
+ * instruction or another thread may set that) or, with
  * several vCPUs, an interrupt wants in.  EXIT_KICKED: the time is over at an instruction boundary with
  * nothing under way, or CPU_REQ_EXIT is up.  Adds to *insns how many ran (a block that was left
  * early counts whole).  Before it the caller drops what stores unseen by the engine may have

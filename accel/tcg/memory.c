@@ -12,14 +12,7 @@
 #include <string.h>
 #include "accel/tcg/pages.h"
 
-void (*tcg_io_hook)(CPU *c, AddressSpace *as, hwaddr addr);
-
-static inline void announce(CPU *c, AddressSpace *as, hwaddr addr)
-{
-    if (unlikely(tcg_io_hook)) {
-        tcg_io_hook(c, as, addr);
-    }
-}
+bool (*tcg_io_hook)(CPU *c, AddressSpace *as, hwaddr addr, unsigned size, bool write, uint64_t *val);
 
 static inline unsigned in_page(uint64_t va)
 {
@@ -112,8 +105,7 @@ uint64_t tcg_ld(CPU *c, int mode, uint64_t va, unsigned size)
     if (likely(f->ram)) {
         return host_ld(f->host + in_page(va), size);
     }
-    announce(c, f->as, f->pa + in_page(va));
-    return address_space_ld(f->as, f->pa + in_page(va), size);
+    return tcg_io_ld(c, f->as, f->pa + in_page(va), size);
 }
 
 void tcg_st(CPU *c, int mode, uint64_t va, uint64_t val, unsigned size)
@@ -134,12 +126,11 @@ void tcg_st(CPU *c, int mode, uint64_t va, uint64_t val, unsigned size)
         }
         return;
     }
-    announce(c, f->as, f->pa + in_page(va));
-    address_space_st(f->as, f->pa + in_page(va), val, size);
+    tcg_io_st(c, f->as, f->pa + in_page(va), val, size);
 }
 
 /* Device memory, in naturally aligned pieces of at most 8 bytes. */
-static void io_bytes(const TlbFull *f, unsigned at, uint8_t *buf, unsigned len, bool write)
+static void io_bytes(CPU *c, const TlbFull *f, unsigned at, uint8_t *buf, unsigned len, bool write)
 {
     AddressSpace *as = f->as;
     hwaddr pa = f->pa + at;
@@ -151,9 +142,9 @@ static void io_bytes(const TlbFull *f, unsigned at, uint8_t *buf, unsigned len, 
         if (write) {
             uint64_t v = 0;
             memcpy(&v, buf, n);
-            address_space_st(as, pa, LE_(64, v), n);
+            tcg_io_st(c, as, pa, LE_(64, v), n);
         } else {
-            uint64_t v = LE_(64, address_space_ld(as, pa, n));
+            uint64_t v = LE_(64, tcg_io_ld(c, as, pa, n));
             memcpy(buf, &v, n);
         }
         buf += n;
@@ -168,8 +159,7 @@ static void read_in_page(CPU *c, int mode, uint64_t va, uint8_t *buf, unsigned l
     if (f->ram) {
         memcpy(buf, f->host + in_page(va), len);
     } else {
-        announce(c, f->as, f->pa + in_page(va));
-        io_bytes(f, in_page(va), buf, len, false);
+        io_bytes(c, f, in_page(va), buf, len, false);
     }
 }
 
@@ -183,8 +173,7 @@ static void write_in_page(CPU *c, int mode, uint64_t va, const uint8_t *buf, uns
             guarded_store(c, mode, va, f, buf, len);
         }
     } else {
-        announce(c, f->as, f->pa + in_page(va));
-        io_bytes(f, in_page(va), (uint8_t *)buf, len, true);
+        io_bytes(c, f, in_page(va), (uint8_t *)buf, len, true);
     }
 }
 

@@ -160,9 +160,27 @@ static inline TcgCPU *tcg_cpu(CPU *c)
     return c->engine;
 }
 
-/* Called before each access of the guest's to a device, memory or port; may unwind to
- * CPU.jmp, then the instruction has done nothing yet.  NULL: nobody. */
-extern void (*tcg_io_hook)(CPU *c, AddressSpace *as, hwaddr addr);
+/* Called before each access of the guest's to a device, memory or port, of 1, 2, 4 or 8 bytes.
+ * true: it was done there, *val is what was read.  NULL: nobody. */
+extern bool (*tcg_io_hook)(CPU *c, AddressSpace *as, hwaddr addr, unsigned size, bool write,
+                           uint64_t *val);
+
+static inline uint64_t tcg_io_ld(CPU *c, AddressSpace *as, hwaddr addr, unsigned size)
+{
+    uint64_t val;
+
+    if (unlikely(tcg_io_hook) && tcg_io_hook(c, as, addr, size, false, &val)) {
+        return val;
+    }
+    return address_space_ld(as, addr, size);
+}
+
+static inline void tcg_io_st(CPU *c, AddressSpace *as, hwaddr addr, uint64_t val, unsigned size)
+{
+    if (likely(!tcg_io_hook) || !tcg_io_hook(c, as, addr, size, true, &val)) {
+        address_space_st(as, addr, val, size);
+    }
+}
 
 /* TcgCPU.tlb[] of a mode. */
 static inline unsigned tlb_table(const TcgCPU *t, int mode)

@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import random
 import re
 import shutil
 import struct
@@ -665,19 +666,38 @@ def test_native_and_back():
     change_accel("tcg,engine=jit" if platform.machine() == "x86_64" else "tcg", ("kvm", "tcg"), 2)
 
 
-@weight(3)
-def test_kvm_irqchip():
-    """Linux with kernel-irqchip=on and split: in the kernel with hardware, else told and taken as off."""
+def kvm_irqchip(where):
+    """Two vCPUs with interrupt controllers in the kernel: timers, IPIs, MSIs of a virtio disk."""
     need_kvm()
-    for where in ("on", "split"):
-        with linux(["-accel", "kvm,kernel-irqchip=" + where], accel=False) as vm:
+    data = random.Random(4).randbytes(4 << 20)
+    with tempfile.TemporaryDirectory() as d:
+        with open(d + "/disk", "wb") as f:
+            f.write(data)
+        with VM(["-kernel", material.kernel(), "-initrd", material.virtio_initramfs(), "-append", APPEND,
+                 "-accel", "kvm,kernel-irqchip=" + where, "-smp", "2", "-device", "virtio-blk-pci,drive=d",
+                 "-drive", "if=none,id=d,format=raw,file=%s/disk" % d], mem="256", accel=False) as vm:
             vm.wait_serial("BusyBox shell", 300)
-            expect(vm.shell("grep -c processor /proc/cpuinfo", 60), r"\b1\b")
-            told = info_kvm(vm)
-            if "kind: software" in told:
-                expect(told, r"interrupt controllers: .*\(kernel-irqchip=off\), instead of what")
-            else:
-                expect(told, r"interrupt controllers: .*\(kernel-irqchip=%s\)\n" % where)
+            expect(vm.shell("grep -c processor /proc/cpuinfo", 60), r"\b2\b")
+            wait_disk(vm, "/dev/vda")
+            expect(vm.shell("md5sum < /dev/vda", 120), hashlib.md5(data).hexdigest())
+            interrupts = vm.shell("sleep 1; cat /proc/interrupts", 60)
+            expect(interrupts, r"LOC: +[1-9]\d* +[1-9]\d*")
+            count = re.search(r"(\d+) +(\d+) +PCI-MSI \d+-edge +virtio0-req", interrupts)
+            if not count or not int(count.group(1)) + int(count.group(2)):
+                raise Failed("no MSI of the disk:\n" + interrupts)
+            expect(info_kvm(vm), r"interrupt controllers: .*\(kernel-irqchip=%s\)" % where)
+
+
+@weight(3)
+def test_kvm_irqchip_on():
+    """Linux with all interrupt controllers in the kernel (kernel-irqchip=on)."""
+    kvm_irqchip("on")
+
+
+@weight(3)
+def test_kvm_irqchip_split():
+    """Linux with the local APICs in the kernel (kernel-irqchip=split)."""
+    kvm_irqchip("split")
 
 
 @weight(2)

@@ -228,6 +228,7 @@ static void test_slots(void)
         kvm.fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
         kvm.vm = kvm_ioctl(kvm.fd, KVM_CREATE_VM, NULL);
         bql_lock();
+        kvm_slots_probe();
         kvm_slots_init();
         kvm.max_slots = 32;             /* the fewest there can be; others have thousands */
         memory_begin();
