@@ -61,7 +61,7 @@ typedef struct NetOps {
     /* A frame.  false: no room, it is kept; the end calls net_flush when there is.  off may be
      * NULL; it never has work that the end does not take. */
     bool (*receive)(NetClient *nc, const struct iovec *iov, int n, const NetOffload *off);
-    /* net_send returned false before: go on. */
+    /* net_send or net_can_send returned false before: go on. */
     void (*writable)(NetClient *nc);
     /* nc->link_down changed. */
     void (*link_changed)(NetClient *nc);
@@ -123,8 +123,8 @@ char *net_new_name(const char *model);
  * writable hook is called.  off may be NULL. */
 bool net_send(NetClient *from, const struct iovec *iov, int n, const NetOffload *off);
 bool net_send_buf(NetClient *from, const void *buf, size_t len);
-/* Would net_send be taken at once? */
-bool net_can_send(const NetClient *from);
+/* Would net_send be taken at once?  false: writable will be called when that has changed. */
+bool net_can_send(NetClient *from);
 /* This end can receive again: deliver what waits for it. */
 void net_flush(NetClient *nc);
 /* Frames waiting for this end */

@@ -116,10 +116,15 @@ bool net_send_buf(NetClient *from, const void *buf, size_t len)
     return net_send(from, &iov, 1, NULL);
 }
 
-bool net_can_send(const NetClient *from)
+bool net_can_send(NetClient *from)
 {
     NetClient *to = from->peer;
-    return !to || from->link_down || (!to->waiting.length && can_receive(to));
+
+    if (!to || from->link_down || (!to->waiting.length && can_receive(to))) {
+        return true;
+    }
+    from->blocked = true;
+    return false;
 }
 
 void net_flush(NetClient *nc)

@@ -37,6 +37,7 @@ typedef struct NetStream {
     size_t out_len, out_at;
     uint8_t *in;                        /* [IN_SIZE] */
     size_t in_len;
+    bool taking;                        /* frames go up: sending may lead back here */
 } NetStream;
 
 static void start(NetStream *s);
@@ -99,24 +100,52 @@ static void lost(NetStream *s)
 
 /* ---- frames in ------------------------------------------------------------------------------ */
 
-/* Whole frames at the beginning of in go up; false: the other side talks nonsense. */
-static bool take_frames(NetStream *s)
+/* false: the other side talks nonsense. */
+static bool lengths_are_right(const NetStream *s)
 {
-    size_t at = 0;
-
-    while (s->in_len - at >= HEADER) {
+    for (size_t at = 0; at + HEADER <= s->in_len;) {
         uint32_t len = ld32_be(s->in + at);
         if (!len || len > FRAME_MAX) {
             return false;
         }
+        at += HEADER + len;
+    }
+    return true;
+}
+
+/* Whole frames at the beginning of in go up, as many as find room. */
+static void take_frames(NetStream *s)
+{
+    size_t at = 0;
+
+    s->taking = true;
+    while (s->in_len - at >= HEADER && net_can_send(&s->nc)) {
+        uint32_t len = ld32_be(s->in + at);
         if (s->in_len - at < HEADER + len) {
             break;
         }
         net_send_buf(&s->nc, s->in + at + HEADER, len);
         at += HEADER + len;
     }
+    s->taking = false;
     memmove(s->in, s->in + at, s->in_len - at);
     s->in_len -= at;
+}
+
+/* false: nothing more is to be read now. */
+static bool take_or_stop(NetStream *s)
+{
+    if (!lengths_are_right(s)) {
+        warn_report("netdev %s: the other side sent no frame; connection closed", s->nc.name);
+        lost(s);
+        return false;
+    }
+    take_frames(s);
+    if (!net_can_send(&s->nc)) {        /* until stream_writable */
+        mainloop_unwatch(s->in_watch);
+        s->in_watch = 0;
+        return false;
+    }
     return true;
 }
 
@@ -134,14 +163,7 @@ static void readable(int fd, GIOCondition cond, void *opaque)
             return;
         }
         s->in_len += n;
-        if (!take_frames(s)) {
-            warn_report("netdev %s: the other side sent no frame; connection closed", s->nc.name);
-            lost(s);
-            return;
-        }
-        if (!net_can_send(&s->nc)) {    /* until net_writable */
-            mainloop_unwatch(s->in_watch);
-            s->in_watch = 0;
+        if (!take_or_stop(s)) {
             return;
         }
     }
@@ -150,7 +172,7 @@ static void readable(int fd, GIOCondition cond, void *opaque)
 static void stream_writable(NetClient *nc)
 {
     NetStream *s = (NetStream *)nc;
-    if (s->connected && !s->in_watch) {
+    if (s->connected && !s->in_watch && !s->taking && take_or_stop(s)) {
         s->in_watch = mainloop_watch(s->fd, G_IO_IN | G_IO_HUP | G_IO_ERR, readable, s);
     }
 }

@@ -291,6 +291,15 @@ static void test_queue(void)
     g_assert_cmpuint(b->got->len, ==, NET_QUEUE_FRAMES);
     g_assert_cmpuint(frame_of(b, 7, &len)[20], ==, 7);
     g_assert_cmpuint(a->writable, ==, 1);
+    /* who only asked is told, too */
+    b->full = true;
+    g_assert_false(net_can_send(&a->nc));
+    b->full = false;
+    net_flush(&b->nc);
+    g_assert_cmpuint(a->writable, ==, 2);
+    net_flush(&b->nc);
+    g_assert_cmpuint(a->writable, ==, 2);
+    g_ptr_array_set_size(b->got, 0);
     /* the link */
     g_assert_true(net_set_link("b", false, NULL));
     g_ptr_array_set_size(b->got, 0);
