@@ -3,7 +3,9 @@
  * The filters of an end.  A back-end that goes away leaves its filters with netdev NULL.
  */
 #include "net/filter.h"
+#include "net/offload.h"
 #include "net/queue.h"
+#include "util/iov.h"
 
 static GPtrArray *all;                  /* of NetFilter* */
 
@@ -56,10 +58,22 @@ static void see(const NetClient *nc, bool tx, const struct iovec *iov, int n)
     }
 }
 
-void net_filters_see(NetClient *from, const struct iovec *iov, int n, const NetOffload *off)
+static void see_frame(void *opaque, const struct iovec *iov, int n, const NetOffload *off)
 {
+    NetClient *from = opaque;
+
     see(from, true, iov, n);
     see(from->peer, false, iov, n);
+}
+
+/* As on a real wire: with checksums, in segments. */
+void net_filters_see(NetClient *from, const struct iovec *iov, int n, const NetOffload *off)
+{
+    if (off && net_offload_needed(off, 0)) {
+        net_finish(iov, n, iov_size(iov, n), off, 0, see_frame, from);
+    } else {
+        see_frame(from, iov, n, NULL);
+    }
 }
 
 void net_filters_info(const NetClient *nc, GString *out)
