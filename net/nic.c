@@ -132,6 +132,45 @@ uint32_t mac_crc_le(const uint8_t *mac)
     return crc;
 }
 
+/* ---- buffers that the driver does not tell of ------------------------------------------- */
+
+#define WAIT_TRIES 100u
+
+static void look_again(void *opaque)
+{
+    NicWait *w = opaque;
+
+    w->tries++;
+    net_flush(w->nc);
+}
+
+void nic_wait_init(NicWait *w, NetClient *nc)
+{
+    w->nc = nc;
+    timer_init(&w->timer, ORRERY_CLOCK_VIRTUAL, look_again, w);
+}
+
+void nic_wait_exit(NicWait *w)
+{
+    timer_del(&w->timer);
+    w->tries = 0;
+}
+
+bool nic_wait(NicWait *w, bool room)
+{
+    if (room) {
+        w->tries = 0;
+        return true;
+    }
+    if (w->tries >= WAIT_TRIES) {
+        return true;
+    }
+    if (!timer_pending(&w->timer)) {
+        timer_mod(&w->timer, vclock_ns() + NS_PER_MS);
+    }
+    return false;
+}
+
 GPtrArray *nic_requests(void)
 {
     static GPtrArray *list;

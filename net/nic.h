@@ -7,6 +7,7 @@
 
 #include "net/net.h"
 #include "util/prop.h"
+#include "util/timer.h"
 
 typedef uint8_t MacAddr[6];
 
@@ -46,6 +47,18 @@ static inline bool mac_is_broadcast(const uint8_t *mac)
 /* CRC-32 of an address as hash filters use it: most significant bit first, and least. */
 uint32_t mac_crc_be(const uint8_t *mac);
 uint32_t mac_crc_le(const uint8_t *mac);
+
+/* For cards whose driver hands out buffers in memory without telling: can_receive returns what
+ * nic_wait says about "there is a buffer".  Frames then wait, and the card is asked again, every
+ * millisecond for a while; after that they are let through to be lost and counted. */
+typedef struct NicWait {
+    Timer timer;
+    NetClient *nc;
+    unsigned tries;
+} NicWait;
+void nic_wait_init(NicWait *w, NetClient *nc);
+void nic_wait_exit(NicWait *w);         /* at reset as well */
+bool nic_wait(NicWait *w, bool room);
 
 /* Cards asked for by -nic, -net nic, or by default; the board makes them. */
 typedef struct NicRequest {

@@ -147,7 +147,14 @@ void pcnet_mac(const Pcnet *s, uint8_t *mac)
 bool pcnet_can_receive(NetClient *nc)
 {
     Pcnet *s = nc->opaque;
-    return !(s->csr[5] & 1);            /* suspended: it waits */
+    Desc d;
+
+    if (s->csr[5] & 1) {                /* suspended: it waits */
+        return false;
+    }
+    return !(s->csr[0] & CSR0_RXON)
+           || nic_wait(&s->wait, !read_desc(s, s->rdra, s->rx_at % ring_length(s, 76), &d)
+                                 || (d.status & D_OWN));
 }
 
 /* Which filter lets it pass; 0: none. */

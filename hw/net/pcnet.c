@@ -261,6 +261,7 @@ static uint16_t read_bcr(Pcnet *s, unsigned n)
 void pcnet_chip_reset(Pcnet *s)
 {
     stop(s);
+    nic_wait_exit(&s->wait);
     s->csr[3] = 0;
     s->csr[4] = 0x0115;
     s->csr[5] = 0;
@@ -399,6 +400,7 @@ static bool pcnet_realize(Device *dev, Error **err)
     if (!nic_init(&s->conf, &s->nc, 1, &pcnet_net, dev->type->name, dev->id, s, err)) {
         return false;
     }
+    nic_wait_init(&s->wait, &s->nc);
     region_init_io(&s->io, "pcnet-io", PORTS, &pcnet_ops, s);
     region_init_io(&s->mem, "pcnet-mmio", PORTS, &pcnet_ops, s);
     pci_register_bar(&s->pci, 0, PCI_BAR_IO, &s->io);
@@ -412,6 +414,7 @@ static void pcnet_unrealize(Device *dev)
 {
     Pcnet *s = (Pcnet *)dev;
 
+    nic_wait_exit(&s->wait);
     nic_exit(&s->conf, &s->nc, 1);
     region_destroy(&s->io);
     region_destroy(&s->mem);

@@ -40,6 +40,7 @@ typedef struct Pcnet {
     PCIDevice pci;                      /* always first */
     NicConf conf;
     NetClient nc;
+    NicWait wait;
     Region io, mem;
     uint16_t csr[PCNET_CSRS], bcr[PCNET_BCRS];
     uint16_t rap;

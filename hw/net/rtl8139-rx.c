@@ -62,6 +62,22 @@ static uint32_t ring_room(const Rtl8139 *s)
     return rtl8139_rx_empty(s) ? size : (read_pointer(s) - write_pointer(s)) & (size - 1);
 }
 
+/* The next descriptor is ours: its words in raw. */
+static bool next_descriptor(Rtl8139 *s, hwaddr *at, uint8_t *raw)
+{
+    *at = s->rx_ring + s->rx_at * DESC;
+    return pci_dma_read(&s->pci, *at, raw, DESC) == MEM_OK && (ld32_le(raw) & D_OWN);
+}
+
+/* Where none can be read, no frame should wait for one. */
+static bool has_descriptor(Rtl8139 *s)
+{
+    hwaddr at = s->rx_ring + s->rx_at * DESC;
+    uint8_t raw[4];
+
+    return pci_dma_read(&s->pci, at, raw, sizeof(raw)) != MEM_OK || (ld32_le(raw) & D_OWN);
+}
+
 bool rtl8139_can_receive(NetClient *nc)
 {
     Rtl8139 *s = nc->opaque;
@@ -72,7 +88,10 @@ bool rtl8139_can_receive(NetClient *nc)
     if (!(s->cr & CR_RE)) {
         return true;                    /* lost, as on a real cable */
     }
-    return rtl8139_cplus_rx(s) || rtl8139_rx_empty(s) || ring_room(s) >= 1514 + 8;
+    if (rtl8139_cplus_rx(s)) {
+        return nic_wait(&s->wait, has_descriptor(s));
+    }
+    return rtl8139_rx_empty(s) || ring_room(s) >= 1514 + 8;
 }
 
 /* ---- filter ------------------------------------------------------------------------------ */
@@ -152,13 +171,6 @@ static uint32_t check_sums(const uint8_t *f, size_t len, bool valid)
                                           l4, h.end - h.l4));
     bits = (bits & ~D_IP) | (h.proto == 6 ? D_TCP : D_UDP);
     return bits | (right ? 0 : h.proto == 6 ? D_TCPF : D_UDPF);
-}
-
-/* The next descriptor is ours: its words in raw. */
-static bool next_descriptor(Rtl8139 *s, hwaddr *at, uint8_t *raw)
-{
-    *at = s->rx_ring + s->rx_at * DESC;
-    return pci_dma_read(&s->pci, *at, raw, DESC) == MEM_OK && (ld32_le(raw) & D_OWN);
 }
 
 static void no_descriptor(Rtl8139 *s)

@@ -157,6 +157,7 @@ static void software_reset(Rtl8139 *s)
     s->mpc = 0;
     s->timer_int = 0;
     timer_del(&s->timer);
+    nic_wait_exit(&s->wait);
     s->tctr_base = vclock_ns();
     s->tx_next = 0;
     for (int i = 0; i < 4; i++) {
@@ -353,6 +354,7 @@ static void write_word(Rtl8139 *s, unsigned a, uint16_t v)
         s->imr = v & 0xe1ff;
         arm_timer(s);
         update_irq(s);
+        net_flush(&s->nc);
         break;
     case R_ISR:
         s->isr &= ~v;
@@ -502,6 +504,7 @@ static bool rtl8139_realize(Device *dev, Error **err)
     fill_eeprom(s);
     s->packet = g_malloc(RTL_PACKET_MAX);
     timer_init(&s->timer, ORRERY_CLOCK_VIRTUAL, timer_expired, s);
+    nic_wait_init(&s->wait, &s->nc);
     return true;
 }
 
@@ -510,6 +513,7 @@ static void rtl8139_unrealize(Device *dev)
     Rtl8139 *s = (Rtl8139 *)dev;
 
     timer_del(&s->timer);
+    nic_wait_exit(&s->wait);
     nic_exit(&s->conf, &s->nc, 1);
     region_destroy(&s->io);
     region_destroy(&s->mem);

@@ -56,6 +56,7 @@ typedef struct Rtl8139 {
     PCIDevice pci;                      /* always first */
     NicConf conf;
     NetClient nc;
+    NicWait wait;
     Region io, mem;
     Eeprom93 eeprom;
     uint8_t idr[6], mar[8];
