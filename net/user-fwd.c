@@ -40,33 +40,99 @@ static bool take_protocol(const char *text, bool *udp)
 
 typedef struct HostFwd {
     bool udp;
-    struct in_addr host, guest;
-    int host_port, guest_port;
+    union NetUserAddr {
+        struct sockaddr sa;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } host, guest;
 } HostFwd;
 
-/* "tcp:127.0.0.1:2222": protocol, address, port */
-static bool parse_host_side(char **part, HostFwd *f)
+/* "ADDRESS:PORT" or "[ADDRESS]:PORT"; the address may be missing, which is def then, or 0.0.0.0. */
+static bool parse_end(const char *text, const struct in_addr *def, bool zero,
+                      union NetUserAddr *out)
 {
-    return take_protocol(part[0], &f->udp) && take_address(part[1], INADDR_ANY, &f->host)
-           && take_port(part[2], true, &f->host_port);
+    const char *colon = *text == '[' ? strstr(text, "]:") : strchr(text, ':');
+    g_autofree char *addr = NULL;
+    int port;
+
+    if (!colon) {
+        return false;
+    }
+    memset(out, 0, sizeof(*out));
+    if (*text == '[') {
+        addr = g_strndup(text + 1, colon - text - 1);
+        out->in6.sin6_family = AF_INET6;
+        if (inet_pton(AF_INET6, addr, &out->in6.sin6_addr) != 1
+            || !take_port(colon + 2, zero, &port)) {
+            return false;
+        }
+        out->in6.sin6_port = htons(port);
+        return true;
+    }
+    addr = g_strndup(text, colon - text);
+    out->in.sin_family = AF_INET;
+    if (!take_address(addr, def ? def->s_addr : INADDR_ANY, &out->in.sin_addr)
+        || !take_port(colon + 1, zero, &port)) {
+        return false;
+    }
+    out->in.sin_port = htons(port);
+    return true;
+}
+
+/* "tcp:127.0.0.1:2222": protocol, address, port */
+static bool parse_host_side(const char *text, HostFwd *f)
+{
+    const char *colon = strchr(text, ':');
+    g_autofree char *protocol = colon ? g_strndup(text, colon - text) : NULL;
+
+    return colon && take_protocol(protocol, &f->udp)
+           && parse_end(colon + 1, NULL, true, &f->host);
+}
+
+static socklen_t size_of(const union NetUserAddr *a)
+{
+    return a->sa.sa_family == AF_INET6 ? sizeof(a->in6) : sizeof(a->in);
+}
+
+static int add_rule(NetUser *u, const HostFwd *f)
+{
+#if SLIRP_CHECK_VERSION(4, 5, 0)
+    if (f->host.sa.sa_family == AF_INET6) {
+        return slirp_add_hostxfwd(u->slirp, &f->host.sa, size_of(&f->host), &f->guest.sa,
+                                  size_of(&f->guest), (f->udp ? SLIRP_HOSTFWD_UDP : 0)
+                                                      | SLIRP_HOSTFWD_V6ONLY);
+    }
+#endif
+    return slirp_add_hostfwd(u->slirp, f->udp, f->host.in.sin_addr, ntohs(f->host.in.sin_port),
+                             f->guest.in.sin_addr, ntohs(f->guest.in.sin_port));
+}
+
+static int remove_rule(NetUser *u, const HostFwd *f)
+{
+#if SLIRP_CHECK_VERSION(4, 5, 0)
+    if (f->host.sa.sa_family == AF_INET6) {
+        return slirp_remove_hostxfwd(u->slirp, &f->host.sa, size_of(&f->host),
+                                     (f->udp ? SLIRP_HOSTFWD_UDP : 0) | SLIRP_HOSTFWD_V6ONLY);
+    }
+#endif
+    return slirp_remove_hostfwd(u->slirp, f->udp, f->host.in.sin_addr,
+                                ntohs(f->host.in.sin_port));
 }
 
 bool net_user_add_hostfwd(NetUser *u, const char *rule, Error **err)
 {
     const char *dash = strchr(rule, '-');
     g_autofree char *left = dash ? g_strndup(rule, dash - rule) : g_strdup("");
-    g_auto(GStrv) host = g_strsplit(left, ":", 3);
-    g_auto(GStrv) guest = g_strsplit(dash ? dash + 1 : "", ":", 2);
     HostFwd f;
 
-    if (g_strv_length(host) != 3 || g_strv_length(guest) != 2 || !parse_host_side(host, &f)
-        || !take_address(guest[0], u->dhcp.s_addr, &f.guest)
-        || !take_port(guest[1], false, &f.guest_port)) {
+    if (!parse_host_side(left, &f) || !parse_end(dash + 1, &u->dhcp, false, &f.guest)
+        || f.host.sa.sa_family != f.guest.sa.sa_family) {
         return fail(err, "invalid host forwarding rule '%s' (use "
-                    "[tcp|udp]:[HOSTADDR]:HOSTPORT-[GUESTADDR]:GUESTPORT)", rule);
+                    "[tcp|udp]:[HOSTADDR]:HOSTPORT-[GUESTADDR]:GUESTPORT; IPv6 addresses on both "
+                    "sides, in brackets)", rule);
     }
     errno = 0;
-    if (slirp_add_hostfwd(u->slirp, f.udp, f.host, f.host_port, f.guest, f.guest_port) < 0) {
+    if (add_rule(u, &f) < 0) {
         return errno ? fail_errno(err, errno, "could not set up host forwarding rule '%s'", rule)
                      : fail(err, "could not set up host forwarding rule '%s'", rule);
     }
@@ -76,13 +142,12 @@ bool net_user_add_hostfwd(NetUser *u, const char *rule, Error **err)
 
 bool net_user_remove_hostfwd(NetUser *u, const char *rule, Error **err)
 {
-    g_auto(GStrv) host = g_strsplit(rule, ":", 3);
     HostFwd f;
 
-    if (g_strv_length(host) != 3 || !parse_host_side(host, &f)) {
+    if (!parse_host_side(rule, &f)) {
         return fail(err, "invalid format '%s' (use [tcp|udp]:[HOSTADDR]:HOSTPORT)", rule);
     }
-    if (slirp_remove_hostfwd(u->slirp, f.udp, f.host, f.host_port) < 0) {
+    if (remove_rule(u, &f) < 0) {
         return fail(err, "host forwarding rule for %s not found", rule);
     }
     net_user_kick();
