@@ -25,6 +25,7 @@ typedef struct CharBackend {
     bool (*get_modem)(CharDev *c, int *lines);
     void (*set_modem)(CharDev *c, int lines);
     int (*take_fd)(CharDev *c);
+    void (*front_open)(CharDev *c, bool open);  /* the guest's program came or went */
 } CharBackend;
 
 #define CHAR_BACKEND(var)                                                       \
@@ -52,6 +53,7 @@ struct CharFront {
     void *opaque;
     bool blocked;                       /* had a short write: owed a call of writable */
     bool opened_pending;                /* owed CHAR_OPENED */
+    bool shut;                          /* nobody in the guest listens */
     GByteArray *input;                  /* mux: typed while it could not read */
 };
 

@@ -181,6 +181,16 @@ bool chardev_busy(const CharDev *c)
     return c->fronts->len > 0;
 }
 
+bool chardev_front_open(const CharDev *c)
+{
+    for (guint i = 0; i < c->fronts->len; i++) {
+        if (!((const CharFront *)c->fronts->pdata[i])->shut) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void chardev_foreach(void (*fn)(CharDev *c, void *opaque), void *opaque)
 {
     for (guint i = 0; chardevs && i < chardevs->len; i++) {
@@ -292,6 +302,16 @@ void char_detach(CharFront *f)
 bool char_open(const CharFront *f)
 {
     return f && f->dev->open;
+}
+
+void char_set_front_open(CharFront *f, bool open)
+{
+    if (f && f->shut == open) {
+        f->shut = !open;
+        if (f->dev->backend->front_open) {
+            f->dev->backend->front_open(f->dev, open);
+        }
+    }
 }
 
 void char_accept_input(CharFront *f)

@@ -51,6 +51,8 @@ void char_printf(CharFront *f, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 /* can_read turned positive: offer waiting input. */
 void char_accept_input(CharFront *f);
 bool char_open(const CharFront *f);                 /* somebody is at the other end */
+/* Does anybody in the guest listen?  Front ends where that can be told say so; at first, yes. */
+void char_set_front_open(CharFront *f, bool open);
 void char_set_echo(CharFront *f, bool on);          /* stdio: local echo (monitor: off) */
 /* A descriptor the other end passed along its last bytes (SCM_RIGHTS on unix sockets), oldest
  * first; -1: none.  The caller's from then on. */
@@ -80,6 +82,7 @@ const char *chardev_id(const CharDev *c);
 /* "disconnected:unix:/tmp/x,server=on" ... as QEMU's info chardev and query-chardev. g_free */
 char *chardev_filename(const CharDev *c);
 bool chardev_busy(const CharDev *c);                /* a front end is attached */
+bool chardev_front_open(const CharDev *c);          /* ... and what it stands for listens */
 bool chardev_remove(const char *id, Error **err);
 void chardev_foreach(void (*fn)(CharDev *c, void *opaque), void *opaque);
 void chardev_help(GString *out);                    /* kinds of back-end, -chardev help */

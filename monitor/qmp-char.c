@@ -10,7 +10,7 @@ static void add_chardev(CharDev *c, void *list)
 {
     Json *o = json_object();
     char *name = chardev_filename(c);
-    json_set_bool(o, "frontend-open", chardev_busy(c));
+    json_set_bool(o, "frontend-open", chardev_front_open(c));
     json_set_str(o, "filename", name);
     json_set_str(o, "label", chardev_id(c));
     json_append(list, o);

@@ -8,3 +8,5 @@ emu += hw/virtio/virtio-blk-pci.c # ... as virtio-blk-pci
 emu += hw/virtio/virtio-scsi.c    # SCSI host adapter virtio-scsi-pci
 emu += hw/virtio/virtio-balloon.c  # memory balloon virtio-balloon-pci
 emu += hw/virtio/virtio-rng.c      # entropy device virtio-rng-pci
+emu += hw/virtio/virtio-serial.c  # console controller virtio-serial-pci
+emu += hw/virtio/virtio-port.c    # ... its ports: virtserialport, virtconsole

@@ -25,7 +25,8 @@ def device_args(name, tag="9"):
     """What -device needs beside the name, from the properties it has; tag makes ids of it."""
     options = help_text("-device", name + ",help")
     args, extra = [], ""
-    host = {"SCSI": "virtio-scsi-pci", "usb-bus": "piix3-usb-uhci"}.get(device_types().get(name))
+    host = {"SCSI": "virtio-scsi-pci", "usb-bus": "piix3-usb-uhci",
+            "virtio-serial-bus": "virtio-serial-pci"}.get(device_types().get(name))
     if host:
         args += ["-device", host]
     if re.search(r"^  drive=", options, re.M):
