@@ -18,6 +18,17 @@ def missing():
             if not shutil.which(program)]
 
 
+# Windows of openbox without borders: the picture is the window, and nothing in front of it.
+OPENBOX = """<?xml version="1.0"?>
+<openbox_config xmlns="http://openbox.org/3.4/rc">
+<theme><keepBorder>no</keepBorder></theme>
+<focus><focusNew>yes</focusNew></focus>
+<keyboard><keybind key="A-F4"><action name="Close"/></keybind></keyboard>
+<applications><application class="*"><decor>no</decor></application></applications>
+</openbox_config>
+"""
+
+
 class XServer:
     def __init__(self, width=1024, height=768):
         self.width, self.height = width, height
@@ -35,8 +46,24 @@ class XServer:
             raise AssertionError("Xvfb did not start")
         self.env = dict(os.environ, DISPLAY=self.display, SDL_VIDEODRIVER="x11")
         self.env.pop("WAYLAND_DISPLAY", None)
+        self.manager = None
+
+    def manage(self):
+        """Starts a window manager; Alt-F4 closes windows as their close button would."""
+        config = os.path.join(self.dir, "openbox.xml")
+        with open(config, "w") as f:
+            f.write(OPENBOX)
+        self.manager = subprocess.Popen(
+            ["openbox", "--config-file", config], env=dict(self.env, HOME=self.dir),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # it makes windows of its own when it is ready
+        self.wait("the window manager", lambda: self.do("search", "--class", "openbox").split()
+                  or self.do("get_desktop").strip() == "0")
 
     def close(self):
+        if self.manager:
+            self.manager.terminate()
+            self.manager.wait()
         self.proc.terminate()
         self.proc.wait()
         shutil.rmtree(self.dir, ignore_errors=True)
@@ -58,8 +85,14 @@ class XServer:
 
     def find_window(self):
         self.window = self.wait("the window", lambda: self.do("search", "--class", "orrery").split())[0]
-        # there is no window manager to give it the keyboard
-        self.do("windowfocus", "--sync", self.window)
+        if not self.manager:            # nobody else gives it the keyboard
+            self.do("windowfocus", "--sync", self.window)
+            return self.window
+
+        def active():
+            self.do("windowactivate", self.window)
+            return self.do("getactivewindow").strip() == self.window == self.do("getwindowfocus").strip()
+        self.wait("the keyboard's focus", active)
         return self.window
 
     def title(self):
