@@ -25,6 +25,7 @@ typedef struct Builder {
     const uint8_t *host2;       /* second page, if it crosses */
     uint32_t mode;              /* the target's part */
     bool one;
+    bool careful;               /* it may store to itself: block_exposed */
     unsigned first;             /* where offsets count from: block's start, or (native) page's */
     unsigned size, count;
     bool jumps;                 /* the last instruction leaves by itself */
@@ -149,6 +150,12 @@ static void log_block(const Builder *b)
     g_string_free(out, true);
 }
 
+static bool fetched_writable(CPU *cpu, uint64_t pc)
+{
+    const TlbFull *f = tlb_get(cpu, tcg_cpu(cpu)->code_mode, pc, TLB_FETCH, false);
+    return !f || f->writable;
+}
+
 Block *x86_translate(CPU *cpu, uint64_t pc, const uint8_t *host, uint32_t mode)
 {
     Builder b;
@@ -163,6 +170,7 @@ Block *x86_translate(CPU *cpu, uint64_t pc, const uint8_t *host, uint32_t mode)
     b.first = x86_jit ? pc & (GUEST_PAGE_SIZE - 1) : 0;
     b.jumps = b.stop = false;
     block_protect(cpu, host);
+    b.careful = x86_jit && !b.one && block_exposed(cpu, fetched_writable(cpu, pc));
     if (!decode_all(&b)) {
         block_made(cpu);
         return NULL;
@@ -172,7 +180,8 @@ Block *x86_translate(CPU *cpu, uint64_t pc, const uint8_t *host, uint32_t mode)
     }
     Block *blk;
     if (x86_jit) {
-        blk = x86_jit_block(b.c, pc, host, b.host2, b.mode, b.one, b.insn, b.count, b.size, b.stop);
+        blk = x86_jit_block(b.c, pc, host, b.host2, b.mode, b.one, b.careful, b.insn, b.count,
+                            b.size, b.stop);
     } else {
         size_t payload = (b.count + 1) * sizeof(Insn);
         blk = block_alloc(cpu, payload, 0, 0, b.host2);

@@ -277,6 +277,7 @@ typedef struct MmuPage {
     hwaddr pa;                /* of the address asked for, A20 mask applied */
     uint64_t size;            /* of the guest's page: 4 KiB .. 1 GiB */
     uint8_t prot;             /* MMU_PROT_* for the mmu index asked for; W only if D is set */
+    bool writable;            /* W or not, a store may be allowed */
     bool global;
     uint32_t error;           /* #PF error code, when the walk failed */
     bool canonical;           /* false: not a page fault but #GP(0)/#SS(0) */

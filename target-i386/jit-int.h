@@ -175,6 +175,7 @@ typedef struct Jit {
     X86CPU *c;
     uint32_t mode;
     bool one, code64, compact;
+    bool careful;               /* the page can be stored to: see may_store_here */
     unsigned start;             /* first byte, from the page's start */
     unsigned end;               /* behind the last */
     unsigned count;
@@ -330,7 +331,8 @@ bool jit_flags_maybe(const Insn *i, const InsnDesc *d);
  * time: where to load it from instead. */
 const uint8_t *jit_constant(Jit *j, const Insn *i, unsigned size);
 /* What names of rows tell, looked up once. */
-enum { JR_X87 = 1, JR_GOES_ON = 2, JR_PUSH = 4, JR_POP = 8 };
+enum { JR_X87 = 1, JR_GOES_ON = 2, JR_PUSH = 4, JR_POP = 8,
+       JR_STORES = 16, JR_STORES_MEM = 32 };
 extern uint8_t *jit_row;                            /* [insn_row_count] */
 /* Call the current instruction's handler. */
 void jit_fallback(Jit *j, const Insn *i);

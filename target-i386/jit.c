@@ -8,7 +8,8 @@
  *
  * Flags that no later instruction of the block reads are lost when an exception or a slow path
  * comes between: an exception's frame may hold other arithmetic flags than a processor's,
- * always such as the interrupted code overwrites before it reads them.
+ * always such as the interrupted code overwrites before it reads them.  When a block stores to
+ * itself they are there: see may_store_here.
  */
 #include "target-i386/jit.h"
 
@@ -131,13 +132,37 @@ bool x86_jit_goes_on(const Insn *i)
     return jit_row[i->row] & JR_GOES_ON;
 }
 
+/* May it store to memory, or may it when it has a memory operand?  (Of jumps it does not matter.) */
+static uint8_t stores(const InsnRow *r, const InsnDesc *d)
+{
+    static const char *const never[] = { "cmp", "test", "bt", "nop", "lea" };
+    static const char *const hidden[] = { "push", "pusha", "pushf", "enter", "maskmovdqu", "maskmovq" };
+
+    for (unsigned k = 0; k < G_N_ELEMENTS(never); k++) {
+        if (!strcmp(r->name, never[k])) {
+            return 0;
+        }
+    }
+    for (unsigned k = 0; k < G_N_ELEMENTS(hidden); k++) {
+        if (g_str_has_suffix(r->name, hidden[k])) {
+            return JR_STORES;
+        }
+    }
+    switch (d->nopnd ? d->opnd[0].kind : OPND_NONE) {
+    case OPND_Y: return JR_STORES;
+    case OPND_E: case OPND_M: case OPND_O: case OPND_W: case OPND_Q: return JR_STORES_MEM;
+    default: return 0;
+    }
+}
+
 static void look_up_rows(void)
 {
     jit_row = g_new0(uint8_t, insn_row_count);
     for (unsigned r = 0; r < insn_row_count; r++) {
         const InsnRow *row = &insn_rows[r];
         jit_row[r] = (jit_is_x87(row) ? JR_X87 : 0) | (goes_on(row, &insn_desc[r]) ? JR_GOES_ON : 0) |
-                     (strcmp(row->name, "push") ? 0 : JR_PUSH) | (strcmp(row->name, "pop") ? 0 : JR_POP);
+                     (strcmp(row->name, "push") ? 0 : JR_PUSH) | (strcmp(row->name, "pop") ? 0 : JR_POP) |
+                     stores(row, &insn_desc[r]);
     }
 }
 
@@ -316,16 +341,24 @@ bool jit_flags_maybe(const Insn *i, const InsnDesc *d)
 }
 
 /*
- * May it store to the block itself?  Then what is behind it may be other code, which reads flags.
- * (A store through a register that hits the running block is not seen here: flags which the
- * code as it was would have overwritten are lost then.)
+ * May it store to the rest of the block?  Then what is behind it may be other code, which reads
+ * flags.
  */
-static bool near_itself(const Jit *j, const Insn *i)
+static bool may_store_here(const Jit *j, const Insn *i)
 {
     enum { LONGEST = 64 };
     int64_t at = i->disp;
-    if (!(i->flags & IF_MEM) || (i->base != 17 && !(i->base == 16 && i->index == 16))) {
+    if (!j->careful || i->row == NO_ROW) {
         return false;
+    }
+    if (jit_row[i->row] & JR_STORES) {
+        return true;
+    }
+    if (!(i->flags & IF_MEM) || !(jit_row[i->row] & JR_STORES_MEM)) {
+        return false;
+    }
+    if (i->base != 17 && !(i->base == 16 && i->index == 16)) {
+        return true;
     }
     if (i->base == 16) {
         if (!(j->mode & (MODE_CODE64 | MODE_FLAT))) {
@@ -341,7 +374,7 @@ static void liveness(Jit *j)
     uint8_t live = FLB_ARITH;
     for (unsigned n = j->count; n--;) {
         const Insn *i = &j->insn[n];
-        if (near_itself(j, i)) {
+        if (may_store_here(j, i)) {
             live = FLB_ARITH;
         }
         j->live[n + 1] = live;
@@ -519,7 +552,7 @@ static struct {
 } made[2];
 
 Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, const uint8_t *host2,
-                     uint32_t mode, bool one,
+                     uint32_t mode, bool one, bool careful,
                      const Insn *insn, unsigned count, unsigned size, bool stop)
 {
     static GPrivate scratch = G_PRIVATE_INIT(g_free);   /* goes with its thread */
@@ -533,6 +566,7 @@ Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, const uint8_t 
     j->mode = mode;
     j->code64 = mode & MODE_CODE64;
     j->one = one;
+    j->careful = careful;
     j->compact = !jit_hot(host);
     j->insn = insn;
     j->count = count;
@@ -727,7 +761,7 @@ bool x86_jit_init(Error **err)
 }
 
 Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, const uint8_t *host2,
-                     uint32_t mode, bool one,
+                     uint32_t mode, bool one, bool careful,
                      const Insn *insn, unsigned count, unsigned size, bool stop)
 {
     return NULL;

@@ -25,9 +25,9 @@ extern int x86_jit_kind;
 /* After block_cache_init. */
 bool x86_jit_init(Error **err);
 /* Host code for `count` decoded instructions whose offsets count from the start of the page;
- * inserts nothing. host2: as in Block; stop: the loop must be asked after it. */
+ * inserts nothing.  host2: as for block_alloc; careful: block_exposed; stop: the loop must be asked after it. */
 Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, const uint8_t *host2,
-                     uint32_t mode, bool one,
+                     uint32_t mode, bool one, bool careful,
                      const Insn *insn, unsigned count, unsigned size, bool stop);
 /* An instruction with A_END in its row: may others follow it in a block all the same? */
 bool x86_jit_goes_on(const Insn *i);

@@ -218,6 +218,7 @@ static WalkResult walk_leaf(Walk *k, hwaddr pte_pa, unsigned pte_size, uint64_t 
     k->out->size = page;
     k->out->global = (pte & PTE_G) && (c->cr4 & CR4_PGE);
     k->out->error = 0;
+    k->out->writable = prot & MMU_PROT_W;
     if (k->debug) {
         k->out->prot = prot;
         return WALK_OK;
@@ -493,6 +494,7 @@ bool x86_tlb_fill(CPU *cpu, uint64_t va, TlbAccess acc, int mode, bool raise, Tl
         out->size = page.size;
         out->prot = page.prot;
         out->global = page.global;
+        out->writable = page.writable;
         return true;
     }
     if (!raise) {

@@ -125,6 +125,12 @@ Block *block_of_code(const uint8_t *rx);
  * nothing came of it.
  */
 void block_protect(CPU *c, const uint8_t *host);
+/*
+ * Between the two: may guest code store to the page it is in, which is mapped writable here (or
+ * not)?  Then a block must have all state right behind whatever may be such a store.  If not, it
+ * will be dropped when that changes.
+ */
+bool block_exposed(CPU *c, bool writable);
 bool block_made(CPU *c);            /* false: there were stores to these pages meanwhile */
 /* Has a constant at host been changed after a block was made with it?  Then the block had
  * better read it, and say so by an open hole. */

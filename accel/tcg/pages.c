@@ -159,6 +159,58 @@ void block_protect(CPU *c, const uint8_t *host)
     }
 }
 
+bool block_exposed(CPU *c, bool writable)
+{
+    CodePage *p = tcg_cpu(c)->making[0];
+
+    if (!p || writable) {
+        return true;
+    }
+    block_lock();
+    bool exposed = p->exposed;
+    p->trusted |= !exposed;
+    block_unlock();
+    return exposed;
+}
+
+static void drop_range(CodePage *p, unsigned from, unsigned to);
+
+/* [lock] */
+static void expose(CodePage *p, uint64_t who, uint64_t va, bool everywhere)
+{
+    if (!everywhere || (p->exposed && p->exposed_at != va)) {
+        p->exposed_for_good = true;
+    }
+    __atomic_store_n(&p->exposed, p->exposed | who, __ATOMIC_RELAXED);
+    p->exposed_at = va;
+    if (p->trusted) {
+        p->trusted = false;
+        drop_range(p, 0, GUEST_PAGE_SIZE - 1);
+    }
+}
+
+void page_fetched(CPU *c, RamBlock *ram, uint64_t off, uint64_t va, bool writable, bool global)
+{
+    uint64_t who = 1ull << (c->index & 63);
+    CodePage *p = code_page(ram->host + off, false);
+    bool everywhere = global || va >> 63;   /* what is up there is the kernel's, for all */
+
+    if (!p ? !writable : !(__atomic_load_n(&p->exposed, __ATOMIC_RELAXED) & who) == !writable) {
+        return;
+    }
+    if (!writable && (!everywhere || p->exposed_for_good)) {
+        return;
+    }
+    block_lock();
+    p = code_page(ram->host + off, true);
+    if (writable) {
+        expose(p, who, va, everywhere);
+    } else if (p->exposed_at == va && !p->exposed_for_good) {
+        __atomic_store_n(&p->exposed, p->exposed & ~who, __ATOMIC_RELAXED);
+    }
+    block_unlock();
+}
+
 bool block_made(CPU *c)
 {
     TcgCPU *t = tcg_cpu(c);
@@ -231,6 +283,8 @@ static void maybe_clear_guard(CodePage *p)
     block_lock();
     if (!p->starts && !__atomic_load_n(&p->making, __ATOMIC_SEQ_CST)) {
         p->idle = 0;
+        p->trusted = p->exposed_for_good = false;
+        __atomic_store_n(&p->exposed, 0, __ATOMIC_RELAXED);
         __atomic_fetch_and(p->guard, (uint8_t)~PAGE_CODE, __ATOMIC_SEQ_CST);
     }
     block_unlock();

@@ -8,6 +8,12 @@
  * invalidate nothing, nor do constants that a block reads from the code itself each time it
  * runs (BlockHole).
  *
+ * A block that stores to what is left of itself goes on with the new code, which may want flags
+ * that the old code did not.  Where the page it is fetched from can be stored to, blocks are made
+ * so that these are there (block_exposed); others trust that it can't, and are dropped when the
+ * page is fetched from by a mapping through which it can.  What remains is a block that changes
+ * itself through another mapping than the one it runs by.
+ *
  * A block must not be made from bytes that change meanwhile.  Who makes one says so before it
  * reads them (page_begin: CodePage.making); a store that finds somebody doing that is counted
  * (CodePage.stores), and whoever publishes the block looks at the count after the block is on
@@ -30,6 +36,11 @@ typedef struct CodePage {
     uint32_t number;                /* page_at(number) is this one */
     uint8_t span;                   /* lines the longest block goes on for */
     uint8_t idle;                   /* stores since the last block went */
+    bool trusted;                   /* [lock] some block trusts that nothing stores to it */
+    bool exposed_for_good;          /* [lock] nobody knows when it is not any more */
+    uint64_t exposed;               /* [atomic; lock to change] vCPUs (numbers modulo 64) that fetch
+                                     * from it by a mapping through which it can be stored to ... */
+    uint64_t exposed_at;            /* ... which is this one, unless exposed_for_good */
 } CodePage;
 
 /* The page of a byte of guest RAM; NULL if it is none, or (not create) never had code.
@@ -51,6 +62,10 @@ static inline CodePage *block_page(const Block *b, unsigned n)
 /* Put a block whose pages are set on the map, or take it off. [lock] */
 void page_list(CodePage *p, Block *b, unsigned n);
 void page_unlist(CodePage *p, Block *b, unsigned n);
+
+/* A vCPU will fetch code from a page of RAM that it has mapped at va; writable: a store there would
+ * be allowed. */
+void page_fetched(CPU *c, RamBlock *ram, uint64_t off, uint64_t va, bool writable, bool global);
 
 /* Guest code was or will be stored to (memory.c): do the store, all of it in page p. */
 void page_store(CodePage *p, uint8_t *to, const void *from, unsigned len);

@@ -15,6 +15,7 @@ typedef struct TlbFull {
     uint8_t *host, *guard;
     struct CodePage *code;          /* once a store has asked for it */
     bool readonly;                  /* ram, but stores go through the address space */
+    bool writable;                  /* TlbPage's */
 } TlbFull;
 
 /* Which entries of a fast table are in use, which of them are of global pages, which parts of

@@ -23,6 +23,7 @@ typedef struct TlbPage {
     uint64_t size;              /* of the guest's page: 4 KiB and up */
     uint8_t prot;               /* TLB_PROT_*; write only if the page is dirty already */
     bool global;
+    bool writable;              /* a store may be allowed, whether or not the page is dirty */
 } TlbPage;
 enum { TLB_PROT_R = 1, TLB_PROT_W = 2, TLB_PROT_X = 4 };
 

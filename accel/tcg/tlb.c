@@ -12,6 +12,7 @@
 #include <string.h>
 #include "accel/tcg/block.h"
 #include "accel/tcg/exclusive.h"
+#include "accel/tcg/pages.h"
 
 unsigned tlb_index_mask = TLB_SIZE - 1;
 
@@ -157,8 +158,12 @@ TlbFull *tlb_fill(CPU *c, int mode, uint64_t va, TlbAccess acc, bool raise)
         table->large_size = MAX(table->large_size, page.size);
     }
     t->slow->fills++;
+    f->writable = page.writable;
     if (acc == TLB_FETCH) {
         note_fetch(&t->slow->fetched, va, &page);
+        if (f->ram) {
+            page_fetched(c, f->ram, f->off, va & GUEST_PAGE_MASK, page.writable, page.global);
+        }
     }
     return f;
 }

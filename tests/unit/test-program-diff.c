@@ -313,6 +313,21 @@ static void patch(Program *p)
     }
     Spot s = behind ? p->spot[below(p->spots)] : (Spot) { 0, below(2) };
     unsigned more = 0, kind = s.opcode ? 0 : below(4);
+    if (below(2)) {                                                 /* through RDI */
+        PUT(p, 0x48, 0x8d, 0x3d);                                   /* lea rdi, [spot] */
+        unsigned disp = p->len;
+        put32(p, (behind ? s.at : 0) - (p->len + 4));
+        switch (kind) {
+        case 0: PUT(p, 0xc6, 0x07, s.opcode ? harmless[below(sizeof(harmless))] : rnd()); break;
+        case 1: PUT(p, 0x89, 0x07 | below(4) << 3); break;
+        case 2: settle(p); PUT(p, 0xff, 0x07); break;
+        case 3: PUT(p, 0xc7, 0x07); put32(p, rnd()); break;
+        }
+        if (!behind) {
+            p->wanted[p->nwanted++] = (Spot) { disp, s.opcode };
+        }
+        return;
+    }
     switch (kind) {
     case 0: PUT(p, 0xc6, 0x05); more = 1; break;                    /* mov byte [spot], imm8 */
     case 1: PUT(p, 0x89, 0x05 | below(4) << 3); break;              /* mov [spot], r32 */

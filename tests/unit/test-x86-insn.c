@@ -366,6 +366,36 @@ static void test_smc(void)
     machine(64);
     g_assert_cmpint(RUN("\xb9\x0a\x00\x00\x00\xff\x05\xf5\x0f\x00\x00\x83\xc0\x02\xff\xc9\x75\xf3"), ==, -1);
     g_assert_cmphex(cpu->r[R_EAX], ==, 20);
+    /* Instructions that wrote flags become such as read them: cmp eax, ecx sets CF; a store through
+     * RBX makes ADC of what was ADD EAX, 1. */
+    static const struct {
+        const char *code;
+        unsigned len, at, is;           /* at: the byte that becomes 15h; is: EAX then */
+    } store[] = {
+        { "\x39\xc8\xc6\x03\x15\x05\x01\0\0\0", 10, 5, 7 },              /* mov byte [rbx], 15h */
+        { "\x39\xc8\x88\x13\x05\x01\0\0\0", 9, 4, 7 },                  /* mov [rbx], dl */
+        { "\x39\xc8\x48\x89\xdf\x92\xaa\x92\x05\x01\0\0\0", 13, 8, 7 },  /* xchg eax, edx; stosb; xchg */
+        { "\x39\xc8\x86\x13\x05\x01\0\0\0", 9, 4, 7 },                  /* xchg [rbx], dl */
+        { "\x39\xc8\x66\x0f\xd6\x03\x05\x01\0\0\0", 11, 6, 7 },        /* movq [rbx], xmm0 */
+        { "\x39\xc8\xff\x33\x8f\x03\x05\x01\0\0\0", 11, 6, 6 },        /* push, pop: as it was */
+    };
+    for (unsigned n = 0; n < G_N_ELEMENTS(store); n++) {
+        machine(64);
+        cpu->r[R_EAX] = 5;
+        cpu->r[R_ECX] = 9;
+        cpu->r[R_EDX] = 0x15;
+        cpu->r[R_EBX] = CODE + store[n].at;
+        memcpy(&cpu->v[0], "\x15\x01\0\0\0\xf4\0", 8);
+        g_assert_cmpint(run_code(store[n].code, store[n].len), ==, -1);
+        g_assert_cmphex(cpu->r[R_EAX], ==, store[n].is);
+    }
+    /* push: eight bytes below the stack pointer */
+    machine(64);
+    cpu->r[R_ECX] = 1;
+    cpu->r[R_ESP] = CODE + 3 + 8;
+    cpu->r[R_EDX] = 0xf4f40000000115ull;
+    g_assert_cmpint(RUN("\x39\xc8\x52\x05\x01\x00\x00\x00"), ==, -1);
+    g_assert_cmphex(cpu->r[R_EAX], ==, 2);
 }
 
 /* In 64-bit mode an address that is not canonical raises #SS(0) where the access goes through SS,
