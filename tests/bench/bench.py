@@ -91,7 +91,7 @@ def list_workloads(program):
             (line.split("|") for line in text.split("\n") if line)]
 
 
-def make_cd(out, program, names, ms, idle):
+def make_cd(out, program, names, ms, idle, more=""):
     c = material.Cpio()
     c.dir("dev")
     c.node("dev/console", "c", 5, 1)
@@ -107,6 +107,8 @@ def make_cd(out, program, names, ms, idle):
             f.write(gzip.compress(c.finish(), 6, mtime=0))
         append = ("initrd=/initrd console=ttyS0 quiet mitigations=off nokaslr bench=%s "
                   "bench.ms=%d" % (",".join(names) or "none", ms))
+        if more:
+            append += " " + more
         if idle:
             append += " bench.idle=%d" % idle
         material.make_isolinux_cd(out, "serial 0 115200\ndefault linux\nprompt 0\nlabel linux\n"

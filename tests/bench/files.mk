@@ -5,11 +5,16 @@ help-lines += "make bench-net    TCP throughput of network cards alone"
 
 bench: all
 	$(Q)python3 tests/bench/bench.py $(BENCH_ARGS)
+	$(Q)$(if $(BENCH_ARGS),,python3 tests/bench/smp.py)
 	$(Q)$(if $(BENCH_ARGS),,python3 tests/bench/net.py)
 bench-net: all
 	$(Q)python3 tests/bench/net.py $(BENCH_ARGS)
 bench-quick: all
 	$(Q)python3 tests/bench/bench.py --quick $(BENCH_ARGS)
+
+help-lines += "make bench-smp    what a second busy vCPU is worth, beside QEMU and the host (BENCH_ARGS)"
+bench-smp: all
+	$(Q)python3 tests/bench/smp.py $(BENCH_ARGS)
 
 help-lines += "make bench-disks  requests a second on virtio disks, raw and qcow2, beside QEMU (BENCH_ARGS)"
 bench-disks: all
@@ -19,4 +24,4 @@ help-lines += "make bench-screen  pictures a second over VNC, cost of an idle gu
 bench-screen: all
 	$(Q)python3 tests/bench/screen.py $(BENCH_ARGS)
 
-.PHONY: bench bench-quick bench-net bench-disks bench-screen
+.PHONY: bench-smp bench bench-quick bench-net bench-disks bench-screen

@@ -45,6 +45,15 @@ static inline uint64_t xorshift64(uint64_t x)
 /* Prints what went wrong and ends the workload's process. */
 void die(const char *what);
 
+/* A line, written in one piece. */
+void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Of the monotonic clock. */
+uint64_t now_ns(void);
+
+/* The workload on processor 0, on processor 1 and on both at once, for ms each, `times` times. */
+void measure_pairs(const Workload *w, unsigned ms, unsigned times);
+
 /* mmap of anonymous memory, or die. */
 void *map(size_t size, int prot);
 

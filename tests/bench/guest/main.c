@@ -4,7 +4,8 @@
  *
  *     bench --list                        name, unit, flags of all workloads
  *     bench [--ms N] [NAME ...]           on the host
- *     kernel command line bench=NAME,... bench.ms=N      in a guest
+ *     bench --pairs N [--ms N] [NAME ...] one and two processors, N times (pairs.c)
+ *     kernel command line bench=NAME,... bench.ms=N bench.pairs=N        in a guest
  *
  * Output, one line each, written in one piece so that the reader's clock can be trusted:
  *     @init                               the guest's init has begun
@@ -39,7 +40,7 @@ static const Workload *const lists[] = {
 
 static const char *current = "start";
 
-static __attribute__((format(printf, 1, 2))) void say(const char *fmt, ...)
+void say(const char *fmt, ...)
 {
     char line[256];
     va_list ap;
@@ -66,7 +67,7 @@ void *map(size_t size, int prot)
     return p;
 }
 
-static uint64_t now_ns(void)
+uint64_t now_ns(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
@@ -126,12 +127,12 @@ static int chosen(const char *names, const char *name)
     return !names;
 }
 
-static void run_all(const char *names, unsigned ms, unsigned without)
+static void run_all(const char *names, unsigned ms, unsigned pairs, unsigned without)
 {
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         for (const Workload *w = lists[i]; w->name; w++) {
             if (!(w->flags & without) && chosen(names, w->name)) {
-                measure_apart(w, ms);
+                pairs ? measure_pairs(w, ms, pairs) : measure_apart(w, ms);
             }
         }
     }
@@ -192,8 +193,8 @@ static void init(void)
     }
     close(fd);
     const char *ms = option(cmdline, "bench.ms"), *idle = option(cmdline, "bench.idle");
-    const char *names = option(cmdline, "bench");
-    run_all(names, ms ? atoi(ms) : 500, 0);
+    const char *names = option(cmdline, "bench"), *pairs = option(cmdline, "bench.pairs");
+    run_all(names, ms ? atoi(ms) : 500, pairs ? atoi(pairs) : 0, 0);
     if (idle) {
         sleep(2);                           /* what starting has left to do */
         say("@idle-begin\n");
@@ -209,7 +210,7 @@ static void init(void)
 
 int main(int argc, char **argv)
 {
-    unsigned ms = 200;
+    unsigned ms = 200, pairs = 0;
     char names[4096] = "";
     if (argc > 1 && !strcmp(argv[1], "--exit")) {
         return 5;
@@ -229,12 +230,14 @@ int main(int argc, char **argv)
             return 0;
         } else if (!strcmp(argv[i], "--ms") && i + 1 < argc) {
             ms = atoi(argv[++i]);
+        } else if (!strcmp(argv[i], "--pairs") && i + 1 < argc) {
+            pairs = atoi(argv[++i]);
         } else {
             size_t used = strlen(names);
             snprintf(names + used, sizeof(names) - used, "%s%s", used ? "," : "", argv[i]);
         }
     }
-    run_all(names[0] ? names : NULL, ms, GUEST_ONLY);
+    run_all(names[0] ? names : NULL, ms, pairs, GUEST_ONLY);
     say("@done\n");
     return 0;
 }
