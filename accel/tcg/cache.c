@@ -269,10 +269,13 @@ void tcg_jumps_drop(TcgCPU *t, const void *from, const void *to)
     for (unsigned w = 0; w < JUMP_SIZE / 64; w++) {
         for (uint64_t bits = t->jump_used[w]; bits; bits &= bits - 1) {
             JumpEntry *e = &t->jump[w * 64 + __builtin_ctzll(bits)];
-            if ((const void *)e->block >= from && (const void *)e->block < to) {
+            const void *b = e->block;
+            if (b >= from && b < to) {
                 *e = (JumpEntry) { 0, ~0ull, &block_none };
-                t->jump_used[w] &= ~(bits & -bits);
+            } else if (b != &block_none) {
+                continue;
             }
+            t->jump_used[w] &= ~(bits & -bits);
         }
     }
 }

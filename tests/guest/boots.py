@@ -246,13 +246,14 @@ def test_linux_tortured_space():
     tortured("tcg,tlb-entries=2,tb-bytes=65536")
 
 
-def litmus(accel):
+def litmus(accel, cpus=2, rounds=20000):
     with tempfile.TemporaryDirectory() as d:
-        with VM(["-accel", accel, "-smp", "2", "-kernel", material.freestanding("litmus"),
-                 "-chardev", "file,id=d,path=%s/told" % d,
+        with VM(["-accel", accel, "-smp", str(cpus), "-kernel", material.freestanding("litmus"),
+                 "-append", "rounds=%d cpus=%d" % (rounds, cpus), "-chardev", "file,id=d,path=%s/told" % d,
                  "-device", "isa-debugcon,iobase=0xe9,chardev=d"]) as vm:
-            told = vm.wait_file(d + "/told", lambda t: t.endswith(b".") or b"BAD" in t, "the end", 120)
-    if told.count(b": ok\n") != 12 or b"BAD" in told:
+            told = vm.wait_file(d + "/told", lambda t: t.endswith(b".") or b"BAD" in t, "the end",
+                                120 + rounds // 100)
+    if told.count(b": ok\n") != (15 if cpus == 4 else 14) or b"BAD" in told:
         raise Failed("the guest told:\n" + told.decode())
 
 
@@ -260,6 +261,12 @@ def litmus(accel):
 def test_litmus():
     """What two vCPUs see of each other: order, locked instructions, patched code, shoot-downs."""
     litmus("tcg")
+
+
+@weight(1)
+def test_litmus_four():
+    """Four vCPUs: two that watch two others agree on the order of their stores."""
+    litmus("tcg", 4, 5000)
 
 
 @weight(1)

@@ -8,6 +8,10 @@ help-lines += "make check-smp N=50  boot Linux with four vCPUs N times"
 check-smp: all
 	$(Q)python3 tests/guest/smp.py -n $(or $(N),50) $(SMP_ARGS)
 
+help-lines += "make check-litmus N=300000  what vCPUs see of each other, N rounds of each test"
+check-litmus: all
+	$(Q)python3 tests/guest/litmus.py $(or $(N),300000)
+
 help-lines += "make check-torture  Linux and litmus tests with all switches that make things scarce"
 check-torture: all
 	$(Q)python3 tests/guest/torture.py
@@ -28,4 +32,4 @@ check-net: all
 demo:
 	$(Q)sh scripts/demo.sh
 
-.PHONY: check-guest check-smp check-torture check-kvm check-disks
+.PHONY: check-litmus check-guest check-smp check-torture check-kvm check-disks

@@ -64,6 +64,8 @@ class Test:
         self.args = cfg.get("test_args", "").strip("'\"")
         self.args = self.args.replace("`date +%s`", "%d" % time.time())
         self.options = self.adapt(shlex.split(cfg.get("qemu_params", cfg.get("extra_params", ""))))
+        # a number, or a shell expression of $MAX_SMP for which a few are enough
+        self.smp = int(cfg["smp"]) if cfg.get("smp", "").isdigit() else 4 if "smp" in cfg else 1
         self.timeout = int(cfg.get("timeout", "90").rstrip("s"))
         self.groups = set(cfg.get("groups", "").split())
         self.accel = cfg.get("accel")
@@ -84,6 +86,7 @@ class Test:
         return out
 
     accelerator = "tcg"
+    least_smp = 1
 
     def why_not(self, arch):
         if self.arch != arch:
@@ -101,7 +104,7 @@ class Test:
     def command(self, emulator):
         cmd = [emulator, "-nodefaults", "-no-reboot", "-display", "none", "-accel", self.accelerator,
                "-device", "pc-testdev", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x4",
-               "-serial", "stdio", "-smp", "1", "-kernel", self.flat]
+               "-serial", "stdio", "-smp", str(max(self.smp, self.least_smp)), "-kernel", self.flat]
         return cmd + (["-append", self.args] if self.args else []) + self.options
 
 
@@ -184,6 +187,7 @@ def parse_arguments():
     ap.add_argument("-r", "--reference", help="results saved with -s, instead of running QEMU")
     ap.add_argument("-s", "--save", help="save the results of the last column as JSON")
     ap.add_argument("--accel", default="tcg", help="tcg or kvm, for both")
+    ap.add_argument("--smp", type=int, default=1, help="at least so many vCPUs for every test")
     ap.add_argument("--alone", action="store_true", help="no reference")
     ap.add_argument("--timeout", type=float, default=1, help="factor on the time limits")
     return ap.parse_args()
@@ -191,7 +195,7 @@ def parse_arguments():
 
 def main():
     a = parse_arguments()
-    Test.accelerator = a.accel
+    Test.accelerator, Test.least_smp = a.accel, a.smp
     if a.accel == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
         print("skipped: /dev/kvm is absent or refuses")
         return 0

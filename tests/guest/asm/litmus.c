@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What two processors may see of each other: order of stores and loads, locked instructions
- * within a cache line, across lines and across pages, code that the other processor writes,
- * and TLB entries after the other one changed the page table.
+ * What two processors (four, for one test) may see of each other: order of stores and loads,
+ * locked instructions within a cache line, across lines and across pages, code that the other
+ * processor writes, and TLB entries after the other one changed the page table.
  *
- * A Multiboot kernel, 32-bit.  Each test is a round function that both processors run; its
+ * A Multiboot kernel, 32-bit.  Each test is a round function that the processors run; its
  * name and "ok" or "BAD" go to the debug console at port E9h, "." at the end.
+ *
+ * Command line: rounds=N (20000), cpus=4 where there are as many.
  *
  * Sources: SDM 3A 9.1 (locked operations), 9.1.3 (self- and cross-modifying code), 9.2 (memory
  * ordering), 9.4.4 (starting processors), 4.10.5 (TLB shoot-down).
@@ -14,7 +16,8 @@ typedef unsigned char u8;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
-#define ROUNDS 20000
+static u32 rounds = 20000, cpus = 2;
+#define ROUNDS rounds
 
 __attribute__((section(".multiboot"), used, aligned(4)))
 static const u32 multiboot[] = { 0x1badb002, 0, -0x1badb002u };
@@ -45,9 +48,9 @@ static void tell(const char *s)
 #define SHARED __attribute__((aligned(128))) static volatile
 SHARED u32 x;
 SHARED u32 y;
-SHARED u32 arrived[2];
+SHARED u32 arrived[4];
 SHARED u32 failed;
-SHARED u32 test_number;
+SHARED u32 started;
 SHARED u32 alive;
 
 /* Both wait here for each other. */
@@ -57,6 +60,18 @@ static void meet(int me)
     arrived[me] = n;
     while (arrived[!me] < n) {
         spin();
+    }
+}
+
+/* All four do. */
+static void meet_all(int me)
+{
+    u32 n = arrived[me] + 1;
+    arrived[me] = n;
+    for (u32 k = 0; k < 4; k++) {
+        while (arrived[k] < n) {
+            spin();
+        }
     }
 }
 
@@ -112,6 +127,67 @@ STORE_BUFFERING(store_buffering_xchg, "xchgl %2, %1")
 STORE_BUFFERING(store_buffering_lock, "movl %2, %1; lock; orl $0, %3")
 STORE_BUFFERING(store_buffering_mfence, "movl %2, %1; mfence")
 
+/* A load can't see a store that waits for what is behind the load. */
+static void load_buffering(int me)
+{
+    for (u32 n = 0; n < ROUNDS; n++) {
+        if (me == 0) {
+            x = y = 0;
+        }
+        meet(me);
+        u32 r;
+        if (me) {
+            __asm__ volatile("movl %1, %0; movl $1, %2" : "=&r"(r) : "m"(x), "m"(y) : "memory");
+        } else {
+            __asm__ volatile("movl %1, %0; movl $1, %2" : "=&r"(r) : "m"(y), "m"(x) : "memory");
+        }
+        saw[me] = r;
+        meet(me);
+        expect(!(saw[0] && saw[1]));
+        meet(me);
+    }
+}
+
+/* Stores of each arrive in order: the first ones can't both be last. */
+static void two_and_two(int me)
+{
+    for (u32 n = 0; n < ROUNDS; n++) {
+        if (me == 0) {
+            x = y = 0;
+        }
+        meet(me);
+        if (me) {
+            __asm__ volatile("movl $1, %1; movl $2, %0" : "=m"(x), "=m"(y) : : "memory");
+        } else {
+            __asm__ volatile("movl $1, %0; movl $2, %1" : "=m"(x), "=m"(y) : : "memory");
+        }
+        meet(me);
+        expect(!(x == 1 && y == 1));
+        meet(me);
+    }
+}
+
+/* 2 and 3 can't see the stores of 0 and 1 in different orders. */
+static void readers_agree(int me)
+{
+    static volatile u32 first[4], second[4];
+    for (u32 n = 1; n <= ROUNDS; n++) {
+        meet_all(me);
+        if (me < 2) {
+            *(me ? &y : &x) = n;
+        } else {
+            u32 a, b;
+            __asm__ volatile("movl %2, %0; movl %3, %1" : "=&r"(a), "=&r"(b)
+                             : "m"(*(me == 2 ? &x : &y)), "m"(*(me == 2 ? &y : &x)) : "memory");
+            first[me] = a;
+            second[me] = b;
+        }
+        meet_all(me);
+        expect(!(first[2] == n && second[2] < n && first[3] == n && second[3] < n));
+        meet_all(me);
+    }
+}
+
 /* ---- locked instructions ------------------------------------------------------------------------ */
 
 static u8 area[3 * 4096] __attribute__((aligned(4096)));
@@ -125,7 +201,8 @@ static u8 area[3 * 4096] __attribute__((aligned(4096)));
         meet(me);                                                           \
         for (u32 k = 0; k < (n); k++) {                                     \
             u32 one_ = 1;                                                   \
-            __asm__ volatile(insn : "+m"(*p_), "+r"(one_) : : "memory");    \
+            __asm__ volatile(insn : "+m"(*p_), "+r"(one_)                   \
+                             : : "memory", "eax", "ecx");                   \
         }                                                                   \
         meet(me);                                                           \
         expect(*p_ == 2 * (n));                                             \
@@ -145,6 +222,8 @@ static void locked_split(int me)
     COUNT(ROUNDS / 10, "lock; incl %0", area + 62);         /* two lines */
     COUNT(ROUNDS / 10, "lock; xaddl %1, %0", area + 61);
     COUNT(ROUNDS / 10, "lock; addl %1, %0", area + 4094);   /* two pages */
+    COUNT(ROUNDS / 10, "movl %0, %%eax; 1: leal 1(%%eax), %%ecx; lock; cmpxchgl %%ecx, %0; jne 1b",
+          area + 4093);
 }
 
 /* One counts in a dword that the other changes through another, split, operand. */
@@ -388,6 +467,8 @@ static const struct {
     { "store buffering, xchg", store_buffering_xchg },
     { "store buffering, lock", store_buffering_lock },
     { "store buffering, mfence", store_buffering_mfence },
+    { "load buffering", load_buffering },
+    { "two stores each", two_and_two },
     { "locked", locked },
     { "locked across lines and pages", locked_split },
     { "locked, overlapping", locked_mixed },
@@ -399,16 +480,30 @@ static const struct {
 };
 #define TESTS (sizeof(tests) / sizeof(tests[0]))
 
+static void verdict(const char *name)
+{
+    tell(name);
+    tell(failed ? ": BAD\n" : ": ok\n");
+    failed = 0;
+}
+
 static void run_all(int me)
 {
+    if (cpus == 4) {
+        readers_agree(me);
+        if (me > 1) {
+            return;
+        }
+        if (me == 0) {
+            verdict("readers agree");
+        }
+    }
     for (u32 k = 0; k < TESTS; k++) {
         meet(me);
         tests[k].run(me);
         meet(me);
         if (me == 0) {
-            tell(tests[k].name);
-            tell(failed ? ": BAD\n" : ": ok\n");
-            failed = 0;
+            verdict(tests[k].name);
         }
         meet(me);
     }
@@ -443,27 +538,54 @@ __asm__(
     "    mov %ax, %ss\n"
     "    mov $1, %eax\n"
     "    lock; xadd %eax, alive\n"
-    "    test %eax, %eax\n"
-    "1:  jnz 2f\n"
-    "    mov $other_stack + 16384, %esp\n"
+    "    inc %eax\n"
+    "    cmp cpus, %eax\n"
+    "    jae 2f\n"
+    "    mov %eax, %ecx\n"
+    "    shl $14, %ecx\n"
+    "    lea other_stack(%ecx), %esp\n"
+    "    push %eax\n"
     "    call other_main\n"
     "2:  cli; hlt; jmp 2b\n"
     ".global _start\n"
     "_start:\n"
     "    mov $boot_stack + 16384, %esp\n"
+    "    push %ebx\n"
     "    call boot_main\n"
     "3:  cli; hlt; jmp 3b\n");
 static u8 boot_stack[16384] __attribute__((aligned(16), used));
-static u8 other_stack[16384] __attribute__((aligned(16), used));
+static u8 other_stack[3 * 16384] __attribute__((aligned(16), used));
 
-__attribute__((used)) static void other_main(void)
+__attribute__((used)) static void other_main(u32 number)
 {
-    test_number = 1;
-    run_all(1);
+    __asm__ volatile("lock; incl %0" : "+m"(started));
+    run_all(number);
 }
 
-__attribute__((used)) static void boot_main(void)
+/* NAME=N on the command line. */
+static void option(const char *line, const char *name, u32 *value)
 {
+    for (; *line; line++) {
+        u32 k = 0;
+        while (name[k] && line[k] == name[k]) {
+            k++;
+        }
+        if (!name[k]) {
+            *value = 0;
+            for (line += k; *line >= '0' && *line <= '9'; line++) {
+                *value = *value * 10 + *line - '0';
+            }
+            return;
+        }
+    }
+}
+
+__attribute__((used)) static void boot_main(const u32 *info)
+{
+    if (info[0] & 4) {                          /* flags, command line */
+        option((const char *)info[4], "rounds=", &rounds);
+        option((const char *)info[4], "cpus=", &cpus);
+    }
     volatile u32 *icr = (volatile u32 *)0xfee00300;
     for (u32 k = 0; trampoline + k < trampoline_end; k++) {
         ((volatile u8 *)0x8000)[k] = trampoline[k];
@@ -474,7 +596,7 @@ __attribute__((used)) static void boot_main(void)
         outb(0x80, 0);
     }
     *icr = 0xc4608;                             /* SIPI, 8000h */
-    while (!test_number) {
+    while (started < cpus - 1) {
         spin();
     }
     run_all(0);
