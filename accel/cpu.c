@@ -12,6 +12,7 @@
 #include "accel/cpu.h"
 #include "accel/accel.h"
 #include "util/bql.h"
+#include "util/fence.h"
 
 typedef struct CPUWork {
     void (*fn)(CPU *c, void *opaque);
@@ -55,6 +56,7 @@ CPU *cpu_current(void)
 void cpu_set_current(CPU *c)
 {
     current = c;
+    runs_guest_code = c != NULL;
 }
 
 void cpu_wake(CPU *c)

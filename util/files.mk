@@ -3,6 +3,7 @@ lib += util/library.c           # libraries loaded when needed
 lib += $(if $(filter yes,$(CONFIG_CAPSTONE)),util/capstone-lib.c)   # ... the disassembler's
 lib += util/log.c               # -d items, the log file
 lib += util/bql.c               # the big lock
+lib += util/fence.c             # fences between devices and guest code
 lib += util/rcu.c               # lock-free readers: epochs and deferred frees
 lib += util/timer.c             # clocks and timers
 lib += util/mainloop.c          # the event loop

@@ -61,12 +61,11 @@ void rcu_register_thread(void)
     g_mutex_unlock(&registry_lock);
 }
 
-static void all_threads_fence(void)
+bool all_threads_fence(void)
 {
+    choose_barrier();
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (!rcu_need_fence) {
-        membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
-    }
+    return !rcu_need_fence && !membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
 }
 
 /* Is a reader still in a section it entered before target began?  A reader that loaded the

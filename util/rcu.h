@@ -19,6 +19,10 @@ typedef struct RcuReader {
     struct RcuReader *next;             /* list of threads, under the registry lock */
 } RcuReader;
 
+/* A full fence here and now in every thread of the process.  False: in this one only, the kernel
+ * has no membarrier. */
+bool all_threads_fence(void);
+
 extern __thread RcuReader rcu_reader;
 extern uint64_t rcu_epoch;              /* [atomic] never 0 */
 extern bool rcu_need_fence;             /* the kernel has no membarrier */

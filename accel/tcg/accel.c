@@ -11,6 +11,7 @@
 #include "accel/tcg/slow.h"
 #include "accel/tcg/torture.h"
 #include "util/bql.h"
+#include "util/fence.h"
 #include "util/log.h"
 
 enum { THREAD_MULTI, THREAD_SINGLE };
@@ -121,13 +122,16 @@ static bool tcg_init(struct Machine *m, void *opts, Error **err)
     return tcg_engine_init(o->tb_bytes ? o->tb_bytes : (size_t)o->tb_size << 20, o->engine, err);
 }
 
-/* Blocks made for an only vCPU do without the host's locks. */
+/* Blocks made for an only vCPU do without the host's locks, if devices can make up for the fences
+ * that go with them. */
 static void see_parallel(CPU *c)
 {
-    if (!tcg_parallel && cpus->len > 1 && !cpus_one_thread) {
+    bool parallel = (cpus->len > 1 && !cpus_one_thread) || !all_threads_fence();
+    if (!tcg_parallel && parallel) {
         tcg_parallel = true;
         block_flush_all();
     }
+    guest_locks_are_free = !tcg_parallel;
 }
 
 static bool tcg_cpu_create(CPU *c, Error **err)

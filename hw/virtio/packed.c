@@ -10,6 +10,7 @@
  */
 #include "hw/virtio/ring.h"
 #include "util/bits.h"
+#include "util/fence.h"
 
 enum { EVENT_ENABLE = 0, EVENT_DISABLE = 1, EVENT_DESC = 2 };
 
@@ -125,7 +126,7 @@ void packed_enable_notify(VirtQueue *vq)
     st16_le(event + 2, flags);
     ring_written(&vq->m_device, 0, 4);
     if (vq->notify) {
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        guest_fence();
     }
 }
 
@@ -174,7 +175,7 @@ void packed_flush(VirtQueue *vq)
 
 bool packed_should_notify(VirtQueue *vq)
 {
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    guest_fence();
     uint16_t flags = ld16_le(vq->m_driver.host + 2), event = ld16_le(vq->m_driver.host);
     uint16_t old = vq->signalled, now = vq->next_used, off = event & 0x7fff;
     bool valid = vq->signalled_valid;

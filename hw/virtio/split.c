@@ -10,14 +10,10 @@
  */
 #include "hw/virtio/ring.h"
 #include "util/bits.h"
+#include "util/fence.h"
 
 #define AVAIL_NO_INTERRUPT 1
 #define USED_NO_NOTIFY     1
-
-static inline void fence(void)
-{
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-}
 
 static inline void set_used16(VirtQueue *vq, unsigned at, uint16_t val)
 {
@@ -125,7 +121,7 @@ void split_enable_notify(VirtQueue *vq)
         set_used16(vq, 4 + 8 * vq->size, vq->next_avail);
     }
     if (vq->notify) {
-        fence();                        /* before the caller looks again for buffers */
+        guest_fence();                        /* before the caller looks again for buffers */
     }
 }
 
@@ -155,7 +151,7 @@ void split_flush(VirtQueue *vq, unsigned count)
 
 bool split_should_notify(VirtQueue *vq)
 {
-    fence();                            /* the used index is out before we look who waits */
+    guest_fence();                            /* the used index is out before we look who waits */
     if (virtio_has(vq->v, VIRTIO_F_NOTIFY_ON_EMPTY) && !vq->in_flight && split_empty(vq)) {
         return true;
     }
