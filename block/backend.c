@@ -17,6 +17,11 @@
 #include <string.h>
 
 #define POOL_THREADS 64
+#if defined(__x86_64__) || defined(__i386__)
+#define spin_pause() __builtin_ia32_pause()
+#else
+#define spin_pause() __asm__ volatile("" ::: "memory")
+#endif
 #define TRY_MAX (64u << 10)             /* more than that is copied better by a pool thread */
 
 struct BlockBackend {
@@ -65,6 +70,7 @@ static GMutex completed_lock;
 static GCond completed_cond;
 static GQueue completed = G_QUEUE_INIT;
 static bool collect_scheduled;
+static bool plugged;                    /* [completed_lock] blk_unplug will collect */
 
 BlkHooks blk_hooks;
 
@@ -170,19 +176,32 @@ static void collect(void *opaque)
     }
 }
 
+/* What happens after an error (the VM may be stopped) is left to the main loop.  The device stays
+ * attached while it has requests. */
+static bool any_thread_will_do(const BlkRequest *r)
+{
+    return r->ret >= 0 && r->blk->ops && r->blk->ops->any_thread;
+}
+
+/* Device accesses of vCPUs, the most frequent users of the big lock, are short. */
+static bool lock_soon(void)
+{
+    for (int i = 0; i < 64; i++) {
+        if (bql_trylock()) {
+            return true;
+        }
+        spin_pause();
+    }
+    return false;
+}
+
 /*
  * A request that went well is finished by its own thread if the device permits and the big lock
- * is free: waking the main
- * loop for it would cost a guest that waits as much as the request itself.  What happens after an
- * error (the VM may be stopped) is left to the main loop.
+ * is free: waking the main loop for it would cost a guest that waits as much as the request itself.
  */
 static bool finish_here(BlkRequest *r)
 {
-    if (r->ret < 0 || !bql_trylock()) {
-        return false;
-    }
-    if (!r->blk->ops || !r->blk->ops->any_thread) {
-        bql_unlock();
+    if (!any_thread_will_do(r) || __atomic_load_n(&plugged, __ATOMIC_RELAXED) || !lock_soon()) {
         return false;
     }
     finish(r);
@@ -196,12 +215,48 @@ static void complete(BlkRequest *r, int ret)
     g_mutex_lock(&completed_lock);
     r->finished = true;
     g_queue_push_tail(&completed, r);
-    bool schedule = !collect_scheduled;
-    collect_scheduled = true;
+    bool schedule = !collect_scheduled && !(plugged && any_thread_will_do(r));
+    collect_scheduled |= schedule;
     g_cond_broadcast(&completed_cond);
     g_mutex_unlock(&completed_lock);
     if (schedule) {
         mainloop_defer(collect, NULL);
+    }
+}
+
+void blk_plug(void)
+{
+    g_mutex_lock(&completed_lock);
+    plugged = true;
+    g_mutex_unlock(&completed_lock);
+}
+
+/* The first that needs no main loop, NULL if there is none; the plug goes with it. */
+static BlkRequest *take_unplugging(bool last)
+{
+    BlkRequest *found = NULL;
+    g_mutex_lock(&completed_lock);
+    for (GList *l = completed.head; l && !found; l = l->next) {
+        if (any_thread_will_do(l->data)) {
+            found = l->data;
+            g_queue_delete_link(&completed, l);
+        }
+    }
+    plugged = found && !last;
+    bool schedule = !plugged && !collect_scheduled && completed.length;
+    collect_scheduled |= schedule;
+    g_mutex_unlock(&completed_lock);
+    if (schedule) {
+        mainloop_defer(collect, NULL);
+    }
+    return found;
+}
+
+void blk_unplug(void)
+{
+    BlkRequest *r;
+    for (unsigned n = 64; n && (r = take_unplugging(n == 1)); n--) {
+        finish(r);
     }
 }
 

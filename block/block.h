@@ -49,6 +49,11 @@ BlkRequest *blk_write_zeroes(BlockBackend *b, uint64_t offset, uint64_t len, uns
  * meets no error.  false: nothing happened that counts, use blk_read. */
 bool blk_try_read(BlockBackend *b, uint64_t offset, const struct iovec *iov, int niov);
 
+/* Around several submissions: what completes meanwhile is finished by blk_unplug, if its device does
+ * not mind on which thread, and wakes nobody.  The lock is kept from one to the other; not nested. */
+void blk_plug(void);
+void blk_unplug(void);
+
 /* Give up on a request: when this returns it is finished and its memory is no longer touched.
  * done is called (inside this call) with the result, or -ECANCELED if it had not begun. */
 void blk_cancel(BlkRequest *r);

@@ -281,6 +281,7 @@ static void handle_output(VirtQueue *vq)
     uint64_t sector;
 
     s->popping = true;                  /* one interrupt for all that complete at once */
+    blk_plug();
     do {
         virtqueue_enable_notify(vq, false);
         while ((r = virtqueue_pop(vq, sizeof(*r)))) {
@@ -294,6 +295,7 @@ static void handle_output(VirtQueue *vq)
         }
         virtqueue_enable_notify(vq, true);
     } while (!virtqueue_empty(vq));
+    blk_unplug();
     s->popping = false;
     if (s->pushed) {
         s->pushed = false;
