@@ -18,6 +18,7 @@
 #include "util/iov.h"
 
 #define PIECE (2u << 20)
+#define MAX_WORKERS 16
 
 typedef struct Source {
     BlockNode *node;
@@ -34,7 +35,7 @@ typedef struct Convert {
     unsigned workers;
 
     GMutex lock;
-    GCond turn_changed;
+    GCond my_turn[MAX_WORKERS];         /* whose sequence is k, modulo */
     uint64_t at, done, sequence, turn;
     int ret;
     bool failed_read;
@@ -114,7 +115,6 @@ static void piece_done(Convert *c, const Piece *p, int ret, bool reading)
     }
     c->done += p->len;
     img_progress(c->done, c->total);
-    g_cond_broadcast(&c->turn_changed);
     g_mutex_unlock(&c->lock);
 }
 
@@ -203,7 +203,7 @@ static void wait_turn(Convert *c, uint64_t sequence)
 {
     g_mutex_lock(&c->lock);
     while (c->turn != sequence && !c->any_order) {
-        g_cond_wait(&c->turn_changed, &c->lock);
+        g_cond_wait(&c->my_turn[sequence % MAX_WORKERS], &c->lock);
     }
     g_mutex_unlock(&c->lock);
 }
@@ -212,7 +212,7 @@ static void end_turn(Convert *c)
 {
     g_mutex_lock(&c->lock);
     c->turn++;
-    g_cond_broadcast(&c->turn_changed);
+    g_cond_signal(&c->my_turn[c->turn % MAX_WORKERS]);
     g_mutex_unlock(&c->lock);
 }
 
@@ -258,8 +258,8 @@ static gpointer worker(gpointer data)
 
 static int copy_all(Convert *c)
 {
-    GThread *threads[16];
-    unsigned n = MIN(c->workers, 16);
+    GThread *threads[MAX_WORKERS];
+    unsigned n = MIN(c->workers, MAX_WORKERS);
     img_progress_start(c->progress);
     for (unsigned i = 0; i < n; i++) {
         threads[i] = g_thread_new("convert", worker, c);
