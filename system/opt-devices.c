@@ -41,14 +41,14 @@ static bool opt_usbdevice(const Option *o, const char *arg, Error **err)
 
 static bool opt_vga(const Option *o, const char *arg, Error **err)
 {
-    static const char *const ours[] = { "none", "std", "virtio", NULL };
-    static const char *const others[] = { "cirrus", "vmware", "qxl", "xenfb", "tcx", "cg3", NULL };
+    static const char *const ours[] = { "none", "std", "cirrus", "virtio", NULL };
+    static const char *const others[] = { "vmware", "qxl", "xenfb", "tcx", "cg3", NULL };
 
     if (g_strv_contains(others, arg)) {
-        return fail(err, "this graphics card is not available here (there are std, virtio, none)");
+        return fail(err, "this graphics card is not available here (there are std, cirrus, virtio, none)");
     }
     if (!g_strv_contains(ours, arg)) {
-        return fail(err, "unknown kind of graphics card (there are std, virtio, none)");
+        return fail(err, "unknown kind of graphics card (there are std, cirrus, virtio, none)");
     }
     return option_string(o, arg, err);
 }
@@ -71,7 +71,7 @@ static const Option table[] = {
       option_list, &config.objects },
     { "nodefaults", NULL, "only what is asked for: no default serial port, drives, monitor, graphics",
       option_flag, &config.nodefaults },
-    { "vga", "std|virtio|none", "graphics card", opt_vga, &config.m.vga },
+    { "vga", "std|cirrus|virtio|none", "graphics card", opt_vga, &config.m.vga },
     { "usb", NULL, "same as -machine usb=on", opt_usb },
     { "usbdevice", "tablet|mouse|keyboard", "same as -usb -device usb-tablet (usb-mouse, usb-kbd)",
       opt_usbdevice },

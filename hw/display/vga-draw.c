@@ -45,6 +45,7 @@ static void get_vbe(const VGA *s, VGAMode *m)
     m->bpp = r[VBE_BPP];
     m->start = start + r[VBE_X_OFFSET] * (m->bpp == 15 ? 16 : m->bpp) / 8;
     m->offset = pitch;
+    m->wrap = s->mem_size - 1;
     m->big_endian = s->big_endian;
 }
 
@@ -104,11 +105,11 @@ void vga_get_mode(const VGA *s, VGAMode *m)
     memset(m, 0, sizeof(*m));           /* modes are compared as bytes */
     if (vga_vbe_on(s)) {
         get_vbe(s, m);
-        if (get_kind(s) == VGA_BLANK) {
-            m->kind = VGA_BLANK;
-        }
-    } else {
+        m->kind = get_kind(s) == VGA_BLANK ? VGA_BLANK : m->kind;
+    } else if (!s->ext || !s->ext->get_mode || !s->ext->get_mode(s, m)) {
         get_vga(s, m);
+    } else if (!(s->ar_index & AR_INDEX_ON)) {
+        m->kind = VGA_BLANK;            /* SR1 does not count: the Cirrus BIOS leaves it set */
     }
 }
 
@@ -328,6 +329,12 @@ static void convert_line(const VGA *s, const VGAMode *m, const uint8_t *src, uin
 
 static bool linear_dirty(const VGA *s, uint32_t from, uint32_t len)
 {
+    if (from + (uint64_t)len > s->mem_size) {
+        len = s->mem_size - from;       /* the rest is at the beginning: seldom, so look there, too */
+        if (s->dirty[0] & 7) {
+            return true;
+        }
+    }
     for (uint32_t page = from / GUEST_PAGE_SIZE; page <= (from + len - 1) / GUEST_PAGE_SIZE; page++) {
         if (s->dirty[page / (8 * sizeof(long))] >> page % (8 * sizeof(long)) & 1) {
             return true;
@@ -336,15 +343,72 @@ static bool linear_dirty(const VGA *s, uint32_t from, uint32_t len)
     return false;
 }
 
-static void draw_linear(Painter *pt)
+/* Does the picture lie in one piece? */
+static bool in_one_piece(const VGAMode *m)
+{
+    uint64_t last = (uint64_t)m->offset * (m->height - 1) + m->width * ((m->bpp + 7) / 8);
+    return m->start + last <= (uint64_t)m->wrap + 1;
+}
+
+/* A line that goes on at the beginning of the memory. */
+static void convert_wrapped(const VGA *s, const VGAMode *m, uint32_t at, unsigned len, uint32_t *dst)
+{
+    g_autofree uint8_t *src = g_malloc(len);
+    uint32_t first = MIN(len, m->wrap - at + 1);
+
+    memcpy(src, s->mem + at, first);
+    memcpy(src + first, s->mem, len - first);
+    convert_line(s, m, src, dst);
+}
+
+static void draw_linear_line(Painter *pt, unsigned y, uint32_t at, unsigned len)
+{
+    VGA *s = pt->s;
+    const VGAMode *m = pt->m;
+    uint32_t *dst = (uint32_t *)(void *)(pt->out + (size_t)y * pt->stride);
+
+    if (at + (uint64_t)len <= (uint64_t)m->wrap + 1) {
+        convert_line(s, m, s->mem + at, dst);
+    } else {
+        convert_wrapped(s, m, at, len, dst);
+    }
+    if (y >= s->cursor_first && y < s->cursor_end) {
+        s->ext->draw_cursor(s, y, dst, m->width);
+    }
+}
+
+/* Lines that show a cursor or did are drawn anew when it changed. */
+typedef struct CursorLines {
+    unsigned first[2], end[2];
+} CursorLines;
+
+static CursorLines look_at_cursor(VGA *s)
+{
+    CursorLines l = { .first = { s->cursor_first, 0 }, .end = { s->cursor_end, 0 } };
+    bool changed = false;
+
+    s->cursor_first = s->cursor_end = 0;
+    if (s->ext && s->ext->cursor_lines) {
+        s->ext->cursor_lines(s, &s->cursor_first, &s->cursor_end, &changed);
+    }
+    if (!changed) {
+        return (CursorLines) { .first = { 0 } };
+    }
+    l.first[1] = s->cursor_first;
+    l.end[1] = s->cursor_end;
+    return l;
+}
+
+static void draw_linear(Painter *pt, const CursorLines *c)
 {
     VGA *s = pt->s;
     const VGAMode *m = pt->m;
     unsigned len = m->width * ((m->bpp + 7) / 8);
 
     for (unsigned y = 0; y < m->height; y++) {
-        uint32_t at = m->start + y * m->offset;
-        if (!pt->all && !linear_dirty(s, at, len)) {
+        uint32_t at = (m->start + y * m->offset) & m->wrap;
+        bool again = (y >= c->first[0] && y < c->end[0]) || (y >= c->first[1] && y < c->end[1]);
+        if (!pt->all && !again && !linear_dirty(s, at, len)) {
             end_run(pt, y);
             continue;
         }
@@ -352,7 +416,7 @@ static void draw_linear(Painter *pt)
             pt->first = y;
         }
         if (!s->direct) {
-            convert_line(s, m, s->mem + at, (uint32_t *)(pt->out + (size_t)y * pt->stride));
+            draw_linear_line(pt, y, at, len);
         }
     }
     end_run(pt, m->height);
@@ -361,9 +425,9 @@ static void draw_linear(Painter *pt)
 /* ---- refresh ------------------------------------------------------------------------- */
 
 /* The guest's pixels are the surface's as they are. */
-static bool can_share(const VGAMode *m)
+static bool can_share(const VGA *s, const VGAMode *m)
 {
-    return m->kind == VGA_LINEAR && m->bpp == 32 && m->offset % 4 == 0 && m->start % 4 == 0
+    return !s->ext && m->kind == VGA_LINEAR && m->bpp == 32 && m->offset % 4 == 0 && m->start % 4 == 0
            && m->big_endian == (G_BYTE_ORDER == G_BIG_ENDIAN);
 }
 
@@ -376,7 +440,7 @@ static void switch_surface(VGA *s, const VGAMode *m)
         s->direct = NULL;
         now = NULL;                     /* of another picture's memory */
     }
-    if (can_share(m)) {
+    if (can_share(s, m)) {
         s->direct = pixman_image_create_bits(PIXMAN_x8r8g8b8, m->width, m->height,
                                              (uint32_t *)(s->mem + m->start), m->offset);
     }
@@ -396,7 +460,9 @@ static bool look_at_dirty(VGA *s, const VGAMode *m)
 {
     uint64_t off = 0, len = MIN((uint64_t)(m->wrap + 1ull) * 4, s->mem_size);
 
-    if (m->kind == VGA_LINEAR) {
+    if (m->kind == VGA_LINEAR && !in_one_piece(m)) {
+        len = s->mem_size;
+    } else if (m->kind == VGA_LINEAR) {
         /* from a page whose bit is the first of a word of the bitmap */
         off = m->start & ~(uint64_t)(8 * sizeof(long) * GUEST_PAGE_SIZE - 1);
         len = (uint64_t)m->start + (uint64_t)m->offset * m->height - off;
@@ -422,14 +488,16 @@ static void draw_graphics(VGA *s, const VGAMode *m, bool all)
         .stride = pixman_image_get_stride(img), .first = -1,
     };
 
-    if (!look_at_dirty(s, m) && !all) {
+    CursorLines cursor = look_at_cursor(s);
+
+    if (!look_at_dirty(s, m) && !all && !cursor.end[0] && !cursor.end[1]) {
         return;
     }
     for (unsigned n = 0; n < 16; n++) {
         pt.color[n] = vga_color16(s, n);
     }
     if (m->kind == VGA_LINEAR) {
-        draw_linear(&pt);
+        draw_linear(&pt, &cursor);
     } else {
         vga_for_lines(m, paint_line, &pt);
         end_run(&pt, m->height);

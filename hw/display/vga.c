@@ -158,8 +158,13 @@ static bool wrong_block(const VGA *s, unsigned port)
 
 uint8_t vga_port_read(VGA *s, unsigned port)
 {
+    uint8_t val;
+
     if (wrong_block(s, port)) {
         return 0xff;
+    }
+    if (s->ext && s->ext->port_read && s->ext->port_read(s, port, &val)) {
+        return val;
     }
     switch (port) {
     case 0x3c0: return s->ar_data ? 0 : s->ar_index;
@@ -197,15 +202,16 @@ static void sequencer_write(VGA *s, uint8_t val)
     vga_update_window(s);
 }
 
-static void graphics_write(VGA *s, uint8_t val)
+void vga_graphics_write(VGA *s, unsigned n, uint8_t val)
 {
-    s->gr[s->gr_index] = val & gr_mask[s->gr_index];
+    s->gr[n] = val & gr_mask[n];
     vga_update_window(s);
 }
 
 void vga_port_write(VGA *s, unsigned port, uint8_t val)
 {
-    if (wrong_block(s, port)) {
+    if (wrong_block(s, port)
+        || (s->ext && s->ext->port_write && s->ext->port_write(s, port, val))) {
         return;
     }
     switch (port) {
@@ -229,7 +235,7 @@ void vga_port_write(VGA *s, unsigned port, uint8_t val)
         break;
     case 0x3c9: dac_write_data(s, val); break;
     case 0x3ce: s->gr_index = val & (GR_COUNT - 1); break;
-    case 0x3cf: graphics_write(s, val); break;
+    case 0x3cf: vga_graphics_write(s, s->gr_index, val); break;
     case 0x3b4:
     case 0x3d4: s->cr_index = val; break;
     case 0x3b5:
@@ -453,7 +459,9 @@ void vga_map_legacy(VGA *s, Region *io, Region *mem)
     for (unsigned i = 0; i < G_N_ELEMENTS(s->ports); i++) {
         region_map(io, s->ports[i].base, &s->ports[i].region, 0);
     }
-    region_map(io, PORT_DISPI, &s->dispi, 0);
+    if (!s->ext) {
+        region_map(io, PORT_DISPI, &s->dispi, 0);
+    }
     region_map(mem, 0xa0000, &s->window, 1);
     region_enable(&s->chained, false);
     region_map(mem, 0xa0000, &s->chained, 2);

@@ -79,7 +79,7 @@ typedef struct VGAMode {
     unsigned bpp;                   /* LINEAR: 8, 15, 16, 24, 32 */
     unsigned chars;                 /* character clocks of a line */
     unsigned dots;                  /* text: pixels of a character, 8, 9 or 16; else of a clock */
-    unsigned start;                 /* LINEAR: byte; else planar offset of the first character */
+    unsigned start;                 /* LINEAR: byte, below the memory's size; else planar offset of the first character */
     unsigned offset;                /* ... from row to row */
     unsigned max_scan;              /* scan lines of a row, less one */
     unsigned preset;                /* row scan of the first line */
@@ -87,10 +87,24 @@ typedef struct VGAMode {
     unsigned line_compare;
     unsigned pan;                   /* pixels */
     bool big_endian;
-    uint32_t wrap;                  /* mask of planar offsets */
+    uint32_t wrap;                  /* mask of planar offsets; LINEAR: of bytes */
 } VGAMode;
 
 typedef struct VGA VGA;
+
+/* A chip that is more than a VGA.  Members may be NULL. */
+typedef struct VGAExtension {
+    /* Ports 3B0h-3DFh; false: the VGA does it. */
+    bool (*port_read)(VGA *s, unsigned port, uint8_t *val);
+    bool (*port_write)(VGA *s, unsigned port, uint8_t val);
+    /* A mode of its own (kind VGA_LINEAR, in any place: it wraps); false: it is a VGA mode. */
+    bool (*get_mode)(const VGA *s, VGAMode *m);
+    /* A cursor drawn over VGA_LINEAR modes: its lines now, and whether it (or its picture) changed
+     * since the last call; false: there is none, and was none. */
+    bool (*cursor_lines)(VGA *s, unsigned *first, unsigned *end, bool *changed);
+    void (*draw_cursor)(VGA *s, unsigned y, uint32_t *line, unsigned width);
+} VGAExtension;
+
 typedef struct VGAPorts {
     Region region;
     VGA *vga;
@@ -118,6 +132,7 @@ struct VGA {
 
     /* Drawing; nothing of it is saved */
     Console *console;
+    const VGAExtension *ext;        /* set before vga_init, or NULL */
     bool shared_console;            /* the card's, which shows other pictures in it, too */
     VGAMode mode;
     bool redraw;                    /* all of it, at the next refresh */
@@ -128,6 +143,7 @@ struct VGA {
     uint32_t *line;                 /* one scan line before panning */
     unsigned long *dirty;           /* pages of the frame buffer */
     bool phase_cursor, phase_blink; /* as drawn last */
+    unsigned cursor_first, cursor_end;  /* lines with the extension's cursor, as drawn last */
 };
 
 extern const VMState vm_vga;
@@ -139,11 +155,12 @@ void vga_exit(VGA *s);
 void vga_reset(VGA *s);
 /* The console showed something else meanwhile. */
 void vga_show_again(VGA *s);
-/* Map legacy ports, dispi ports, and the window at A0000h of mem. */
+/* Map legacy ports, dispi ports (not with an extension), and the window at A0000h of mem. */
 void vga_map_legacy(VGA *s, Region *io, Region *mem);
 /* For cards that show registers in memory too. */
 uint8_t vga_port_read(VGA *s, unsigned port);           /* 3B0h-3DFh */
 void vga_port_write(VGA *s, unsigned port, uint8_t val);
+void vga_graphics_write(VGA *s, unsigned n, uint8_t val);   /* register n, below GR_COUNT */
 uint16_t vga_dispi_read(VGA *s, unsigned index);
 void vga_dispi_write(VGA *s, unsigned index, uint16_t val);
 void vga_set_endian(VGA *s, bool big);

@@ -295,7 +295,7 @@ static void create_ide(PCMachine *pc)
 static bool create_vga(PCMachine *pc, Error **err)
 {
     static const struct { const char *name, *type; } cards[] = {
-        { "std", "VGA" }, { "virtio", "virtio-vga" },
+        { "std", "VGA" }, { "cirrus", "cirrus-vga" }, { "virtio", "virtio-vga" },
     };
     const char *vga = pc->m.vga ? pc->m.vga : "none";
 
@@ -308,7 +308,7 @@ static bool create_vga(PCMachine *pc, Error **err)
             return device_realize(&d->dev, &pc->pci->bus, err);
         }
     }
-    return fail(err, "-vga %s: this board has std, virtio or none", vga);
+    return fail(err, "-vga %s: this board has std, cirrus, virtio or none", vga);
 }
 
 /* ---- the board ----------------------------------------------------------------------- */

@@ -464,19 +464,19 @@ static bool pci_bus_add(Bus *bus, Device *dev, Error **err)
     set_identity(d);
     init_dma(d);
     b->slot[d->devfn] = d;
-    if (!pci_load_rom(d, err)) {
-        function_exit(b, d);
-        return false;
-    }
     return true;
 }
 
-/* A slot is announced when its function 0 comes: the others must be there before. */
+/* The ROM names the ids, which are settled by now.  A slot is announced when its function 0
+ * comes: the others must be there before. */
 static bool pci_bus_added(Bus *bus, Device *dev, Error **err)
 {
     PCIBus *b = (PCIBus *)bus;
     PCIDevice *d = (PCIDevice *)dev;
 
+    if (!pci_load_rom(d, err)) {
+        return false;
+    }
     if (dev->hotplugged && !PCI_FUNC(d->devfn)) {
         b->hotplug->plugged(b->hotplug_opaque, d);
     }
