@@ -26,5 +26,6 @@ emu += system/daemon.c          # -daemonize, -pidfile, -chroot, -runas
 emu += system/runstate.c        # running, paused, reset, shut down; signals; main loop
 emu += system/cpus.c            # vCPU threads
 emu += system/sysctl.c          # what chips ask of the machine
+emu += system/vdagent.c         # back-end qemu-vdagent: clipboard and pointer of a desktop's agent
 emu += system/notify.c          # what disks and the clock tell
 emu += system/qtest.c           # the device test protocol

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ui/clipboard.h"
 #include "ui/display.h"
 #include "ui/input.h"
 #include "ui/keystate.h"
@@ -443,6 +444,25 @@ static void release_buttons(void)
     sdl.buttons = 0;
 }
 
+/* ---- clipboard ----------------------------------------------------------------------- */
+
+static void clipboard_changed(void *opaque, const char *text, size_t len)
+{
+    lib.SetClipboardText(text);
+}
+
+static const ClipboardPeer clipboard_peer = { clipboard_changed };
+
+static void clipboard_event(void)
+{
+    char *text = lib.GetClipboardText();
+
+    if (text && *text) {
+        clipboard_set(&clipboard_peer, NULL, text, strlen(text));
+    }
+    lib.free(text);
+}
+
 /* ---- the window ---------------------------------------------------------------------- */
 
 static void close_event(void)
@@ -517,6 +537,7 @@ static void poll_events(void *opaque)
         case SDL_MOUSEBUTTONDOWN: case SDL_MOUSEBUTTONUP: button_event(&e.button); break;
         case SDL_MOUSEWHEEL: wheel_event(&e.wheel); break;
         case SDL_WINDOWEVENT: window_event(&e.window); break;
+        case SDL_CLIPBOARDUPDATE: clipboard_event(); break;
         }
     }
     if (sdl.said_running != guest_runs()) {
@@ -595,6 +616,7 @@ static void sdl_stop(void)
         sdl.console = NULL;
     }
     input_forget_change(input_changed, NULL);
+    clipboard_leave(&clipboard_peer, NULL);
     g_clear_pointer(&sdl.surface, pixman_image_unref);
     lib.Quit();                         /* takes window, renderer, cursors along */
     sdl.window = NULL;
@@ -611,6 +633,7 @@ static bool sdl_start(Opts *o, Error **err)
     sdl.focused = true;
     show_console(console_by_index(0));
     input_on_change(input_changed, NULL);
+    clipboard_join(&clipboard_peer, NULL);
     lib.StartTextInput();
     poll_events(NULL);
     return true;

@@ -25,6 +25,20 @@ void vnc_send(VncClient *c, const void *data, size_t len)
     g_byte_array_append(c->out, data, len);
 }
 
+static bool in_update(const VncClient *c)
+{
+    return c->update.next < c->update.rects->len;
+}
+
+bool vnc_send_message(VncClient *c, const void *data, size_t len)
+{
+    if (c->closing || c->aside->len + vnc_pending(c) > ASIDE_MAX) {
+        return false;
+    }
+    g_byte_array_append(in_update(c) ? c->aside : c->out, data, len);
+    return true;
+}
+
 void vnc_send_u8(VncClient *c, uint8_t v)
 {
     vnc_send(c, &v, 1);
@@ -203,6 +217,7 @@ static void writable(int fd, GIOCondition cond, void *opaque)
     vnc_flush(c);
     take_decrypted(c);                  /* left alone while too much was waiting */
     if (!c->closing) {
+        vnc_clipboard_continue(c);
         vnc_continue_update(c);
         vnc_try_update(c);
         vnc_flush(c);
@@ -214,7 +229,7 @@ static void writable(int fd, GIOCondition cond, void *opaque)
 void vnc_watch(VncClient *c)
 {
     bool out = c->tls_handshake ? tls_session_writes(c->tls)
-                                : vnc_pending(c) > 0 || c->update.next < c->update.rects->len;
+                                : vnc_pending(c) > 0 || in_update(c);
 
     /* messages can have answers: who does not read those is not listened to */
     bool in = vnc_pending(c) < IN_STOP;
@@ -295,6 +310,7 @@ static void free_client(void *opaque)
     g_byte_array_unref(c->in);
     g_byte_array_unref(c->out);
     g_byte_array_unref(c->wire);
+    g_byte_array_unref(c->aside);
     g_byte_array_unref(c->ws_in);
     g_byte_array_unref(c->scratch);
     g_array_unref(c->update.rects);
@@ -319,6 +335,7 @@ void vnc_client_close(VncClient *c)
     mainloop_unwatch(c->out_watch);
     timer_del(&c->refine_timer);
     vnc_drop_update(c);
+    vnc_clipboard_leave(c);
     g_ptr_array_remove(s->clients, c);
     if (!s->clients->len) {
         vnc_release_keys(s);
@@ -342,6 +359,7 @@ VncClient *vnc_client_new(VncServer *s, int fd, const VncListener *l)
     c->in = g_byte_array_new();
     c->out = g_byte_array_new();
     c->wire = g_byte_array_new();
+    c->aside = g_byte_array_new();
     c->ws_in = g_byte_array_new();
     c->scratch = g_byte_array_new();
     c->update.rects = g_array_new(FALSE, FALSE, sizeof(pixman_box16_t));
@@ -352,6 +370,7 @@ VncClient *vnc_client_new(VncServer *s, int fd, const VncListener *l)
     vnc_default_format(&pf);
     vnc_set_format(c, &pf);
     note_peer(c);
+    vnc_clipboard_join(c);
     g_ptr_array_add(s->clients, c);
     c->in_watch = mainloop_watch(fd, G_IO_IN | G_IO_HUP | G_IO_ERR, readable, c);
     vnc_client_event(c, "VNC_CONNECTED");

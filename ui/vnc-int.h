@@ -27,6 +27,7 @@
 #define RECT_WIDTH      1024            /* a multiple of TILE_W; Tight allows 2048 */
 #define OUT_HIGH        (64 << 10)      /* encode no more while so many bytes are waiting */
 #define IN_STOP         (512 << 10)     /* take no more messages while so many bytes are waiting */
+#define ASIDE_MAX       (512 << 10)
 #define IN_CHUNK        4096
 #define MESSAGE_MAX     (300 << 10)     /* longest message we take whole: all 65535 encodings */
 #define CUT_TEXT_MAX    (1 << 20)       /* longest text we let pass */
@@ -38,12 +39,13 @@ enum { /* encodings and pseudo-encodings */
     ENC_XCURSOR = -240, ENC_COMPRESS_0 = -256, ENC_POINTER_TYPE = -257, ENC_EXT_KEY = -258,
     ENC_AUDIO = -259, ENC_LED_STATE = -261, ENC_DESKTOP_NAME = -307, ENC_EXT_DESKTOP_SIZE = -308,
     ENC_XVP = -309, ENC_FENCE = -312, ENC_ALPHA_CURSOR = -314, ENC_WMVI = 0x574d5669,
+    ENC_EXT_CLIPBOARD = (int)0xc0a1e5ce,
 };
 enum { /* features a client announced, bits */
     HAS_COPYRECT = 1 << 0, HAS_DESKTOP_SIZE = 1 << 1, HAS_EXT_DESKTOP_SIZE = 1 << 2,
     HAS_CURSOR = 1 << 3, HAS_ALPHA_CURSOR = 1 << 4, HAS_POINTER_TYPE = 1 << 5,
     HAS_EXT_KEY = 1 << 6, HAS_LED_STATE = 1 << 7, HAS_WMVI = 1 << 8, HAS_XVP = 1 << 9,
-    HAS_DESKTOP_NAME = 1 << 10,
+    HAS_DESKTOP_NAME = 1 << 10, HAS_CLIPBOARD = 1 << 11, HAS_AUDIO = 1 << 12,
 };
 
 typedef enum { AUTH_NONE = 1, AUTH_VNC = 2, AUTH_VENCRYPT = 19 } VncAuth;
@@ -133,11 +135,14 @@ struct VncClient {
     uint64_t ws_left;                   /* bytes of the frame's payload still to come */
     uint8_t ws_mask[4], ws_mask_at, ws_opcode;
     GByteArray *in, *out;               /* of the protocol */
+    GByteArray *aside;                  /* messages that wait for the end of an update */
     GByteArray *wire;                   /* being sent: what out held, framed for a WebSocket */
     size_t wire_at;                     /* ... bytes of it already sent */
     VncHandler *handler;
     size_t want;                        /* bytes the handler needs */
-    uint32_t skip;                      /* bytes of a text to be dropped */
+    uint32_t skip;                      /* bytes of a text still to come */
+    GByteArray *cut;                    /* those that came; NULL: they are dropped */
+    bool cut_extended, clipboard_waits; /* waits: to tell the client of a text */
 
     int minor;                          /* 3, 7, 8 */
     uint8_t challenge[16];
@@ -190,6 +195,9 @@ void vnc_expect(VncClient *c, VncHandler *h, size_t bytes);
 void vnc_flush(VncClient *c);
 size_t vnc_pending(const VncClient *c); /* bytes that wait for the socket */
 void vnc_send(VncClient *c, const void *data, size_t len);
+/* A whole message that is no update: it waits for the end of one that is being sent.  false: too
+ * much is waiting, it was dropped. */
+bool vnc_send_message(VncClient *c, const void *data, size_t len);
 void vnc_send_u8(VncClient *c, uint8_t v);
 void vnc_send_u16(VncClient *c, uint16_t v);
 void vnc_send_u32(VncClient *c, uint32_t v);
@@ -213,6 +221,16 @@ void vnc_ws_frame(GByteArray *out, uint8_t opcode, const uint8_t *data, size_t l
 void vnc_start_protocol(VncClient *c);  /* after ClientInit */
 void vnc_release_keys(VncServer *s);
 void vnc_key_timer(void *opaque);
+
+/* ---- vnc-clipboard.c ------------------------------------------------------------------ */
+
+void vnc_clipboard_join(VncClient *c);
+void vnc_clipboard_leave(VncClient *c);
+void vnc_clipboard_announce(VncClient *c);      /* the client knows the extension */
+void vnc_clipboard_continue(VncClient *c);      /* the socket took what was before */
+/* A text of so many bytes comes, in pieces. */
+void vnc_clipboard_begin(VncClient *c, bool extended, uint32_t len);
+void vnc_clipboard_bytes(VncClient *c, const uint8_t *p, size_t len, bool last);
 
 /* ---- vnc-update.c: what is sent ------------------------------------------------------ */
 

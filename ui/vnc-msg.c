@@ -241,6 +241,7 @@ static unsigned feature_of(int32_t encoding)
     case ENC_LED_STATE: return HAS_LED_STATE;
     case ENC_WMVI: return HAS_WMVI;
     case ENC_XVP: return HAS_XVP;
+    case ENC_EXT_CLIPBOARD: return HAS_CLIPBOARD;
     default: return 0;
     }
 }
@@ -285,7 +286,10 @@ static void take_encodings(VncClient *c, const uint8_t *p, unsigned n)
     }
     if ((fresh & HAS_XVP) && c->server->power_control) {
         static const uint8_t init[4] = { XVP, 0, 1, XVP_INIT };
-        vnc_send(c, init, sizeof(init));
+        vnc_send_message(c, init, sizeof(init));
+    }
+    if (fresh & HAS_CLIPBOARD) {
+        vnc_clipboard_announce(c);
     }
 }
 
@@ -310,13 +314,13 @@ static void take_xvp(VncClient *c, unsigned version, unsigned code)
     static const uint8_t failed[4] = { XVP, 0, 1, 0 };
 
     if (!c->server->power_control || version != 1) {
-        vnc_send(c, failed, sizeof(failed));
+        vnc_send_message(c, failed, sizeof(failed));
     } else if (code == XVP_SHUTDOWN) {
         ui_hooks.powerdown();
     } else if (code == XVP_REBOOT || code == XVP_RESET) {
         ui_hooks.reset();
     } else {
-        vnc_send(c, failed, sizeof(failed));
+        vnc_send_message(c, failed, sizeof(failed));
     }
 }
 
@@ -349,26 +353,36 @@ static size_t take_qemu_message(VncClient *c, const uint8_t *p, size_t len)
     return 0;
 }
 
-static size_t skip_text(VncClient *c, const uint8_t *p, size_t len)
+static size_t take_text(VncClient *c, const uint8_t *p, size_t len)
 {
-    c->skip -= c->want;
+    size_t n = c->want;
+
+    c->skip -= n;
     if (c->skip) {
-        vnc_expect(c, skip_text, MIN(c->skip, (uint32_t)IN_CHUNK));
+        vnc_expect(c, take_text, MIN(c->skip, (uint32_t)IN_CHUNK));
     } else {
         vnc_expect(c, take_message, 1);
     }
+    vnc_clipboard_bytes(c, p, n, !c->skip);
     return 0;
 }
 
-/* There is no agent in the guest to give the text to.  A negative length, of the extended
- * clipboard, was never offered. */
+/* A negative length is the extended clipboard's. */
 static size_t take_cut_text(VncClient *c, const uint8_t *p)
 {
-    c->skip = be32(p + 4);
-    if (c->skip > CUT_TEXT_MAX) {
+    int32_t len = be32(p + 4);
+    uint32_t n = len < 0 ? -(uint32_t)len : (uint32_t)len;
+
+    c->skip = n;
+    if (n > CUT_TEXT_MAX || (len < 0 && !(c->features & HAS_CLIPBOARD))) {
         vnc_client_close(c);
-    } else if (c->skip) {
-        vnc_expect(c, skip_text, MIN(c->skip, (uint32_t)IN_CHUNK));
+        return 0;
+    }
+    vnc_clipboard_begin(c, len < 0, n);
+    if (n) {
+        vnc_expect(c, take_text, MIN(n, (uint32_t)IN_CHUNK));
+    } else {
+        vnc_clipboard_bytes(c, p, 0, true);
     }
     return 0;
 }

@@ -661,6 +661,8 @@ void vnc_continue_update(VncClient *c)
     }
     if (!c->closing && u->picture && u->next == u->rects->len) {
         vnc_drop_update(c);
+        vnc_send(c, c->aside->data, c->aside->len);
+        g_byte_array_set_size(c->aside, 0);
         c->refining = false;
         if (c->update_wanted) {
             vnc_try_update(c);
