@@ -280,6 +280,7 @@ typedef struct X86CPU {
     bool ferr;                          /* FERR# asserted (CR0.NE = 0) */
     bool ignne;                         /* IGNNE# asserted: errors are let pass until cleared */
     bool in_mwait;
+    bool saw_tsc;               /* since the last PAUSE: x86_pause */
     bool wait_sipi;                     /* INIT done, waiting for SIPI (also CPU.halted) */
     uint8_t sipi_vector;                /* [bql] of the SIPI that CPU_REQ_SIPI announces */
     uint64_t mwait_addr;

@@ -555,9 +555,17 @@ void x86_mwait(X86CPU *c, uint64_t next)
     c->cpu.halted = true;
 }
 
+/*
+ * Whoever waits for another vCPU lets it run.  A loop that looks at the TSC waits for time to go
+ * by: where vCPUs have threads of their own nobody would gain, and on a busy host the interrupts
+ * that the loop counts would find it away.
+ */
 void x86_pause(X86CPU *c, uint64_t next)
 {
-    cpu_yield(&c->cpu);
+    if (!c->saw_tsc || cpus_one_thread) {
+        cpu_yield(&c->cpu);
+    }
+    c->saw_tsc = false;
     c->rip = next;
 }
 
@@ -601,12 +609,14 @@ static void check_tsd(X86CPU *c)
 void x86_rdtsc(X86CPU *c)
 {
     check_tsd(c);
+    c->saw_tsc = true;
     set_edx_eax(c, x86_read_tsc(c));
 }
 
 void x86_rdtscp(X86CPU *c)
 {
     check_tsd(c);
+    c->saw_tsc = true;
     set_edx_eax(c, x86_read_tsc(c));
     c->r[R_ECX] = (uint32_t)c->tsc_aux;
 }

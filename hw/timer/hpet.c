@@ -9,6 +9,7 @@
  * counter and its write of the comparator an emulator may take its time.
  */
 #include "hw/timer/hpet.h"
+#include "hw/intc/delivered.h"
 #include "util/log.h"
 #include "util/timer.h"
 
@@ -44,12 +45,14 @@
 #define TN_WRITABLE   0x7f4eull
 
 #define RTC_LINE      8
+#define MAX_LOST      1000                  /* more: the guest will find out by other clocks */
 
 struct Hpet;
 
 typedef struct HpetTimer {
     uint64_t conf, cmp, fsb;
     uint64_t period;                        /* what was written last, for periodic mode */
+    unsigned lost;                          /* ticks the guest has not had; not saved */
     Timer timer;
     struct Hpet *owner;
     unsigned n;
@@ -108,7 +111,8 @@ static IRQ *timer_line(HpetTimer *t)
     return &s->out[TN_ROUTE(t->conf)];
 }
 
-static void timer_fire(HpetTimer *t)
+/* False: an edge that the guest has not seen, since it has not taken the one before. */
+static bool timer_fire(HpetTimer *t)
 {
     Hpet *s = t->owner;
 
@@ -116,15 +120,18 @@ static void timer_fire(HpetTimer *t)
         s->status |= 1u << t->n;
     }
     if (!(t->conf & TN_INT)) {
-        return;
+        return true;
     }
     if ((t->conf & TN_FSB_EN) && (t->conf & TN_FSB_CAP)) {
         address_space_st(&address_space_memory, t->fsb >> 32, (uint32_t)t->fsb, 4);
     } else if (t->conf & TN_LEVEL) {
         irq_raise(timer_line(t));
     } else {
+        irq_delivered_begin();
         irq_pulse(timer_line(t));
+        return irq_delivered_end();
     }
+    return true;
 }
 
 static void timer_quiet(HpetTimer *t)
@@ -169,6 +176,7 @@ static bool timer_wanted(const HpetTimer *t)
 
 static void timer_arm(HpetTimer *t)
 {
+    t->lost = 0;
     if (timer_wanted(t)) {
         timer_at(t, timer_distance(t, hpet_counter(t->owner)));
     } else {
@@ -176,12 +184,30 @@ static void timer_arm(HpetTimer *t)
     }
 }
 
+/* The next tick; or one that was lost, half a period after the last. */
+static void timer_next(HpetTimer *t, uint64_t now)
+{
+    uint64_t next = timer_distance(t, now);
+
+    timer_at(t, MAX(t->lost ? MIN(next, t->period / 2) : next, MIN_WAIT_NS / TICK_NS));
+}
+
+/*
+ * A periodic comparator may come late by whole periods when the host is busy, or fire while the
+ * guest has its vCPU stand still.  Guests count such ticks (Linux does, to find out whether the
+ * timer is connected), so they get them later, as from the 8254.
+ */
 static void hpet_timer(void *opaque)
 {
     HpetTimer *t = opaque;
     uint64_t now = hpet_counter(t->owner), mask = timer_mask(t);
 
     if (!timer_wanted(t)) {
+        return;
+    }
+    if (timer_distance(t, now) && t->lost) {
+        t->lost -= timer_fire(t);
+        timer_next(t, now);
         return;
     }
     if (timer_distance(t, now)) {
@@ -191,8 +217,12 @@ static void hpet_timer(void *opaque)
     if (t->conf & TN_PERIODIC) {
         uint64_t behind = (now - t->cmp) & mask;
         t->cmp = (t->cmp + (behind / t->period + 1) * t->period) & mask;
-        timer_at(t, MAX(timer_distance(t, now), MIN_WAIT_NS / TICK_NS));
-    } else if (t->conf & TN_32) {
+        uint64_t lost = t->lost + behind / t->period + !timer_fire(t);
+        t->lost = MIN(lost, MAX_LOST);
+        timer_next(t, now);
+        return;
+    }
+    if (t->conf & TN_32) {
         timer_at(t, 1ull << 32);            /* the low half comes round */
     }
     timer_fire(t);

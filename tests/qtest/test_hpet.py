@@ -121,6 +121,34 @@ class HpetTest(TestCase):
         self.assertEqual(hits, 10)
 
     @needs_clock
+    def test_lost_ticks_are_delayed(self):
+        """A guest that does not take interrupts for a while gets them afterwards; QEMU forgets them."""
+        self.w(CONF, 3)
+        self.q.writel(BASE + tn(0, "conf"), 0x14c)
+        self.q.writel(BASE + tn(0, "cmp"), 10000)
+        self.q.writel(BASE + tn(0, "cmp"), 10000)
+        for _ in range(5):
+            self.q.clock_step(100000)
+        got = 0
+        for _ in range(100):
+            got += self.poll() == 0x80
+            self.q.clock_step(10000)
+        self.assertGreaterEqual(got, 13)            # 10 of its own and most of the 5
+        self.assertLessEqual(got, 16)
+        self.q.clock_step(10**8)                    # late by 1000
+        got = [self.poll()]
+        for _ in range(20):
+            self.q.clock_step(50000)
+            got.append(self.poll())
+        self.assertEqual(got, [0x80] * 21)          # twice as many as without
+        self.q.writel(BASE + tn(0, "cmp"), 10000)   # a new period: they are forgotten
+        got = 0
+        for _ in range(20):
+            self.q.clock_step(50000)
+            got += self.poll() == 0x80
+        self.assertLessEqual(got, 11)
+
+    @needs_clock
     def test_32_bit_wraps(self):
         self.w(COUNTER, 0xfffffff0)
         self.w(CONF, 3)
