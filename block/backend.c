@@ -578,9 +578,8 @@ bool blk_resize(BlockBackend *b, uint64_t length, Error **err)
     if (length % BLK_SECTOR) {
         return fail(err, "The new size must be a multiple of %u", BLK_SECTOR);
     }
-    if (b->root->job || b->root->bitmaps) {
-        return fail(err, "Node '%s' is busy: %s", b->root->name,
-                    b->root->job ? "a block job works on it" : "it has dirty bitmaps");
+    if (b->root->job) {
+        return fail(err, "Node '%s' is busy: a block job works on it", b->root->name);
     }
     graph_write_lock();
     bool ok = node_truncate(b->root, length, PREALLOC_OFF, err);

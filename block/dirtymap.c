@@ -135,6 +135,39 @@ void dirtymap_merge(DirtyMap *to, DirtyMap *from)
     }
 }
 
+void dirtymap_get_bits(DirtyMap *d, uint64_t byte, uint8_t *bits, size_t len)
+{
+    g_mutex_lock(&d->lock);
+    for (size_t i = 0; i < len; i++) {
+        uint64_t at = (byte + i) * 8;
+        bits[i] = at < d->pieces ? d->bits[at / 64] >> (at % 64) : 0;
+    }
+    g_mutex_unlock(&d->lock);
+}
+
+void dirtymap_put_bits(DirtyMap *d, uint64_t byte, const uint8_t *bits, size_t len)
+{
+    g_mutex_lock(&d->lock);
+    for (uint64_t at = byte * 8; at < d->pieces && at < (byte + len) * 8; at++) {
+        change(d, at, at + 1, bits[at / 8 - byte] >> (at % 8) & 1);
+    }
+    g_mutex_unlock(&d->lock);
+}
+
+void dirtymap_resize(DirtyMap *d, uint64_t length)
+{
+    uint64_t pieces = (length + d->granularity - 1) / d->granularity;
+    g_mutex_lock(&d->lock);
+    change(d, MIN(pieces, d->pieces), d->pieces, false);
+    d->bits = g_renew(uint64_t, d->bits, pieces / 64 + 1);
+    for (uint64_t i = d->pieces / 64 + 1; i <= pieces / 64; i++) {
+        d->bits[i] = 0;
+    }
+    d->pieces = pieces;
+    d->length = length;
+    g_mutex_unlock(&d->lock);
+}
+
 /* ---- by name ------------------------------------------------------------------------------- */
 
 static void changed(NodeObserver *o, uint64_t off, uint64_t len)
@@ -179,8 +212,11 @@ bool bitmap_add(BlockNode *n, const char *name, uint64_t granularity, bool disab
     b->map = dirtymap_new(node_length(n), granularity);
     b->disabled = disabled;
     b->observer = (NodeObserver) { .after = changed, .opaque = b };
-    b->next = n->bitmaps;
-    n->bitmaps = b;
+    DirtyBitmap **end = &n->bitmaps;
+    while (*end) {
+        end = &(*end)->next;
+    }
+    *end = b;
     node_add_observer(n, &b->observer);
     return true;
 }
@@ -193,12 +229,38 @@ static void free_bitmap(DirtyBitmap *b)
     g_free(b);
 }
 
+bool bitmap_usable(const DirtyBitmap *b, Error **err)
+{
+    if (b->inconsistent) {
+        return fail(err, "Bitmap '%s' is inconsistent and cannot be used: try block-dirty-bitmap-remove to "
+                    "delete this bitmap from disk", b->name);
+    }
+    return !b->busy || fail(err, "Bitmap '%s' is currently in use by another operation and cannot be used",
+                            b->name);
+}
+
+bool bitmap_make_persistent(DirtyBitmap *b, Error **err)
+{
+    BlockNode *n = b->node;
+    if (!n->driver->keeps_bitmap) {
+        return fail(err, "Cannot store dirty bitmaps in file of format '%s'", n->driver->name);
+    }
+    b->persistent = n->driver->keeps_bitmap(n, b->name, b->map->granularity, err);
+    return b->persistent;
+}
+
+void bitmap_resize_all(BlockNode *n, uint64_t length)
+{
+    for (DirtyBitmap *b = n->bitmaps; b; b = b->next) {
+        dirtymap_resize(b->map, length);
+    }
+}
+
 bool bitmap_remove(BlockNode *n, const char *name, Error **err)
 {
     DirtyBitmap *b = bitmap_find(n, name, err);
-    if (!b || b->busy) {
-        return b ? fail(err, "Bitmap '%s' is currently in use by another operation and cannot be used",
-                        name) : false;
+    if (!b || (!b->inconsistent && !bitmap_usable(b, err))) {
+        return false;
     }
     DirtyBitmap **p = &n->bitmaps;
     while (*p != b) {
@@ -225,7 +287,10 @@ Json *bitmap_list(BlockNode *n)
         Json *o = json_object();
         json_set_str(o, "name", b->name);
         json_set_bool(o, "recording", !b->disabled);
-        json_set_bool(o, "persistent", false);
+        json_set_bool(o, "persistent", b->persistent);
+        if (b->inconsistent) {
+            json_set_bool(o, "inconsistent", true);
+        }
         json_set_bool(o, "busy", b->busy);
         json_set_uint(o, "granularity", b->map->granularity);
         json_set_uint(o, "count", dirtymap_bytes(b->map));

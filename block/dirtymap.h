@@ -26,6 +26,11 @@ bool dirtymap_next(DirtyMap *d, uint64_t from, uint64_t max, uint64_t *off, uint
 bool dirtymap_test(DirtyMap *d, uint64_t off, uint64_t len);
 uint64_t dirtymap_bytes(DirtyMap *d);
 void dirtymap_merge(DirtyMap *to, DirtyMap *from);
+/* Pieces 8 * byte ... as bits, the least significant first; those behind the end are zero. */
+void dirtymap_get_bits(DirtyMap *d, uint64_t byte, uint8_t *bits, size_t len);
+void dirtymap_put_bits(DirtyMap *d, uint64_t byte, const uint8_t *bits, size_t len);
+/* Another length of the disk; what is new is clean. */
+void dirtymap_resize(DirtyMap *d, uint64_t length);
 
 /* ---- bitmaps by name.  [bql, changes with the graph's write lock] ----------------------- */
 
@@ -35,12 +40,19 @@ typedef struct DirtyBitmap {
     DirtyMap *map;
     bool disabled;                      /* [atomic] records nothing */
     bool busy;                          /* used by a job */
+    bool persistent;                    /* stored in the image */
+    bool inconsistent;                  /* was not stored when it should have been: of no use */
     NodeObserver observer;
     struct DirtyBitmap *next;
 } DirtyBitmap;
 
 DirtyBitmap *bitmap_find(BlockNode *n, const char *name, Error **err);
 bool bitmap_add(BlockNode *n, const char *name, uint64_t granularity, bool disabled, Error **err);
+/* Can its bits be used and changed?  Not while a job has it, nor when it is inconsistent. */
+bool bitmap_usable(const DirtyBitmap *b, Error **err);
+/* It is stored when the image is closed, if the format can do that. */
+bool bitmap_make_persistent(DirtyBitmap *b, Error **err);
+void bitmap_resize_all(BlockNode *n, uint64_t length);
 bool bitmap_remove(BlockNode *n, const char *name, Error **err);
 /* Those of the node, as query-block lists them; NULL if there are none. */
 Json *bitmap_list(BlockNode *n);

@@ -14,6 +14,7 @@ lib += block/qcow2-map.c        # qcow2: from guest to host clusters
 lib += block/qcow2-io.c         # qcow2: reads, writes, zeroes, discards
 lib += block/qcow2-compress.c   # qcow2: zlib and zstd clusters
 lib += block/qcow2-snapshot.c   # qcow2: internal snapshots
+lib += block/qcow2-bitmap.c     # qcow2: bitmaps of changes kept in the image
 lib += block/qcow2-check.c      # qcow2: checking and repairing
 lib += block/qcow2-create.c     # qcow2: making, resizing, measuring
 lib += block/vdi.c              # format vdi

@@ -4,6 +4,7 @@
  * Any thread.
  */
 #include "block/block.h"
+#include "block/dirtymap.h"
 #include "block/track.h"
 #include "util/iov.h"
 
@@ -331,5 +332,9 @@ bool node_truncate(BlockNode *n, uint64_t length, BlockPrealloc prealloc, Error 
     if (!n->driver->truncate) {
         return fail(err, "Image format driver '%s' does not support resize", n->driver->name);
     }
-    return n->driver->truncate(n, length, prealloc, err);
+    if (!n->driver->truncate(n, length, prealloc, err)) {
+        return false;
+    }
+    bitmap_resize_all(n, node_length(n));
+    return true;
 }

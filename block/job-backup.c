@@ -181,9 +181,8 @@ static bool check_options(const BackupOptions *o, Error **err)
     if (!wants_bitmap && o->bitmap) {
         return fail(err, "a bitmap is of use with sync modes incremental and bitmap only");
     }
-    if (o->bitmap && o->bitmap->busy) {
-        return fail(err, "Bitmap '%s' is currently in use by another operation and cannot be used",
-                    o->bitmap->name);
+    if (o->bitmap && !bitmap_usable(o->bitmap, err)) {
+        return false;
     }
     if (o->target->flags.read_only) {
         return fail(err, "Block node is read-only");

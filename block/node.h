@@ -111,6 +111,8 @@ typedef struct BlockDriver {
     bool (*check)(BlockNode *n, int fix, BlockCheck *out, GString *log, Error **err);
     /* Records another backing file (NULL: none) in the image; nothing is opened or copied. */
     bool (*change_backing)(BlockNode *n, const char *file, const char *format, Error **err);
+    /* May the node have a persistent bitmap of this name?  It stores those it has when it closes. */
+    bool (*keeps_bitmap)(BlockNode *n, const char *name, uint64_t granularity, Error **err);
     int (*make_empty)(BlockNode *n);    /* as if nothing had been written since creation */
     GPtrArray *(*snapshots)(BlockNode *n);      /* of BlockSnapshot*, borrowed */
     bool (*snapshot_create)(BlockNode *n, const BlockSnapshot *s, Error **err);

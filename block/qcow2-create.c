@@ -520,6 +520,10 @@ Json *qcow2_info(BlockNode *n)
     if (q->version >= 3) {
         json_set_bool(d, "lazy-refcounts", q->compatible & COMPAT_LAZY_REFCOUNTS);
     }
+    Json *bitmaps = qcow2_bitmaps_info(n->state);
+    if (bitmaps) {
+        json_set(d, "bitmaps", bitmaps);
+    }
     json_set_int(d, "refcount-bits", 1ll << q->refcount_order);
     if (q->version >= 3) {
         json_set_bool(d, "corrupt", q->incompatible & INCOMPAT_CORRUPT);

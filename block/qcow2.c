@@ -3,9 +3,8 @@
  * Format driver "qcow2", versions 2 and 3: opening and closing.  What happens in between is in
  * the other qcow2-*.c files; qcow2.h is the place to begin.
  *
- * Not there: encryption, persistent bitmaps (their flag is cleared by the first writer, as the
- * format asks of those who don't keep them), writes to single subclusters (an image with
- * extended entries is written by whole clusters).
+ * Not there: encryption, writes to single subclusters (an image with extended entries is written
+ * by whole clusters).
  */
 #include "block/qcow2.h"
 #include "util/bits.h"
@@ -102,11 +101,13 @@ static bool prepare_writing(BlockNode *n, Error **err)
 {
     Qcow2 *q = n->state;
     int ret = 0;
-    if (q->autoclear & ~(uint64_t)AUTOCLEAR_RAW_DATA) {
-        q->autoclear &= AUTOCLEAR_RAW_DATA;
+    uint64_t known = AUTOCLEAR_RAW_DATA | (n->bitmaps ? AUTOCLEAR_BITMAPS : 0);
+    if (q->autoclear & ~known) {
+        q->autoclear &= known;
         ret = qcow2_write_header(q);
         ret = ret ? ret : node_flush(n->file);
     }
+    ret = ret ? ret : qcow2_mark_bitmaps(q);
     if (ret < 0) {
         return fail_errno(err, -ret, "Could not update qcow2 header");
     }
@@ -164,7 +165,8 @@ static bool open_image(BlockNode *n, Json *options, Error **err)
     }
     make_caches(q, &sizes);
     return qcow2_read_snapshots(q, err) && open_data_file(q, options, err)
-           && node_open_backing(n, options, err) && (n->flags.read_only || prepare_writing(n, err));
+           && node_open_backing(n, options, err) && qcow2_load_bitmaps(n, err)
+           && (n->flags.read_only || prepare_writing(n, err));
 }
 
 static bool qcow2_open(BlockNode *n, Json *options, Error **err)
@@ -198,7 +200,8 @@ static bool qcow2_open(BlockNode *n, Json *options, Error **err)
 static int settle(BlockNode *n)
 {
     Qcow2 *q = n->state;
-    int ret = qcow2_sync(q);            /* the second pass writes what the first one freed */
+    int ret = qcow2_store_bitmaps(n);
+    ret = ret ? ret : qcow2_sync(q);    /* the second pass writes what the first one freed */
     q->lazy = false;
     ret = ret ? ret : qcow2_sync(q);
     if (!ret && (q->incompatible & INCOMPAT_DIRTY) && !n->flags.check) {
@@ -270,6 +273,6 @@ static const BlockDriver qcow2_driver = {
     .make_empty = qcow2_make_empty, .snapshots = qcow2_snapshots,
     .snapshot_create = qcow2_snapshot_create, .snapshot_apply = qcow2_snapshot_apply,
     .snapshot_delete = qcow2_snapshot_delete, .snapshot_load = qcow2_snapshot_load,
-    .reopen = qcow2_reopen, .other_file = qcow2_other_file, .amend = qcow2_amend,
+    .reopen = qcow2_reopen, .other_file = qcow2_other_file, .amend = qcow2_amend, .keeps_bitmap = qcow2_keeps_bitmap,
 };
 BLOCK_DRIVER(qcow2_driver);

@@ -265,6 +265,17 @@ bool qcow2_snapshot_apply(BlockNode *n, const char *id, Error **err);
 bool qcow2_snapshot_load(BlockNode *n, const char *id, Error **err);
 bool qcow2_snapshot_delete(BlockNode *n, const char *id, Error **err);
 
+/* ---- qcow2-bitmap.c: bitmaps in the image; no requests in flight -------------------------- */
+
+/* Those of the image become bitmaps of the node. */
+bool qcow2_load_bitmaps(BlockNode *n, Error **err);
+/* The file says that somebody writes; 0 or -errno, stable when it returns. */
+int qcow2_mark_bitmaps(Qcow2 *q);
+/* The node's persistent ones replace those in the file. */
+int qcow2_store_bitmaps(BlockNode *n);
+bool qcow2_keeps_bitmap(BlockNode *n, const char *name, uint64_t granularity, Error **err);
+Json *qcow2_bitmaps_info(Qcow2 *q);
+
 /* ---- qcow2-check.c ------------------------------------------------------------------------ */
 
 bool qcow2_check(BlockNode *n, int fix, BlockCheck *out, GString *log, Error **err);

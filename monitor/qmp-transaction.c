@@ -132,11 +132,7 @@ static DirtyBitmap *bitmap_of(Step *s, Error **err)
     const char *name = str_arg(s->args, "name");
     s->node = monitor_find_node(str_arg(s->args, "node"), err);
     DirtyBitmap *b = s->node ? bitmap_find(s->node, name, err) : NULL;
-    if (b && b->busy) {
-        fail(err, "Bitmap '%s' is currently in use by another operation and cannot be used", name);
-        b = NULL;
-    }
-    return b;
+    return b && bitmap_usable(b, err) ? b : NULL;
 }
 
 static bool add_prepare(Step *s, Error **err)
@@ -147,12 +143,13 @@ static bool add_prepare(Step *s, Error **err)
     if (!s->node) {
         return false;
     }
-    if (persistent && persistent->b) {
-        return fail(err, "Persistent bitmaps are not supported (persistent=false is)");
-    }
+    const char *name = str_arg(s->args, "name");
     graph_write_lock();
-    bool ok = bitmap_add(s->node, str_arg(s->args, "name"), granularity ? granularity->u : 0,
-                         disabled && disabled->b, err);
+    bool ok = bitmap_add(s->node, name, granularity ? granularity->u : 0, disabled && disabled->b, err);
+    if (ok && persistent && persistent->b && !bitmap_make_persistent(bitmap_find(s->node, name, NULL), err)) {
+        bitmap_remove(s->node, name, NULL);
+        ok = false;
+    }
     graph_write_unlock();
     return ok;
 }
@@ -208,7 +205,7 @@ static bool merge_prepare(Step *s, Error **err)
     DirtyBitmap *to = s->node ? bitmap_find(s->node, target, err) : NULL;
     for (guint i = 0; to && i < json_len(list); i++) {
         DirtyBitmap *from = merge_source(s, json_at(list, i), err);
-        if (!from) {
+        if (!from || !bitmap_usable(from, err)) {
             return false;
         }
         if (from->map->length != to->map->length) {
@@ -217,7 +214,7 @@ static bool merge_prepare(Step *s, Error **err)
                         (guint64)to->map->length, (guint64)from->map->length);
         }
     }
-    return to != NULL;
+    return to && bitmap_usable(to, err);
 }
 
 static void merge_commit(Step *s)

@@ -23,6 +23,8 @@ static const struct {
     { "amend", img_cmd_amend, "[--image-opts] [-q] [-f fmt] [-t cache] [-p] -o options filename" },
     { "bench", img_cmd_bench, "[-c count] [-d depth] [-f fmt] [--flush-interval=N] [-i aio] [-n] [--no-drain] "
       "[-o offset] [--pattern=P] [-q] [-s buffer_size] [-S step_size] [-t cache] [-w] [-U] filename" },
+    { "bitmap", img_cmd_bitmap, "(--merge SOURCE | --add | --remove | --clear | --enable | --disable)... "
+      "[-b source_file [-F source_fmt]] [-g granularity] [--image-opts | -f fmt] filename bitmap" },
     { "check", img_cmd_check, "[--image-opts] [-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] "
       "[-T src_cache] [-U] filename" },
     { "commit", img_cmd_commit, "[--image-opts] [-q] [-f fmt] [-t cache] [-b base] [-d] [-p] "

@@ -49,6 +49,7 @@ void img_progress_end(void);
 
 int img_cmd_amend(int argc, char **argv);
 int img_cmd_bench(int argc, char **argv);
+int img_cmd_bitmap(int argc, char **argv);
 int img_cmd_check(int argc, char **argv);
 int img_cmd_commit(int argc, char **argv);
 int img_cmd_compare(int argc, char **argv);

@@ -168,6 +168,35 @@ class Interop(Img):
         self.assertEqual(status, 1)
         self.assertIn("outside its own folder", err)
 
+    def test_bitmaps(self):
+        """Bitmaps that images keep: each tool reads the other's, and records what is written."""
+        self.orrery("create", "-q", "-f", "qcow2", "a.qcow2", "64M")
+        self.orrery("bitmap", "--add", "-g", "64k", "a.qcow2", "ours")
+        self.qemu("bitmap", "--add", "-g", "64k", "a.qcow2", "theirs")
+        self.raw(size=64 << 20)
+        self.orrery("convert", "-n", "-f", "raw", "-O", "qcow2", "disk.raw", "a.qcow2")
+        self.qemu("check", "-q", "a.qcow2")
+        if QEMU_IO:
+            self.ok(QEMU_IO, "-c", "write 60M 192k", "a.qcow2")
+        self.orrery("bitmap", "--disable", "a.qcow2", "theirs")
+        self.orrery("bitmap", "--add", "--merge", "ours", "--merge", "theirs", "a.qcow2", "both")
+        self.qemu("check", "-q", "a.qcow2")
+        self.assertEqual(self.orrery("info", "a.qcow2"), self.qemu("info", "a.qcow2"))
+        kept = json.loads(self.orrery("info", "--output=json", "a.qcow2"))
+        self.assertEqual([(b["name"], b["flags"]) for b in kept["format-specific"]["data"]["bitmaps"]],
+                         [("ours", ["auto"]), ("theirs", []), ("both", ["auto"])])
+        self.qemu("bitmap", "--remove", "a.qcow2", "ours")
+        self.orrery("bitmap", "--remove", "a.qcow2", "theirs")
+        self.orrery("resize", "-q", "a.qcow2", "+1M")
+        self.orrery("bitmap", "--remove", "a.qcow2", "both")
+        self.qemu("check", "-q", "a.qcow2")
+        self.orrery("check", "-q", "a.qcow2")
+        for args, word in ((("--clear", "a.qcow2", "none"), "not found"), (("a.qcow2", "x"), "at least one of"),
+                           (("--add", "disk.raw", "x", "-f", "raw"), "raw")):
+            status, _, err = run(IMG, "bitmap", *args)
+            self.assertEqual(status, 1)
+            self.assertIn(word, err)
+
     def test_vmdk_in_extents(self):
         """Descriptors with extents in files beside them, of the names that others give them."""
         self.raw(size=3 << 20)

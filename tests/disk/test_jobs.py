@@ -219,6 +219,29 @@ class Jobs(Disks):
         self.c.error("block-dirty-bitmap-clear", node="disk0", name="m0")
         self.c.error("transaction", actions=[{"type": "what", "data": {}}])
 
+    def test_kept_bitmap(self):
+        """A persistent bitmap is in the image when its node is closed, and back when it opens."""
+        path = self.path("kept.qcow2")
+        img("create", "-q", "-f", "qcow2", path, "4M")
+        node = dict(driver="qcow2", node_name="k", file={"driver": "file", "filename": path})
+        self.c.call("blockdev-add", **node)
+        self.c.call("block-dirty-bitmap-add", node="k", name="b", granularity=65536, persistent=True)
+        self.c.call("block-dirty-bitmap-add", node="k", name="gone")
+        self.c.call("blockdev-mirror", job_id="m", device="disk0", target="k", sync="full")
+        self.wait_job("m", "ready")
+        self.c.call("block-job-cancel", device="m")
+        self.wait_job("m", "null")
+        self.c.call("blockdev-del", node_name="k")
+        self.c.call("blockdev-add", **node)
+        kept, = [n for n in self.c.call("query-named-block-nodes") if n["node-name"] == "k"]
+        b, = kept["dirty-bitmaps"]
+        self.assertEqual((b["name"], b["persistent"], b["recording"], b["count"]), ("b", True, True, SIZE))
+        self.c.call("block-dirty-bitmap-remove", node="k", name="b")
+        self.c.call("blockdev-del", node_name="k")
+        img("check", "-q", path)
+        self.c.call("blockdev-add", driver="file", node_name="f", filename=self.path("disk.raw"))
+        self.c.error("block-dirty-bitmap-add", node="f", name="b", persistent=True)
+
     def test_manual_ends(self):
         self.c.call("drive-backup", device="disk0", sync="full", target=self.path("b.raw"),
                     format="raw", auto_finalize=False, auto_dismiss=False)

@@ -7,7 +7,9 @@
  * its seed: `--seed` of the program repeats it.
  */
 #include "block/block.h"
+#include "block/dirtymap.h"
 #include "block/node.h"
+#include "block/qcow2.h"
 #include "tests/unit/memdisk.h"
 #include "util/bql.h"
 
@@ -398,6 +400,14 @@ static void mutate(uint8_t *data, size_t len)
     }
 }
 
+static void keep_bitmap(BlockNode *n, const char *name, uint64_t granularity)
+{
+    Error *err = NULL;
+    g_assert_true(bitmap_add(n, name, granularity, false, &err));
+    g_assert_true(bitmap_make_persistent(bitmap_find(n, name, NULL), &err));
+    g_assert_no_error(err);
+}
+
 static void test_mutations(void)
 {
     for (unsigned i = how_many("DISK_MUTATIONS", 300); i;) {
@@ -405,6 +415,10 @@ static void test_mutations(void)
         m.data = g_malloc0(m.size);
         make_image(m.size);
         BlockNode *n = open_ok(false);
+        if (((Qcow2 *)n->state)->version >= 3 && below(2)) {
+            keep_bitmap(n, "a", 512);
+            keep_bitmap(n, "b", 65536);
+        }
         for (int s = 0; s < 30; s++) {
             random_step(n, &m);
         }
@@ -484,6 +498,62 @@ static void test_chains(void)
     node_unref(n);
 }
 
+/* ---- bitmaps kept in the image ---------------------------------------------------------------------------- */
+
+/* Pieces of 4096 bytes that should be set, as a string of 0 and 1. */
+static void assert_bits(BlockNode *n, const char *name, const bool *want, size_t pieces)
+{
+    DirtyBitmap *b = bitmap_find(n, name, NULL);
+    g_assert_nonnull(b);
+    g_assert_true(b->persistent);
+    g_assert_false(b->inconsistent);
+    g_assert_cmpuint(b->map->pieces, ==, pieces);
+    g_autofree uint8_t *bits = g_malloc(pieces / 8 + 1);
+    dirtymap_get_bits(b->map, 0, bits, pieces / 8 + 1);
+    for (size_t i = 0; i < pieces; i++) {
+        g_assert_cmpint(bits[i / 8] >> (i % 8) & 1, ==, want[i]);
+    }
+}
+
+static void test_bitmaps(void)
+{
+    enum { PIECES = 15000 };
+    g_autofree bool *want = g_new0(bool, PIECES);
+    make_image(PIECES * 4096ull);
+    while (mem.bytes->data[7] < 3) {
+        make_image(PIECES * 4096ull);
+    }
+    BlockNode *n = open_ok(false);
+    keep_bitmap(n, "changes", 4096);
+    for (int round = 0; round < 4; round++) {
+        for (int i = 0; i < 10; i++) {
+            uint32_t at = below(PIECES);
+            g_assert_cmpint(node_pwrite(n, at * 4096ull, &at, sizeof(at)), ==, 0);
+            want[at] = true;
+        }
+        assert_bits(n, "changes", want, PIECES);
+        node_unref(n);
+        n = open_ok(true);
+        assert_bits(n, "changes", want, PIECES);
+        check_clean(n, true);
+    }
+    g_assert_true(node_truncate(n, PIECES / 2 * 4096ull, PREALLOC_OFF, NULL));
+    assert_bits(n, "changes", want, PIECES / 2);
+    memdisk_drop(n);                    /* a crash: what changed since is not known */
+    n = open_ok(true);
+    DirtyBitmap *b = bitmap_find(n, "changes", NULL);
+    g_assert_true(b && b->inconsistent && !bitmap_usable(b, NULL));
+    node_unref(n);
+    n = open_ok(true);
+    g_assert_true(bitmap_find(n, "changes", NULL)->inconsistent);
+    g_assert_true(bitmap_remove(n, "changes", NULL));
+    node_unref(n);
+    n = open_ok(true);
+    g_assert_null(n->bitmaps);
+    check_clean(n, false);
+    node_unref(n);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -492,6 +562,7 @@ int main(int argc, char **argv)
     g_test_add_func("/qcow2/sequences", test_sequences);
     g_test_add_func("/qcow2/threads", test_threads);
     g_test_add_func("/qcow2/mutations", test_mutations);
+    g_test_add_func("/qcow2/bitmaps", test_bitmaps);
     g_test_add_func("/qcow2/chains", test_chains);
     int ret = g_test_run();
     g_autofree char *remove = g_strdup_printf("rm -rf '%s'", dir);
