@@ -144,8 +144,49 @@ static void clean(Job *j, bool ok)
     j->n_nodes = 0;
 }
 
+/* ---- jobs that end together ---------------------------------------------------------------- */
+
+struct JobGroup {
+    unsigned refs;                      /* jobs, and the maker */
+    GPtrArray *jobs;                    /* of Job*, those that did not end yet */
+};
+
+JobGroup *job_group_new(void)
+{
+    JobGroup *g = g_new0(JobGroup, 1);
+    g->refs = 1;
+    g->jobs = g_ptr_array_new();
+    return g;
+}
+
+void job_group_unref(JobGroup *g)
+{
+    if (g && !--g->refs) {
+        g_ptr_array_unref(g->jobs);
+        g_free(g);
+    }
+}
+
+void job_join(Job *j, JobGroup *g)
+{
+    g->refs++;
+    g_ptr_array_add(g->jobs, j);
+    j->group = g;
+}
+
+/* Its group, whose reference goes over to the caller; NULL. */
+static JobGroup *leave_group(Job *j)
+{
+    JobGroup *g = g_steal_pointer(&j->group);
+    if (g) {
+        g_ptr_array_remove(g->jobs, j);
+    }
+    return g;
+}
+
 static void forget(Job *j)
 {
+    job_group_unref(leave_group(j));
     g_ptr_array_remove(jobs, j);
     job_unref(j);
 }
@@ -158,8 +199,44 @@ void job_drop(Job *j)
     forget(j);
 }
 
+/* j, or all of its group; each with a reference. */
+static GPtrArray *companions(Job *j)
+{
+    GPtrArray *all = g_ptr_array_new_with_free_func((GDestroyNotify)job_unref);
+    for (guint i = 0; i < (j->group ? j->group->jobs->len : 1); i++) {
+        Job *k = j->group ? j->group->jobs->pdata[i] : j;
+        g_atomic_int_inc((int *)&k->refs);
+        g_ptr_array_add(all, k);
+    }
+    return all;
+}
+
+static bool all_wait(const GPtrArray *list)
+{
+    for (guint i = 0; i < list->len; i++) {
+        if (((const Job *)list->pdata[i])->status != JOB_WAITING) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* One failed: the others must not count. */
+static void abort_rest(JobGroup *g)
+{
+    while (g->jobs->len) {
+        Job *j = g->jobs->pdata[0];
+        bool at_its_end = j->status == JOB_WAITING || j->status == JOB_PENDING;
+        if (!at_its_end) {              /* ends in its own time, by itself */
+            job_group_unref(leave_group(j));
+        }
+        job_cancel(j, true, NULL);
+    }
+}
+
 static void conclude(Job *j, bool ok)
 {
+    JobGroup *group = leave_group(j);
     bool cancelled = !ok && j->cancel && j->ret == -ECANCELED;
     const char *why = j->error ? j->error->message : j->ret < 0 ? g_strerror(-j->ret) : NULL;
     if (!ok) {
@@ -174,9 +251,13 @@ static void conclude(Job *j, bool ok)
         set_status(j, JOB_NULL);
         forget(j);
     }
+    if (group && !ok) {
+        abort_rest(group);
+    }
+    job_group_unref(group);
 }
 
-static void finish_well(Job *j)
+static bool prepare(Job *j)
 {
     Error *err = NULL;
     bool ok = true;
@@ -192,7 +273,51 @@ static void finish_well(Job *j)
         j->error = err;
         g_mutex_unlock(&j->lock);
     }
-    conclude(j, ok);
+    return ok;
+}
+
+static void finish_well(const GPtrArray *list)
+{
+    bool ok = true;
+    for (guint i = 0; i < list->len && ok; i++) {
+        ok = prepare(list->pdata[i]);
+    }
+    for (guint i = 0; i < list->len; i++) {
+        Job *j = list->pdata[i];
+        if (j->status == JOB_PENDING) { /* the failure of one may have ended it */
+            conclude(j, ok);
+        }
+    }
+}
+
+static void pend(Job *j)
+{
+    set_status(j, JOB_PENDING);
+    if (j->options.manual_finalize) {
+        Json *data = json_object();
+        json_set_str(data, "id", j->id);
+        json_set_str(data, "type", j->driver->type);
+        event_emit("BLOCK_JOB_PENDING", data);
+    }
+}
+
+/* This one is done; if it was the last of its group they end, or wait for the client. */
+static void done_well(Job *j)
+{
+    g_autoptr(GPtrArray) list = companions(j);
+    bool manual = false;
+    set_status(j, JOB_WAITING);
+    if (!all_wait(list)) {
+        return;
+    }
+    for (guint i = 0; i < list->len; i++) {
+        Job *k = list->pdata[i];
+        pend(k);
+        manual |= k->options.manual_finalize;
+    }
+    if (!manual) {
+        finish_well(list);
+    }
 }
 
 /* The thread is done. */
@@ -212,16 +337,7 @@ static void ended(void *opaque)
     if (j->ret < 0) {
         conclude(j, false);
     } else {
-        set_status(j, JOB_WAITING);
-        set_status(j, JOB_PENDING);
-        if (j->options.manual_finalize) {
-            Json *data = json_object();
-            json_set_str(data, "id", j->id);
-            json_set_str(data, "type", j->driver->type);
-            event_emit("BLOCK_JOB_PENDING", data);
-        } else {
-            finish_well(j);
-        }
+        done_well(j);
     }
     job_unref(j);
 }
@@ -350,7 +466,8 @@ bool job_finalize(Job *j, Error **err)
     if (j->status != JOB_PENDING) {
         return refused(j, "finalize", err);
     }
-    finish_well(j);
+    g_autoptr(GPtrArray) list = companions(j);
+    finish_well(list);
     return true;
 }
 

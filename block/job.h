@@ -19,6 +19,7 @@ typedef enum { JOB_CREATED, JOB_RUNNING, JOB_PAUSED, JOB_READY, JOB_STANDBY, JOB
                JOB_PENDING, JOB_ABORTING, JOB_CONCLUDED, JOB_NULL } JobStatus;
 
 typedef struct Job Job;
+typedef struct JobGroup JobGroup;
 
 typedef struct JobDriver {
     const char *type;                   /* "mirror" */
@@ -66,6 +67,7 @@ struct Job {
     Error *error;
     int64_t slice_end, slice_bytes;     /* of the speed limit */
 
+    JobGroup *group;                    /* [bql] a reference, or NULL */
     BlockNode *nodes[4];                /* marked busy, referenced; by job_add_node */
     unsigned n_nodes;
 };
@@ -74,6 +76,10 @@ struct Job {
 Job *job_new(const JobDriver *d, const JobOptions *o, Error **err);
 /* Nobody else may remove, resize or work on the node meanwhile.  False: somebody does. */
 bool job_add_node(Job *j, BlockNode *n, Error **err);
+/* Jobs that end together: none counts before all are done, and when one fails all do. */
+JobGroup *job_group_new(void);
+void job_group_unref(JobGroup *g);      /* of the maker; NULL is fine */
+void job_join(Job *j, JobGroup *g);     /* before it starts */
 void job_start(Job *j);
 void job_drop(Job *j);                  /* one that was not started */
 Job *job_find(const char *id);

@@ -22,6 +22,7 @@ typedef struct Step {
     BlockNode *node, *overlay;          /* overlay: a reference if `own` */
     bool own;
     Job *job;
+    JobGroup *group;                    /* its jobs end together; NULL: each alone */
 } Step;
 
 typedef struct Action {
@@ -117,6 +118,9 @@ static bool drive_backup_prepare(Step *s, Error **err)
 
 static void backup_commit(Step *s)
 {
+    if (s->group) {
+        job_join(s->job, s->group);
+    }
     job_start(s->job);
 }
 
@@ -301,8 +305,9 @@ static Json *cmd_transaction(const Json *args, Error **err)
     const char *mode = properties ? str_arg(properties, "completion-mode") : NULL;
     guint n = json_len(list);
     g_autofree Step *steps = g_new0(Step, n + 1);
-    if (mode && strcmp(mode, "individual")) {
-        fail(err, "completion-mode '%s' is not supported (individual is)", mode);
+    bool grouped = mode && !strcmp(mode, "grouped");
+    if (mode && !grouped && strcmp(mode, "individual")) {
+        fail(err, "Parameter 'completion-mode' does not accept value '%s'", mode);
         return NULL;
     }
     for (guint i = 0; i < n; i++) {
@@ -310,7 +315,12 @@ static Json *cmd_transaction(const Json *args, Error **err)
             return NULL;
         }
     }
+    JobGroup *group = grouped ? job_group_new() : NULL;
+    for (guint i = 0; i < n; i++) {
+        steps[i].group = group;
+    }
     run_steps(steps, n, err);
+    job_group_unref(group);
     return NULL;
 }
 

@@ -219,6 +219,36 @@ class Jobs(Disks):
         self.c.error("block-dirty-bitmap-clear", node="disk0", name="m0")
         self.c.error("transaction", actions=[{"type": "what", "data": {}}])
 
+    def test_grouped_transaction(self):
+        """All or none: jobs of a transaction wait for each other, and fail with each other."""
+        def backups(grouped, speed):
+            self.c.call("transaction", properties={"completion-mode": grouped}, actions=[
+                {"type": "drive-backup", "data": {
+                    "device": {"g0": "disk0", "g1": "d1"}[job], "job-id": job, "sync": "full",
+                    "format": "qcow2", "speed": speed if job == "g1" else 0,
+                    "target": self.path(job + ".qcow2"), "auto-dismiss": False}} for job in ("g0", "g1")])
+
+        def result(job):
+            return {j["id"]: j.get("error") for j in self.c.call("query-jobs")}[job]
+        self.c.call("blockdev-add", driver="raw", node_name="d1", read_only=True,
+                    file={"driver": "file", "filename": self.path("disk.raw")})
+        backups("grouped", 65536)
+        self.wait_job("g0", "waiting")
+        self.c.call("block-job-set-speed", device="g1", speed=0)
+        self.wait_job("g1", "concluded")
+        self.assertEqual((result("g0"), result("g1")), (None, None))
+        for job in ("g0", "g1"):
+            self.c.call("job-dismiss", id=job)
+            self.same(job + ".qcow2")
+        backups("grouped", 65536)
+        self.wait_job("g0", "waiting")
+        self.c.call("job-cancel", id="g1")
+        self.wait_job("g0", "concluded")
+        self.assertIsNotNone(result("g0"))
+        self.c.call("job-dismiss", id="g0")
+        self.c.call("job-dismiss", id="g1")
+        self.c.error("transaction", actions=[], properties={"completion-mode": "what"})
+
     def test_kept_bitmap(self):
         """A persistent bitmap is in the image when its node is closed, and back when it opens."""
         path = self.path("kept.qcow2")
