@@ -92,12 +92,8 @@ Job *job_stream(const JobOptions *o, BlockNode *active, BlockNode *n, BlockNode 
 typedef struct CreateJob {
     Job job;
     Json *options;
+    BlockNode *file;                    /* an image is made in this node; NULL: by its name */
 } CreateJob;
-
-static int create_run(Job *j, Error **err)
-{
-    return 0;                           /* nodes are opened under the big lock: see below */
-}
 
 /* QMP's names are those of `create -o` with dashes, but for the version. */
 static Json *create_options(const Json *from)
@@ -116,18 +112,15 @@ static Json *create_options(const Json *from)
     return o;
 }
 
-static bool create_prepare(Job *j, Error **err)
+static bool create_image(CreateJob *c, Error **err)
 {
-    CreateJob *c = (CreateJob *)j;
     g_autoptr(Json) o = create_options(c->options);
     g_autofree char *driver = NULL, *filename = NULL, *prealloc = NULL;
     uint64_t size = 0;
     block_take_str(o, "driver", &driver, NULL);
     const BlockDriver *d = block_driver_find(driver);
     if (!d->protocol) {
-        const Json *file = json_get(o, "file");
-        BlockNode *n = file && file->type == JSON_STRING ? node_find(file->s) : NULL;
-        return node_create_image(d, n ? node_file_name(n) : "", o, err);
+        return node_create_image(d, c->file ? node_file_name(c->file) : "", o, err);
     }
     bool nocow = false;
     if (!block_take_str(o, "filename", &filename, err) || !block_take_uint(o, "size", &size, err)
@@ -152,14 +145,19 @@ static bool create_prepare(Job *j, Error **err)
     return ok;
 }
 
+/* [thread] The big lock is taken for opening and closing only (block/node.c). */
+static int create_run(Job *j, Error **err)
+{
+    return create_image((CreateJob *)j, err) ? 0 : -EIO;
+}
+
 static void create_clean(Job *j, bool ok)
 {
     json_free(((CreateJob *)j)->options);
 }
 
 static const JobDriver create_driver = {
-    .type = "create", .size = sizeof(CreateJob), .run = create_run, .prepare = create_prepare,
-    .clean = create_clean,
+    .type = "create", .size = sizeof(CreateJob), .run = create_run, .clean = create_clean,
 };
 
 Job *job_create(const JobOptions *o, Json *options, Error **err)
@@ -181,5 +179,11 @@ Job *job_create(const JobOptions *o, Json *options, Error **err)
         return NULL;
     }
     c->options = options;
+    const Json *file = json_get(options, "file");
+    c->file = file && file->type == JSON_STRING ? node_find(file->s) : NULL;
+    if (c->file && !job_add_node(&c->job, c->file, err)) {
+        job_drop(&c->job);
+        return NULL;
+    }
     return &c->job;
 }

@@ -4,6 +4,7 @@
  */
 #include "block/job.h"
 #include "util/event.h"
+#include "util/bql.h"
 #include "util/mainloop.h"
 
 #include <errno.h>
@@ -372,10 +373,14 @@ void job_cancel_all(void)
         g_mutex_lock(&j->lock);
         j->cancel = j->force = true;
         g_cond_broadcast(&j->changed);
+        g_mutex_unlock(&j->lock);
+        bql_unlock();                   /* one that makes an image wants it now and then */
+        g_mutex_lock(&j->lock);
         while (j->thread && !j->ended) {
             g_cond_wait(&j->changed, &j->lock);
         }
         g_mutex_unlock(&j->lock);
+        bql_lock();
         if (j->status != JOB_CONCLUDED) {
             graph_write_lock();
             clean(j, false);

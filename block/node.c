@@ -5,6 +5,7 @@
 #include "block/track.h"
 #include "block/block.h"
 #include "block/dirtymap.h"
+#include "util/bql.h"
 #include "util/parse.h"
 
 #include <errno.h>
@@ -226,6 +227,24 @@ static bool take_name(BlockNode *n, Json *options, Error **err)
 
 /* ---- life --------------------------------------------------------------------------- */
 
+/* Opening and closing are for the holder of the big lock.  A job that makes an image does not have
+ * it and takes it for just that. */
+static bool enter(void)
+{
+    bool taken = !bql_locked();
+    if (taken) {
+        bql_lock();
+    }
+    return taken;
+}
+
+static void leave(bool taken)
+{
+    if (taken) {
+        bql_unlock();
+    }
+}
+
 static void free_node(BlockNode *n)
 {
     if (n->file) {
@@ -282,7 +301,7 @@ static BlockNode *register_node(BlockNode *n)
     return n;
 }
 
-BlockNode *node_open(Json *options, BlockFlags flags, Error **err)
+static BlockNode *open_node(Json *options, BlockFlags flags, Error **err)
 {
     g_autoptr(Json) owned = options;
     g_autofree char *driver = NULL;
@@ -302,21 +321,32 @@ BlockNode *node_open(Json *options, BlockFlags flags, Error **err)
     return register_node(n);
 }
 
+BlockNode *node_open(Json *options, BlockFlags flags, Error **err)
+{
+    bool taken = enter();
+    BlockNode *n = open_node(options, flags, err);
+    leave(taken);
+    return n;
+}
+
 BlockNode *node_ref(BlockNode *n)
 {
+    bool taken = enter();
     n->refs++;
+    leave(taken);
     return n;
 }
 
 void node_unref(BlockNode *n)
 {
-    if (!n || --n->refs) {
-        return;
+    bool taken = enter();
+    if (n && !--n->refs) {
+        node_flush(n);
+        n->driver->close(n);
+        g_ptr_array_remove(nodes, n);
+        free_node(n);
     }
-    node_flush(n);
-    n->driver->close(n);
-    g_ptr_array_remove(nodes, n);
-    free_node(n);
+    leave(taken);
 }
 
 BlockNode *node_find(const char *name)

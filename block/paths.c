@@ -6,6 +6,7 @@
  * by an option or on the command line, needs no permission and does not come here.
  */
 #include "block/node.h"
+#include "util/bql.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -218,7 +219,15 @@ static BlockNode *use_given(Json *options, Error **err)
 BlockNode *node_create_file(const char *filename, Json *options, Error **err)
 {
     if (options && json_get(options, "file")) {
-        return use_given(options, err);
+        bool taken = !bql_locked();     /* jobs do without it: see node.c */
+        if (taken) {
+            bql_lock();
+        }
+        BlockNode *given = use_given(options, err);
+        if (taken) {
+            bql_unlock();
+        }
+        return given;
     }
     const BlockDriver *d = block_driver_find("file");
     if (g_str_has_prefix(filename, "file:")) {
