@@ -13,6 +13,7 @@ sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import material
 import rfb
 import screen
+from boots import expect
 from vm import PATIENCE, VM, Failed
 
 APPEND = "console=ttyS0 mitigations=off"
@@ -23,25 +24,30 @@ def linux(*args, **kw):
     return VM(["-kernel", kernel, "-initrd", initrd, "-append", APPEND, *args], mem="256", **kw)
 
 
-def console_shows(vm, size, text, **which):
-    """The frame buffer console has this size and shows in its first line what is written to it.
-    (Its font is the VGA's, but for some letters: f, m, 0 ...)"""
-    vm.shell("echo -e '\\033[?25l\\033[2J\\033[H%s' >/dev/tty1" % text)
+def wait_line(vm, size, row, text, **which):
+    """The frame buffer console has this size and this in a row.  (Its font is the VGA's, but for
+    some letters: f, m, T, 0 ...)"""
     end = time.monotonic() + 60 * PATIENCE
     while True:
         p = vm.picture(**which)
-        line = screen.Picture(p.width, 16, p.data[:p.width * 16 * 3]).text()
+        at = row * 16 * p.width * 3
+        line = screen.Picture(p.width, 16, p.data[at:at + p.width * 16 * 3]).text()
         if (p.width, p.height) == size and line == text:
-            return p
+            return
         if time.monotonic() > end:
             raise Failed("no %r on a screen of %dx%d; it is %dx%d and shows %r"
                          % (text, *size, p.width, p.height, line))
         vm.drain(0.3)
 
 
-def load(vm, driver):
+def console_shows(vm, size, text, **which):
+    vm.shell("echo -e '\\033[?25l\\033[2J\\033[H%s' >/dev/tty1" % text)
+    wait_line(vm, size, 0, text, **which)
+
+
+def load(vm, driver, options=""):
     vm.wait_serial("BusyBox shell", 300)
-    vm.shell("insmod /lib/modules/%s.ko && until [ -e /dev/fb0 ]; do sleep 0.1; done" % driver)
+    vm.shell("insmod /lib/modules/%s.ko %s && until [ -e /dev/fb0 ]; do sleep 0.1; done" % (driver, options))
 
 
 def ask_for_size(path, w, h):
@@ -72,6 +78,37 @@ def test_virtio_vga_linux():
                      % (head + 1, w, h))
         console_shows(vm, (1024, 600), "Hello again, guest")
         vm.shell("! dmesg | grep -E 'virtio_gpu.*(ERROR|error|failed)'")
+
+
+def drives(vm, driver, size, options="", name=None, **which):
+    """A driver takes the card over from the text console; it scrolls, too."""
+    load(vm, driver, options)
+    expect(vm.shell("cat /proc/fb"), name or driver)
+    console_shows(vm, size, "Hello, guest 12345", **which)
+    vm.shell("clear >/dev/tty1; for k in $(seq 111 211); do echo; echo line $k; done >/dev/tty1")
+    # the cursor's line is the last, an empty one between each two
+    wait_line(vm, size, size[1] // 16 - 2, "line 211", **which)
+    wait_line(vm, size, size[1] // 16 - 20, "line 2?2", **which)
+
+
+def test_bochs_drm_linux():
+    """The standard VGA and a secondary one by Linux' bochs driver, in the size its EDID prefers."""
+    with linux("-device", "secondary-vga,id=second,xres=800,yres=600") as vm:
+        drives(vm, "bochs", (1280, 800))
+        vm.shell("until [ -e /dev/fb1 ]; do sleep 0.1; done")
+        vm.shell("cd /sys/class/graphics/fb1; head -n 1 modes >mode; cd /")
+        vm.shell("tr '\\0' '\\101' </dev/zero | dd of=/dev/fb1 bs=4096 count=400 2>/dev/null")
+        p = vm.picture(device="second")
+        if (p.width, p.height) != (800, 600) or p.pixel(799, 300) != b"AAA":
+            raise Failed("the second screen is %dx%d, %r" % (p.width, p.height, p.pixel(799, 300)))
+
+
+def test_cirrus_linux():
+    """The Cirrus card by cirrusfb, whose console is drawn by the BitBLT engine, and by DRM."""
+    with linux("-vga", "cirrus") as vm:
+        drives(vm, "cirrusfb", (640, 480), "mode_option=640x480-8@60", "CL")
+        vm.shell("echo 0000:00:02.0 >/sys/bus/pci/drivers/cirrusfb/unbind; rmmod cirrusfb")
+        drives(vm, "cirrus", (1024, 768))
 
 
 # What each sends, and what the driver's device file gives: type, code, value.
