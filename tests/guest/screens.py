@@ -5,12 +5,16 @@
 """
 
 import os
+import struct
 import tempfile
 
 import material
 from vm import VM, Failed
 
-REFERENCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "vga-scenes.txt")
+HERE = os.path.dirname(os.path.abspath(__file__))
+REFERENCE = os.path.join(HERE, "vga-scenes.txt")
+MODES = os.path.join(HERE, "vbe-modes.txt")
+CARDS = ("std", "cirrus", "virtio")
 SCENES = ["text 40x25 grey", "text 40x25", "text 80x25 grey", "text 80x25", "text monochrome",
           "text 80x50", "text bright backgrounds", "text scrolled and split", "text own font",
           "CGA 320x200", "CGA 320x200 grey", "CGA 640x200", "planar 320x200", "planar 640x200",
@@ -20,25 +24,48 @@ SCENES = ["text 40x25 grey", "text 40x25", "text 80x25 grey", "text 80x25", "tex
           "VBE 640x480x16", "VBE 640x480x24", "VBE 800x600x24"]
 
 
-def show_scenes():
+def boot(name, card, d):
+    """A machine that starts asm/NAME.S; what that tells goes to d/told."""
+    disk = d + "/disk.img"
+    with open(material.assembled(name), "rb") as f, open(disk, "wb") as g:
+        g.write(f.read().ljust(1 << 20, b"\0"))
+    return VM(["-vga", card, "-drive", "file=%s,format=raw,if=ide" % disk,
+               "-chardev", "file,id=d,path=%s/told" % d,
+               "-device", "isa-debugcon,iobase=0xe9,chardev=d"])
+
+
+def show_scenes(card="std", count=None):
     """Yields each scene's picture."""
     with tempfile.TemporaryDirectory() as d:
-        disk = d + "/disk.img"
-        with open(material.assembled("vga"), "rb") as f, open(disk, "wb") as g:
-            g.write(f.read().ljust(1 << 20, b"\0"))
-        with VM(["-drive", "file=%s,format=raw,if=ide" % disk,
-                 "-chardev", "file,id=d,path=%s/told" % d,
-                 "-device", "isa-debugcon,iobase=0xe9,chardev=d"]) as vm:
-            for n in range(len(SCENES)):
+        with boot("vga", card, d) as vm:
+            for n in range(count or len(SCENES)):
                 vm.wait_file(d + "/told", lambda told: len(told) > n, "scene %d" % n, 60)
                 yield vm.settled_picture()
                 vm.key("spc")
-            vm.wait_file(d + "/told", lambda told: told.endswith(b"."), "the end", 60)
+            if not count:
+                vm.wait_file(d + "/told", lambda told: told.endswith(b"."), "the end", 60)
 
 
-def read_reference():
+def show_modes(card, wanted=None):
+    """Yields (mode and what it is, picture) of each VBE mode, or of those wanted."""
+    with tempfile.TemporaryDirectory() as d, boot("vbe", card, d) as vm:
+        at = 0
+        while True:
+            told = vm.wait_file(d + "/told", lambda t: len(t) >= at + 9 or t[at:] in (b"\xff\xff", b"\xee\xee"),
+                                "a mode", 60)
+            if len(told) < at + 9:
+                break
+            mode, w, h, pitch, bits = struct.unpack("<4HB", told[at:at + 9])
+            at += 9
+            name = "%s %03x %dx%dx%d" % (card, mode, w, h, bits)
+            if wanted is None or name in wanted:
+                yield name, vm.picture()
+            vm.send(" ")
+
+
+def read_reference(path=REFERENCE):
     found = {}
-    with open(REFERENCE) as f:
+    with open(path) as f:
         for line in f:
             if line.strip() and not line.startswith("#"):
                 name, _, rest = line.rpartition(":")
@@ -91,7 +118,56 @@ def test_vga_scenes():
 test_vga_scenes.weight = 1
 
 
+def other_card(card):
+    """The VGA's own modes look the same on each card."""
+    reference, count = read_reference(), SCENES.index("VBE 800x600x4")
+    for name, picture in zip(SCENES, show_scenes(card, count)):
+        if name not in NOT_ON_REFERENCE and summary(name, picture) != reference.get(name):
+            raise Failed("%s on -vga %s: %s, should be %s" % (name, card, summary(name, picture), reference.get(name)))
+
+
+def test_vga_scenes_cirrus():
+    """-vga cirrus shows the VGA's modes as the standard card does."""
+    other_card("cirrus")
+
+
+def test_vga_scenes_virtio():
+    """-vga virtio shows them, too, as long as no driver is there."""
+    other_card("virtio")
+
+
+def vbe(card):
+    reference, shown, wrong = read_reference(MODES), set(), []
+    mine = {name for name in reference if name.startswith(card + " ")}
+    for name, picture in show_modes(card, mine):
+        shown.add(name)
+        if summary(name, picture) != reference[name]:
+            wrong.append("%s: %s, should be %s" % (name, summary(name, picture), reference[name]))
+    if shown != mine or wrong:
+        raise Failed("\n".join(["not shown: %s" % n for n in sorted(mine - shown)] + wrong))
+
+
+def test_vbe_modes():
+    """Every VBE mode of the standard card's BIOS, filled with a pattern."""
+    vbe("std")
+
+
+def test_vbe_modes_cirrus():
+    """The same with the Cirrus card."""
+    vbe("cirrus")
+
+
+def test_vbe_modes_virtio():
+    """The same with virtio-vga."""
+    vbe("virtio")
+
+
 def main():
+    with open(MODES, "w") as f:
+        f.write("# Modes as asm/vbe.S shows them on QEMU's cards: card, mode, size and bits: size CRC-32\n")
+        for card in CARDS:
+            for name, picture in show_modes(card):
+                f.write("%s: %s\n" % (name, summary(name, picture)))
     with open(REFERENCE, "w") as f:
         f.write("# Scenes of asm/vga.S on QEMU's -vga std with SeaBIOS' VGA BIOS: name: size CRC-32\n")
         for name, picture in zip(SCENES, show_scenes()):
