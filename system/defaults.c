@@ -35,7 +35,6 @@ static const struct {
     { "cirrus-vga", "vga" },        { "isa-cirrus-vga", "vga" },
     { "vmware-svga", "vga" },       { "qxl-vga", "vga" },
     { "virtio-vga", "vga" },        { "ati-vga", "vga" },
-    { "bochs-display", "vga" },
 };
 
 static bool is_replacement(const char *driver, const char *what)

@@ -20,8 +20,23 @@ static void collect_name(const DeviceType *t, void *opaque)
     }
 }
 
+/* QEMU's that are not here, and what does their work. */
+static const struct { const char *name, *instead; } absent[] = {
+    { "qxl", "virtio-gpu-pci" }, { "qxl-vga", "virtio-vga" }, { "vmware-svga", "VGA" },
+    { "ati-vga", "VGA" }, { "isa-cirrus-vga", "cirrus-vga" }, { "virtio-vga-gl", "virtio-vga" },
+    { "virtio-gpu-gl-pci", "virtio-gpu-pci" }, { "virtio-gpu-device", "virtio-gpu-pci" },
+    { "virtio-keyboard-device", "virtio-keyboard-pci" },
+    { "virtio-mouse-device", "virtio-mouse-pci" }, { "virtio-tablet-device", "virtio-tablet-pci" },
+};
+
 static bool unknown_type(const char *owner, const char *name, Error **err)
 {
+    for (size_t i = 0; i < G_N_ELEMENTS(absent); i++) {
+        if (!strcmp(absent[i].name, name) && device_type_find(absent[i].instead)) {
+            return fail_class(err, ERR_DEVICE_NOT_FOUND, "%s: '%s' is not available, use '%s'", owner,
+                              name, absent[i].instead);
+        }
+    }
     GPtrArray *names = g_ptr_array_new();
     device_type_foreach(collect_name, names);
     const char *near = nearest_name(name, (const char *const *)names->pdata, names->len);

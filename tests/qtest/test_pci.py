@@ -164,7 +164,9 @@ class Options(unittest.TestCase):
         self.refused(["romfile", "nowhere"], "-device", "VGA,romfile=nowhere.rom")
         self.refused(["single-function", "VGA"], "-device", "VGA,addr=5", "-device", "VGA,addr=5.1")
         self.refused(["vgamem_mb=3"], "-device", "VGA,vgamem_mb=3")
-        self.refused(["-vga qxl"], "-vga", "qxl")
+        self.refused(["-vga qxl", "virtio"], "-vga", "qxl")
+        self.refused(["'qxl-vga'", "use 'virtio-vga'"], "-device", "qxl-vga")
+        self.refused(["'vmware-svga'", "use 'VGA'"], "-device", "vmware-svga")
 
 
 class Windows(TestCase):
