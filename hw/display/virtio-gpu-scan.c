@@ -15,6 +15,19 @@
 #define SIDE_MIN        16
 #define SIDE_MAX        16384
 
+#define DAMAGE_MAX      32              /* rectangles; more become the one around them */
+
+/* Not yet seen by anybody; a guest may flush pixel by pixel. */
+static void add_damage(GPUScanout *o, int x, int y, unsigned w, unsigned h)
+{
+    pixman_region32_union_rect(&o->damage, &o->damage, x, y, w, h);
+    if (pixman_region32_n_rects(&o->damage) > DAMAGE_MAX) {
+        pixman_box32_t around = *pixman_region32_extents(&o->damage);
+        pixman_region32_fini(&o->damage);
+        pixman_region32_init_with_extents(&o->damage, &around);
+    }
+}
+
 /* ---- the console ------------------------------------------------------------------------- */
 
 static void wish(VirtIOGPU *s, unsigned n, uint32_t w, uint32_t h)
@@ -79,7 +92,7 @@ void virtio_gpu_invalidate(void *opaque)
     GPUScanout *o = opaque;
 
     if (o->resource) {
-        pixman_region32_union_rect(&o->damage, &o->damage, 0, 0, o->part.w, o->part.h);
+        add_damage(o, 0, 0, o->part.w, o->part.h);
     }
 }
 
@@ -175,7 +188,7 @@ static void show(VirtIOGPU *s, GPUScanout *o, GPUPixels *p, uint32_t format, con
         console_resize(o->console, r->w, r->h);
         o->source = image;
     }
-    pixman_region32_union_rect(&o->damage, &o->damage, 0, 0, r->w, r->h);
+    add_damage(o, 0, 0, r->w, r->h);
     console_wake(o->console);
 }
 
@@ -346,8 +359,7 @@ GPUResponse gpu_flush(VirtIOGPU *s, uint32_t id, const GPURect *r)
         if (o->shadow) {
             fetch(s, o, res, &part);
         }
-        pixman_region32_union_rect(&o->damage, &o->damage, part.x - o->part.x, part.y - o->part.y,
-                                   part.w, part.h);
+        add_damage(o, part.x - o->part.x, part.y - o->part.y, part.w, part.h);
         console_wake(o->console);
     }
     return GPU_OK;
@@ -435,7 +447,7 @@ bool gpu_restore_scanout(VirtIOGPU *s, unsigned n, Error **err)
 {
     GPUScanout *o = &s->scanout[n];
 
-    if (o->cursor_len && o->cursor_len != 4 * GPU_CURSOR_SIZE * GPU_CURSOR_SIZE) {
+    if (o->cursor_len && (n >= s->max_outputs || o->cursor_len != 4 * GPU_CURSOR_SIZE * GPU_CURSOR_SIZE)) {
         return fail(err, "a cursor of %u bytes", o->cursor_len);
     }
     o->hot_x = MIN(o->hot_x, GPU_CURSOR_SIZE - 1);

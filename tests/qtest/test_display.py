@@ -105,6 +105,33 @@ class BochsDisplay(Shows):
             self.dump()
 
 
+class SecondaryVGA(Shows):
+    """Beside the machine's own card, and alone: registers in memory, no ports, no ROM."""
+    args = ["-M", "pc", "-m", "16", "-vga", "none", "-device", "secondary-vga,addr=3,id=two,xres=800,yres=600"]
+
+    def test_picture(self):
+        q = self.q
+        self.assertEqual((q.pci_readl(DEV, 0), q.pci_readl(DEV, 8) >> 16), (0x11111234, 0x0380))
+        q.pci_writel(DEV, 0x30, 0xffffffff)
+        self.assertEqual(q.pci_readl(DEV, 0x30), 0)
+        q.pci_writel(DEV, 0x10, LFB)
+        q.pci_writel(DEV, 0x18, MMIO)
+        q.pci_writew(DEV, 4, 3)
+        self.assertEqual((q.inb(0x3cc), q.inw(0x1ce)), (0xff, 0xffff))
+        e = q.read(MMIO, 128)
+        self.assertEqual((e[56] | (e[58] & 0xf0) << 4, e[59] | (e[61] & 0xf0) << 4), (800, 600))
+        q.writeb(MMIO + 0x402, 0x67)                    # 3C2h
+        self.assertEqual(q.readb(MMIO + 0x40c), 0x67)
+        px = colours(64 * 48)
+        for n, v in ((1, 64), (2, 48), (3, 32), (4, 0x41)):
+            q.writew(MMIO + 0x500 + 2 * n, v)
+        q.readb(MMIO + 0x41a)
+        q.writeb(MMIO + 0x400, 0x20)
+        q.write(LFB, b"".join(struct.pack("<I", r << 16 | g << 8 | b) for r, g, b in px))
+        self.shows(64, 48, rgb(px))
+        self.assertIn("has no screen 1", str(q.qmp_raw("screendump", filename="/dev/null", device="two", head=1)))
+
+
 class RamFB(Shows):
     args = ["-M", "pc", "-m", "16", "-vga", "none", "-device", "ramfb"]
     ADDRESS = 0x400001

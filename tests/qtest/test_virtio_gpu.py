@@ -340,6 +340,13 @@ class Monitors(GPUTest):
         self.shows(48, 20, b, device="g", head=2)
         self.assertEqual(self.g.scanout(1, 2, 0, 0, 16, 16), OK)
         self.shows(16, 16, [b[y * 48 + x] for y in range(16) for x in range(16)], device="g", head=1)
+        path = self.sockets.name + "/shot.png"
+        self.q.qmp("screendump", filename=path, format="png", device="g", head=2)
+        with open(path, "rb") as f:
+            png = f.read()
+        self.assertEqual((png[:8], struct.unpack(">II", png[16:24])), (b"\x89PNG\r\n\x1a\n", (48, 20)))
+        self.q.hmp("screendump %s g 2" % path)
+        self.assertEqual(Picture.load(path).data, rgb(b))
         self.assertEqual(self.g.do(gpu.UNREF, "II", 2, 0), OK)
         self.shows(48, 20, [(0, 0, 0)] * 960, device="g", head=2)
         self.shows(32, 32, a)
