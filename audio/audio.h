@@ -66,8 +66,9 @@ void audio_voice_set_volume(AudioVoice *v, bool mute, float left, float right);
 /* -audiodev DRIVER,id=ID,... */
 bool audiodev_add(const char *text, Error **err);
 /* -audio DRIVER,model=CARD,...: the back-end, with an id if it has none.  *device is what
- * -device would be given for the card (g_free), or NULL with *pcspk set to the id. */
-bool audiodev_add_model(const char *text, char **device, char **pcspk, Error **err);
+ * -device would be given for the card (g_free), *controller for what it is plugged into, or NULL;
+ * or all are NULL but *pcspk, the id. */
+bool audiodev_add_model(const char *text, char **controller, char **device, char **pcspk, Error **err);
 AudioDev *audiodev_find(const char *id);
 const char *audiodev_id(const AudioDev *dev);
 void audiodev_help(GString *out);

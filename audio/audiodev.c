@@ -194,18 +194,18 @@ bool audiodev_add(const char *text, Error **err)
     return o && add_opts(o, err);
 }
 
-/* Names of -audio model=, and of the devices they are. */
-static const char *const models[][2] = {
-    { "ac97", "AC97" }, { "pcspk", NULL }, { "sb16", "sb16" },
+/* Names of -audio model=, and of the devices they are: a bus master and what plays. */
+static const char *const models[][3] = {
+    { "ac97", "AC97" }, { "hda", "hda-duplex", "intel-hda" }, { "pcspk", NULL }, { "sb16", "sb16" },
 };
 
-bool audiodev_add_model(const char *text, char **device, char **pcspk, Error **err)
+bool audiodev_add_model(const char *text, char **controller, char **device, char **pcspk, Error **err)
 {
     g_autoptr(Opts) o = opts_parse("-audio", text, "driver", NULL, err);
     const char *model = o ? opts_get(o, "model") : NULL;
 
     if (!model) {
-        return o && fail(err, "-audio: model= is missing (ac97, pcspk, sb16)");
+        return o && fail(err, "-audio: model= is missing (ac97, hda, pcspk, sb16)");
     }
     if (!opts_has(o, "id")) {
         opts_set(o, "id", "audiodev0");
@@ -214,11 +214,12 @@ bool audiodev_add_model(const char *text, char **device, char **pcspk, Error **e
         if (!strcmp(models[i][0], model)) {
             const char *id = opts_get(o, "id");
             *device = models[i][1] ? g_strdup_printf("%s,audiodev=%s", models[i][1], id) : NULL;
+            *controller = g_strdup(models[i][2]);
             *pcspk = models[i][1] ? NULL : g_strdup(id);
             return add_opts(o, err);
         }
     }
-    return fail(err, "-audio: model=%s: there is no such card (ac97, pcspk, sb16)", model);
+    return fail(err, "-audio: model=%s: there is no such card (ac97, hda, pcspk, sb16)", model);
 }
 
 /* ---- life ------------------------------------------------------------------------------ */

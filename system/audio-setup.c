@@ -21,16 +21,20 @@ static const char *name_audiodev(const void *dev)
 /* A card, or the speaker that the board has anyway */
 static bool add_model(const char *text, Error **err)
 {
-    char *device = NULL, *pcspk = NULL;
+    char *controller = NULL, *device = NULL, *pcspk = NULL;
 
-    if (!audiodev_add_model(text, &device, &pcspk, err)) {
+    if (!audiodev_add_model(text, &controller, &device, &pcspk, err)) {
         return false;
+    }
+    if (controller) {
+        g_ptr_array_add(config.devices, arg_new("-device", controller));
     }
     if (device) {
         g_ptr_array_add(config.devices, arg_new("-device", device));
     } else {
         device_add_global("isa-pcspk", "audiodev", pcspk, true);
     }
+    g_free(controller);
     g_free(device);
     g_free(pcspk);
     return true;

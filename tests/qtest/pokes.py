@@ -26,7 +26,7 @@ def device_args(name, tag="9"):
     options = help_text("-device", name + ",help")
     args, extra = [], ""
     host = {"SCSI": "virtio-scsi-pci", "usb-bus": "piix3-usb-uhci",
-            "virtio-serial-bus": "virtio-serial-pci"}.get(device_types().get(name))
+            "virtio-serial-bus": "virtio-serial-pci", "HDA": "intel-hda"}.get(device_types().get(name))
     if host:
         args += ["-device", host]
     if re.search(r"^  drive=", options, re.M):
