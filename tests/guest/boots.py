@@ -457,6 +457,59 @@ def test_usb_linux():
         expect(vm.shell("cat /sys/bus/usb/devices/1-2/product"), "QEMU USB Hub")
 
 
+def check_tone(path, hz):
+    """The wav file holds two seconds of this tone in both channels, without a gap."""
+    with open(path, "rb") as f:
+        data = f.read()
+    rate, = struct.unpack("<I", data[24:28])
+    left = struct.unpack("<%dh" % ((len(data) - 44) // 2), data[44:])[::2]
+    loud = [i for i, v in enumerate(left) if v]
+    if not loud:
+        raise Failed("the guest played nothing")
+    tone = left[loud[0]:loud[-1] + 1]
+    if abs(len(tone) - 2 * rate) > rate // 100:
+        raise Failed("%d frames were heard instead of %d" % (len(tone), 2 * rate))
+    rises = [i for i in range(1, len(tone)) if tone[i - 1] < 0 <= tone[i]]
+    lengths = {b - a for a, b in zip(rises, rises[1:])}
+    if not {int(rate / hz), int(rate / hz) + 1} >= lengths:
+        raise Failed("waves of %s frames: there is a gap, or it is no tone of %g Hz" % (sorted(lengths), hz))
+
+
+def play_tone(kernel, initrd, devices):
+    with tempfile.TemporaryDirectory() as d:
+        wav = d + "/out.wav"
+        args = [a for dev in devices for a in ("-device", dev)]
+        with VM(["-audiodev", "wav,id=snd,out.frequency=48000,path=" + wav, *args, "-kernel", kernel,
+                 "-initrd", initrd, "-append", APPEND], mem="256") as vm:
+            vm.wait_serial("BusyBox shell", 300)
+            vm.shell("until [ -e /dev/snd/pcmC0D0p ]; do sleep 0.2; done", 120)
+            expect(vm.shell("tone", 120), "played")
+        check_tone(wav, 440)
+
+
+def sound_linux(*devices):
+    """A guest that does not get its share of a busy host has gaps: it may try again."""
+    kernel, initrd = material.sound_kernel()
+    for turn in range(3):
+        try:
+            return play_tone(kernel, initrd, devices)
+        except Failed as e:
+            error = e
+    raise error
+
+
+@weight(3)
+def test_hda_linux():
+    """Linux plays a tone on Intel HD Audio."""
+    sound_linux("intel-hda", "hda-duplex,audiodev=snd")
+
+
+@weight(3)
+def test_ac97_linux():
+    """... and on AC97."""
+    sound_linux("AC97,audiodev=snd")
+
+
 @weight(4)
 def test_floppy_linux():
     """Linux mounts a FAT floppy, reads, writes and unmounts it; the host finds it right."""

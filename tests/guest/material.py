@@ -163,6 +163,26 @@ def usb_kernel():
                                                             USB_MODULES)
 
 
+# Sound cards, and what they lean on, in loading order.
+SOUND_MODULES = ["soundcore", "snd", "snd-timer", "snd-pcm", "ac97_bus", "snd-ac97-codec", "snd-intel8x0",
+                 "snd-intel-sdw-acpi", "snd-intel-dspcfg", "snd-hda-core", "snd-hwdep", "snd-hda-codec",
+                 "ledtrig-audio", "snd-hda-codec-generic", "snd-hda-intel"]
+
+
+def sound_kernel():
+    """(kernel, initramfs) of Debian's kernel with the drivers of PCI sound cards; the program
+    /bin/tone plays."""
+    keep = ["./boot/vmlinuz-*"] + ["./lib/modules/*/%s.ko" % m for m in SOUND_MODULES]
+    pkg = package(dependency("linux-image-amd64"), keep, "-sound")
+    src = os.path.join(TOP, "tests", "guest", "tone.c")
+
+    def make(out):
+        run(tool("X86_CC", "cc") + ["-O2", "-static", "-o", out, src])
+    tone = cached("tone", make, read_text(src))
+    return glob.glob(pkg + "/boot/vmlinuz-*")[0], initramfs("sound-initramfs.cpio.gz", pkg,
+                                                            SOUND_MODULES, files={"bin/tone": tone})
+
+
 # Network cards, and what they lean on, in loading order.
 NET_MODULES = ["crc32c_generic", "libcrc32c", "virtio_ring", "virtio", "virtio_pci_modern_dev",
                "virtio_pci_legacy_dev", "virtio_pci", "failover", "net_failover", "virtio_net",
@@ -201,9 +221,14 @@ def busybox():
 
 
 def installer(name):
-    """'linux' or 'initrd.gz' of the Debian installer for i386 (text or gtk)."""
+    """'linux' or 'initrd.gz' of the Debian installer for i386."""
     return (package("debian-installer-12-netboot-i386") +
             "/usr/lib/debian-installer/images/12/i386/text/debian-installer/i386/" + name)
+
+
+def graphical_installer(name):
+    """The same of the one with windows."""
+    return installer(name).replace("/text/", "/gtk/")
 
 
 def memtest(arch):
@@ -298,8 +323,9 @@ while :; do setsid cttyhack /bin/sh -i; done
 """
 
 
-def initramfs(name="initramfs.cpio.gz", pkg=None, modules=MODULES, more=()):
-    """The busybox initramfs, with modules of a kernel package; more: not loaded at the start."""
+def initramfs(name="initramfs.cpio.gz", pkg=None, modules=MODULES, more=(), files=()):
+    """The busybox initramfs, with modules of a kernel package; more: not loaded at the start.  files:
+    {name in it: host path}."""
     pkg = pkg or kernel_package()
 
     def make(out):
@@ -324,12 +350,16 @@ def initramfs(name="initramfs.cpio.gz", pkg=None, modules=MODULES, more=()):
         for m, path in module_files(more, pkg):
             with open(path, "rb") as f:
                 c.file("lib/modules/%s.ko" % m, f.read(), 0o644)
+        for to in files:
+            with open(files[to], "rb") as f:
+                c.file(to, f.read())
         c.file("etc/modules", "\n".join(have).encode() + b"\n", 0o644)
         c.file("etc/passwd", b"root::0:0:root:/root:/bin/sh\n", 0o644)
         c.file("init", INIT.encode())
         with open(out, "wb") as f:
             f.write(gzip.compress(c.finish(), 6, mtime=0))
-    return cached(name, make, INIT + pkg + " ".join(modules) + " ".join(more))
+    return cached(name, make, INIT + pkg + " ".join(modules) + " ".join(more)
+                  + "".join("%s %d" % (to, os.stat(files[to]).st_mtime_ns) for to in files))
 
 
 def virtio_initramfs():
