@@ -6,8 +6,8 @@
     tests/guest/run.py NAME ...     some of them; -l lists the names
     -j N                            how many at once (default 2)
 
-Environment: ORRERY (the emulator), ORRERY_ACCEL (default tcg), ORRERY_PATIENCE (factor on all
-time limits), ORRERY_GUESTS (where guest material is kept).
+Environment: ORRERY (the emulator), ORRERY_ACCEL (default tcg), ORRERY_SMP (vCPUs, default 1),
+ORRERY_PATIENCE (factor on all time limits), ORRERY_GUESTS (where guest material is kept).
 """
 
 import argparse

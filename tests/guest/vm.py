@@ -21,6 +21,7 @@ import screen
 
 EMULATOR = os.environ.get("ORRERY", os.path.join(material.TOP, "build", "orrery-system-x86_64"))
 ACCEL = os.environ.get("ORRERY_ACCEL", "tcg")
+SMP = os.environ.get("ORRERY_SMP")      # vCPUs of guests that want no number themselves
 # A slow machine (sanitizers, a busy host) multiplies every time limit.
 PATIENCE = float(os.environ.get("ORRERY_PATIENCE", "1"))
 
@@ -44,6 +45,8 @@ class VM:
                      "-m", mem, "-qmp", "unix:%s/qmp,server=on,wait=off" % self.dir]
         if accel and "-accel" not in args:      # the first usable one is taken
             self.args += ["-accel", ACCEL]
+        if SMP and "-smp" not in args:
+            self.args += ["-smp", SMP]
         if serial:
             self.args += ["-serial", "unix:%s/serial,server=on,wait=off" % self.dir]
         self.args += args
