@@ -4,6 +4,7 @@
  * pool thread, collected under the big lock again - by the main loop, or by whoever drains.
  */
 #include "block/backend.h"
+#include "block/drive.h"
 #include "block/job.h"
 #include "block/nbd.h"
 #include "block/uring.h"
@@ -964,6 +965,13 @@ void blk_delete(BlockBackend *b)
     throttle_group_unref(b->throttle);
     g_free(b->name);
     g_free(b);
+}
+
+void blk_auto_delete(BlockBackend *b)
+{
+    if (drive_of_blk(b) || !*b->name) {
+        blk_delete(b);
+    }
 }
 
 static void unref_if_named(BlockNode *n, void *opaque)

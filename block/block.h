@@ -176,6 +176,9 @@ BlockBackend *blk_find_named(const char *name);
 /* A slot with no medium: a CD-ROM or floppy drive nobody named a file for. */
 BlockBackend *blk_new_empty(const char *name);
 void blk_foreach(void (*fn)(BlockBackend *b, void *opaque), void *opaque);
+/* The device behind it was unplugged, not just left: a -drive goes with it, as does a slot around a
+ * node that nobody named. */
+void blk_auto_delete(BlockBackend *b);
 /* Removes the slot: waits for its requests, detaches, closes its medium if nobody else has it. */
 void blk_delete(BlockBackend *b);
 /* Text of the monitor's `info block` / `info blockstats`. */

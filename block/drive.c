@@ -111,7 +111,7 @@ static char *default_name(DriveIf iface, int bus, int unit, bool cdrom)
 typedef struct DriveOptions {
     int iface, media;
     BlockFlags flags;
-    bool writethrough, snapshot;
+    bool writethrough, snapshot, copy_on_read;
     int rerror, werror;
     bool throttled;
     ThrottleConfig limits;
@@ -168,6 +168,7 @@ static bool parse_options(Opts *o, DriveIf def_if, DriveOptions *d, Error **err)
         || !opts_bool(o, "readonly", d->media == 1, &ro, err)
         || !opts_bool(o, "read-only", ro, &d->flags.read_only, err)
         || !opts_bool(o, "snapshot", all_snapshot, &d->snapshot, err)
+        || !opts_bool(o, "copy-on-read", false, &d->copy_on_read, err)
         || !parse_cache(o, d, err) || !parse_errors(o, d, err)) {
         return false;
     }
@@ -193,15 +194,22 @@ static Json *node_options(Opts *o, Error **err)
     return opts_to_json(o, err);
 }
 
+/* A filter on top of n (reference given away). */
+static BlockNode *add_copy_on_read(BlockNode *n, BlockFlags flags, Error **err)
+{
+    Json *o = json_object();
+    json_set_str(o, "driver", "copy-on-read");
+    json_set_str(o, "file", n->name);
+    BlockNode *filter = node_open(o, flags, err);
+    node_unref(n);
+    return filter;
+}
+
 /* NULL without err: no medium. */
 static BlockNode *open_medium(Opts *o, DriveOptions *d, Error **err)
 {
     g_autofree char *file = g_strdup(opts_get(o, "file")), *format = g_strdup(opts_get(o, "format"));
     const char *driver = opts_get(o, "driver");
-    if (opts_has(o, "copy-on-read")) {
-        fail(err, "-drive: copy-on-read is not supported");
-        return NULL;
-    }
     if (driver && !format) {
         format = g_strdup(driver);
     }
@@ -242,7 +250,8 @@ static BlockNode *open_medium(Opts *o, DriveOptions *d, Error **err)
         }
     }
     BlockNode *n = node_open_file(file ? file : "", format, options, flags, err);
-    return n && d->snapshot ? overlay_open(n, err) : n;
+    n = n && d->snapshot ? overlay_open(n, err) : n;
+    return n && d->copy_on_read ? add_copy_on_read(n, d->flags, err) : n;
 }
 
 static BlockBackend *make_backend(Opts *o, const char *name, DriveOptions *d, Error **err)

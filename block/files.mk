@@ -1,5 +1,6 @@
 lib += block/node.c             # the graph of nodes, opening, checks of requests
 lib += block/io.c               # requests to nodes
+lib += block/reopen.c           # nodes with other options: blockdev-reopen
 lib += block/graph.c            # changing the graph; watching changes of a node
 lib += block/paths.c            # other files that an image names; which it may name
 lib += block/file.c             # images in files and on block devices of the host
@@ -28,6 +29,7 @@ lib += block/vhdx-io.c          # vhdx: requests
 lib += block/vhdx-create.c      # vhdx: making
 lib += block/null.c             # a disk that forgets
 lib += block/blkdebug.c         # error injection
+lib += block/copy-on-read.c     # filter: what is read from a backing file stays
 lib += block/throttle.c         # limits on requests and bytes a second
 lib += block/dirtymap.c         # bitmaps of what changed
 lib += block/job.c              # jobs: life, events, what clients ask

@@ -50,7 +50,7 @@ static bool unknown_driver(const char *name, Error **err)
         names[n++] = (*d)->name;
     }
     static const char *const others[] = { "luks", "dmg", "qed", "parallels", "bochs", "cloop", "vvfat",
-                                          "fat", "ssh", "rbd", "iscsi", "gluster", "nfs", "copy-on-read",
+                                          "fat", "ssh", "rbd", "iscsi", "gluster", "nfs",
                                           "quorum", "replication", "nvme", "crypto", NULL };
     static const char *const optional[] = { "nbd", "http", "https", "ftp", "ftps", NULL };
     if (g_strv_contains(others, name)) {

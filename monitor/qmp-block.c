@@ -11,6 +11,7 @@
 
 #include "block/backend.h"
 #include "block/drive.h"
+#include "block/reopen.h"
 #include "monitor/actions.h"
 #include "util/timer.h"
 
@@ -401,6 +402,12 @@ static Json *cmd_blockdev_add(const Json *args, Error **err)
     return NULL;
 }
 
+static Json *cmd_blockdev_reopen(const Json *args, Error **err)
+{
+    nodes_reopen(json_get(args, "options"), err);
+    return NULL;
+}
+
 static Json *cmd_blockdev_del(const Json *args, Error **err)
 {
     node_delete(json_get(args, "node-name")->s, err);
@@ -444,7 +451,7 @@ static Json *cmd_block_resize(const Json *args, Error **err)
     }
     if (s.found) {
         blk_resize(s.found, size, err);
-    } else if (s.node->job || s.node->bitmaps) {
+    } else if (s.node->job) {
         fail(err, "Node '%s' is busy", s.node->name);
     } else {
         graph_write_lock();
@@ -605,6 +612,7 @@ const QmpCommand qmp_block_commands[] = {
       "bps_rd_max_length:u? bps_wr_max_length:u? iops_max_length:u? iops_rd_max_length:u? "
       "iops_wr_max_length:u? iops_size:u? group:s?", cmd_set_throttle },
     { "blockdev-add", "**", cmd_blockdev_add },
+    { "blockdev-reopen", "options:a", cmd_blockdev_reopen },
     { "blockdev-del", "node-name:s", cmd_blockdev_del },
     { "block_resize", "device:s? node-name:s? size:i", cmd_block_resize },
     { "blockdev-snapshot-delete-internal-sync", "device:s id:s? name:s?",

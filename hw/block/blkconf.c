@@ -83,6 +83,13 @@ void blkconf_unrealize(BlkConf *c)
     blk_detach(c->blk);
 }
 
+void blkconf_unplugged(BlkConf *c)
+{
+    blkconf_unrealize(c);
+    blk_auto_delete(c->blk);
+    c->blk = NULL;
+}
+
 void blkconf_reset(BlkConf *c)
 {
     blk_set_write_cache(c->blk, c->default_cache);

@@ -51,6 +51,8 @@ typedef struct BlkConf {
 bool blkconf_realize(BlkConf *c, Device *dev, bool needs_medium, bool may_be_readonly,
                      const BlkDevOps *ops, void *opaque, Error **err);
 void blkconf_unrealize(BlkConf *c);
+/* The device goes for good, and with it what -drive made for it. */
+void blkconf_unplugged(BlkConf *c);
 /* Reset: the write cache as it was at first. */
 void blkconf_reset(BlkConf *c);
 /* After BLKCONF_GEOMETRY_PROPS: check against the device's limits, or guess. */

@@ -302,7 +302,7 @@ static void nvme_unrealize(Device *dev)
     NVMe *c = (NVMe *)dev;
 
     stop_controller(c);
-    blkconf_unrealize(&c->conf);
+    blkconf_unplugged(&c->conf);
     region_destroy(&c->regs);
     region_destroy(&c->mem);
     g_clear_pointer(&c->sq, g_free);

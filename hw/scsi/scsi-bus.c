@@ -412,7 +412,7 @@ bool scsi_device_realize(SCSIDevice *d, Error **err, const BlkDevOps *ops)
 void scsi_device_unrealize(SCSIDevice *d)
 {
     scsi_abort(d);
-    blkconf_unrealize(&d->conf);
+    blkconf_unplugged(&d->conf);
 }
 
 static void scsi_pre_save(void *opaque)

@@ -326,7 +326,6 @@ static bool cd_realize(Device *dev, Error **err)
         }
         return false;
     }
-    s->d.own_blk = own;
     s->cd.blk = s->d.conf.blk;
     s->cd.serial = s->d.serial ? s->d.serial : "";
     s->cd.ver = s->d.ver;
@@ -340,10 +339,6 @@ static void cd_unrealize(Device *dev)
     SCSICd *s = (SCSICd *)dev;
 
     scsi_device_unrealize(&s->d);
-    if (s->d.own_blk) {
-        blk_delete(s->d.conf.blk);
-        s->d.conf.blk = NULL;
-    }
 }
 
 static void cd_reset(Device *dev)

@@ -82,7 +82,6 @@ typedef struct SCSIDevice {
     uint8_t type;                       /* peripheral device type: 0 disk, 5 CD-ROM */
     uint16_t attention;                 /* ASC_* of a waiting unit attention, 0: none */
     bool wce;                           /* write cache, in saved state */
-    bool own_blk;                       /* an empty slot made for a drive without one */
     SCSIRequest *failed;
 } SCSIDevice;
 

@@ -477,7 +477,7 @@ void virtio_blk_unrealize(VirtIOBlk *s)
     drop_failed(s, NULL);
     g_clear_pointer(&s->failed_saved, g_free);
     virtio_exit(&s->vdev);
-    blkconf_unrealize(&s->conf);
+    blkconf_unplugged(&s->conf);
 }
 
 /* ---- saved state ----------------------------------------------------------------------------- */

@@ -97,6 +97,51 @@ class Nodes(Disks):
         self.assertIn("nonsense", self.c.error("blockdev-add", driver="file", node_name="x",
                                                filename=path, nonsense=1)["desc"])
 
+    def test_copy_on_read(self):
+        """What is read from a backing file through the filter is the image's own afterwards."""
+        top = self.path("top.qcow2")
+        img("create", "-q", "-f", "qcow2", "-b", self.path("disk.raw"), "-F", "raw", top)
+        self.c.call("blockdev-add", driver="copy-on-read", node_name="cor", file={
+            "driver": "qcow2", "node-name": "q", "file": {"driver": "file", "filename": top}})
+        self.c.call("drive-backup", device="cor", job_id="b", sync="full", format="raw",
+                    target=self.path("read.raw"))
+        self.wait_job("b", "null")
+        self.c.call("blockdev-del", node_name="cor")
+        img("rebase", "-u", "-b", "", top)              # nothing is missing without it
+        self.same("top.qcow2")
+        img("compare", "-q", self.path("read.raw"), self.path("disk.raw"))
+
+    def test_reopen(self):
+        path = self.path("r.qcow2")
+        img("create", "-q", "-f", "qcow2", path, "4M")
+        self.c.call("blockdev-add", driver="file", node_name="f", filename=path)
+        self.c.call("blockdev-add", driver="qcow2", node_name="q", file="f")
+        self.c.call("blockdev-add", driver="raw", node_name="base",
+                    file={"driver": "file", "filename": self.path("disk.raw")}, read_only=True)
+
+        def node(name):
+            return [n for n in self.c.call("query-named-block-nodes") if n["node-name"] == name][0]
+        same = {"driver": "qcow2", "node-name": "q", "file": "f"}
+        self.c.call("blockdev-reopen", options=[dict(same, backing="base", **{"read-only": True}), {
+            "driver": "file", "node-name": "f", "filename": path, "read-only": True,
+            "cache": {"no-flush": True}}])
+        q, f = node("q"), node("f")
+        self.assertTrue(q["ro"] and f["ro"] and f["cache"]["no-flush"])
+        self.assertEqual(q["backing_file_depth"], 1)
+        # one that can't be: neither changes
+        self.c.error("blockdev-reopen", options=[dict(same, backing=None), {
+            "driver": "file", "node-name": "f", "filename": path + "x"}])
+        self.assertEqual(node("q")["backing_file_depth"], 1)
+        for bad, word in ((dict(same), "backing is missing"), (dict(same, backing="q"), "cycle"),
+                          (dict(same, backing=None, driver="raw"), "driver"),
+                          (dict(same, backing=None, size=1), "size"), ({"node-name": "no"}, "no")):
+            self.assertIn(word, self.c.error("blockdev-reopen", options=[bad])["desc"])
+        self.c.call("blockdev-reopen", options=[dict(same, backing=None)])
+        self.assertFalse(node("q")["ro"])
+        self.assertEqual(node("q")["backing_file_depth"], 0)
+        for name in ("q", "f", "base"):
+            self.c.call("blockdev-del", node_name=name)
+
     def test_limits(self):
         none = dict(bps=0, bps_rd=0, bps_wr=0, iops=0, iops_rd=0, iops_wr=0)
 

@@ -39,7 +39,15 @@ class HotplugTest(TestCase):
         self.assertTrue(event["path"].endswith("/v0"))
         self.assertEqual(q.inl(DOWN), 0)
         self.assertEqual(q.pci_readw(9 << 3, 0), 0xffff)
-        self.add(driver="virtio-blk-pci", drive="d0", id="v0")      # the drive is free again
+        # the -drive went with its device, a node stays
+        self.assertEqual([b["device"] for b in q.qmp("query-block") if b["device"] in ("d0", "d1")], ["d1"])
+        q.qmp("blockdev-add", driver="null-co", node_name="n0", size=4 << 20)
+        self.add(driver="virtio-blk-pci", drive="n0", id="v1", addr="9")
+        self.assertRaises(Failed, q.qmp, "blockdev-del", node_name="n0")
+        q.qmp("device_del", id="v1")
+        q.outl(EJECT, 1 << 9)
+        q.wait_event("DEVICE_DELETED")
+        q.qmp("blockdev-del", node_name="n0")
 
     def test_reset_ejects(self):
         q = self.q
@@ -76,7 +84,9 @@ class HotplugTest(TestCase):
         self.add(driver="scsi-hd", drive="d0", id="h0", bus="s0.0")
         q.qmp("device_del", id="h0")                    # at once
         self.assertEqual(q.wait_event("DEVICE_DELETED")["data"]["device"], "h0")
-        self.add(driver="scsi-hd", drive="d0", id="h0", bus="s0.0", lun=3)
+        with self.assertRaisesRegex(Failed, "no drive 'd0'"):       # it went with the device
+            self.add(driver="scsi-hd", drive="d0", id="h0", bus="s0.0", lun=3)
+        self.add(driver="scsi-hd", drive="d1", id="h0", bus="s0.0", lun=3)
 
     def test_refused(self):
         q = self.q

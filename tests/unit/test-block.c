@@ -426,7 +426,8 @@ static void test_bad_drives(void)
     check_drive_error("Option 'aio': 'posix' is none of: threads, native, io_uring",
                       "file=%s,aio=posix", path);
     check_drive_error("-drive: rerror=enospc: a read can't run out of space", "file=%s,rerror=enospc", path);
-    check_drive_error("-drive: copy-on-read is not supported", "file=%s,copy-on-read=on", path);
+    check_drive_error("Can't use copy-on-read on read-only device",
+                      "file=%s,format=raw,copy-on-read=on,readonly=on", path);
     check_drive_error("Option 'discard': 'maybe' is none of: ignore, off, unmap, on",
                       "file=%s,format=raw,discard=maybe", path);
     check_drive_error("Option 'offset': \"x\" is not a size", "file=%s,format=raw,offset=x", path);
