@@ -57,7 +57,7 @@ next:
     and     $0x11, %al
     cmp     $0x11, %al
     jne     skip
-    cmpb    $4, MODEL                   /* a pixel is in one piece: packed or direct colour */
+    cmpb    $3, MODEL                   /* planar, packed or direct colour */
     jb      skip
     call    show
 skip:
@@ -88,6 +88,12 @@ show:
     cmpb    $8, BITS
     jne     2f
     call    palette
+2:
+    cmpb    $3, MODEL
+    jne     2f
+    mov     $0x3c4, %dx                 /* all planes: white on black */
+    mov     $0x0f02, %ax
+    out     %ax, %dx
 2:
     call    fill
     pop     %ax
