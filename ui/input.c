@@ -13,6 +13,8 @@
 
 #define CHORD_MAX 16
 #define CHORDS_WAITING_MAX 1024
+#define KEYS_WAITING_MAX 256
+#define KEY_PATIENCE (10 * NS_PER_SEC)
 
 typedef struct Entry {
     const InputHandler *h;
@@ -59,6 +61,7 @@ void input_forget_change(void (*fn)(void *opaque), void *opaque)
 
 static void changed(void)
 {
+    input_room();
     for (guint i = 0; watchers && i < watchers->len; i++) {
         const Watcher *w = &g_array_index(watchers, Watcher, i);
         w->fn(w->opaque);
@@ -199,13 +202,67 @@ static Entry *taker(unsigned mask)
 
 /* ---- events -------------------------------------------------------------------------- */
 
+/*
+ * Keys that find no room.  A guest on a busy host reads its keyboard now and then only, and a
+ * keyboard's queue holds a few keys; one whose release is lost would repeat for ever.  What has
+ * waited too long is dropped, but for releases.
+ */
+typedef struct WaitingKey {
+    unsigned hid;
+    bool down;
+    int64_t since;
+} WaitingKey;
+
+static GQueue waiting_keys = G_QUEUE_INIT;
+static Timer room_timer;                /* keys go on from the main loop, not from within a device */
+
+static bool no_room(const Entry *e)
+{
+    return e && e->h->busy && e->h->busy(e->opaque);
+}
+
+static void deliver_key(Entry *e, unsigned hid, bool down)
+{
+    if (e && e->h->key) {
+        e->h->key(e->opaque, hid, down);
+        e->got = true;
+    }
+}
+
+static void deliver_waiting(void *opaque)
+{
+    int64_t now = clock_ns(ORRERY_CLOCK_REAL);
+    Entry *e;
+
+    while (waiting_keys.length && !no_room(e = taker(INPUT_KEYBOARD))) {
+        WaitingKey *k = g_queue_pop_head(&waiting_keys);
+        if (!k->down || now - k->since < KEY_PATIENCE) {
+            deliver_key(e, k->hid, k->down);
+            input_sync();
+        }
+        g_free(k);
+    }
+}
+
+void input_room(void)
+{
+    if (waiting_keys.length) {
+        timer_mod(&room_timer, clock_ns(ORRERY_CLOCK_REAL));
+    }
+}
+
 void input_key(unsigned hid, bool down)
 {
     Entry *e = hid ? taker(INPUT_KEYBOARD) : NULL;
 
-    if (e && e->h->key) {
-        e->h->key(e->opaque, hid, down);
-        e->got = true;
+    if (!waiting_keys.length && !no_room(e)) {
+        deliver_key(e, hid, down);
+    } else if (e && waiting_keys.length < (down ? KEYS_WAITING_MAX : 2 * KEYS_WAITING_MAX)) {
+        WaitingKey k = { hid, down, clock_ns(ORRERY_CLOCK_REAL) };
+        if (!room_timer.cb) {
+            timer_init(&room_timer, ORRERY_CLOCK_REAL, deliver_waiting, NULL);
+        }
+        g_queue_push_tail(&waiting_keys, g_memdup2(&k, sizeof(k)));
     }
 }
 

@@ -19,6 +19,9 @@ typedef struct InputHandler {
     const char *name;
     unsigned mask;                              /* INPUT_* it takes */
     void (*key)(void *opaque, unsigned hid, bool down);
+    /* It has no room for a key now and will call input_room when it has: the host keeps what is
+     * typed meanwhile, for seconds.  NULL: it always has. */
+    bool (*busy)(void *opaque);
     void (*button)(void *opaque, unsigned button, bool down);
     void (*rel)(void *opaque, int dx, int dy);
     void (*abs)(void *opaque, int x, int y);    /* 0..INPUT_ABS_MAX */
@@ -36,6 +39,8 @@ void input_bind(const InputHandler *h, void *opaque, const char *device, unsigne
 /* The following events come from this screen; NULL: from none, but the monitor. */
 struct Console;
 void input_from(const struct Console *c);
+/* A device that was busy takes keys again. */
+void input_room(void);
 /* Pointers, the one that gets the events first; for the monitor. */
 void input_pointer_foreach(void (*fn)(const InputHandler *h, bool current, void *opaque), void *opaque);
 /* Activate the nth of those; false if there are not so many. */

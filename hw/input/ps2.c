@@ -29,6 +29,7 @@ int ps2_take(Ps2Port *p)
         p->last = p->event[p->event_head];
         p->event_head = (p->event_head + 1) % PS2_EVENTS;
         p->event_len--;
+        input_room();
     } else {
         return -1;
     }
@@ -51,6 +52,7 @@ static void ps2_forget_reply(Ps2Port *p)
 static void ps2_forget_events(Ps2Port *p)
 {
     p->event_head = p->event_len = 0;
+    input_room();
 }
 
 /* A report goes into the queue whole or not at all. */
@@ -402,8 +404,16 @@ void ps2_keyboard_write(Ps2Keyboard *k, uint8_t val)
     }
 }
 
+/* A key takes up to eight bytes (Pause). */
+static bool keyboard_busy(void *opaque)
+{
+    const Ps2Keyboard *k = opaque;
+
+    return k->scanning && k->port.event_len > PS2_EVENTS - 8;
+}
+
 static const InputHandler keyboard_handler = {
-    .name = "QEMU PS/2 Keyboard", .mask = INPUT_KEYBOARD, .key = keyboard_key,
+    .name = "QEMU PS/2 Keyboard", .mask = INPUT_KEYBOARD, .key = keyboard_key, .busy = keyboard_busy,
 };
 
 void ps2_keyboard_init(Ps2Keyboard *k, void (*ready)(void *opaque), void *opaque)
