@@ -3,6 +3,7 @@
 
     python3 tests/guest/debian.py           make the image and say where it is
     python3 tests/guest/debian.py desktop   the same, of the one with X
+    python3 tests/guest/debian.py net       ... with drivers of network cards, ssh server, iperf3
 
 Without loop devices: mke2fs fills the file system from a folder, and GRUB's boot sector and core
 are put in front of the partition by hand.  Only for another user than root the owners of files
@@ -122,6 +123,21 @@ ln -sf /lib/systemd/system/serial-getty@.service \\
 """
 
 
+# ---- what the disk for the network has beside that, and can do without instead -----------------
+
+NET_PACKAGES = PACKAGES + ["iperf3", "openssh-server", "wget", "iproute2", "iputils-ping", "ifupdown",
+                           "isc-dhcp-client", "ethtool"]
+NET_UNWANTED = [d for d in UNWANTED if d not in ("drivers/net", "net")] + [
+    "drivers/net/wireless", "drivers/net/ethernet/mellanox", "drivers/net/ethernet/broadcom",
+    "drivers/net/ethernet/chelsio", "drivers/net/ethernet/qlogic", "drivers/net/ethernet/cavium",
+    "drivers/net/ethernet/intel/ice", "drivers/net/ethernet/intel/i40e", "net/mac80211", "net/bluetooth"]
+# A busy host may be late with everything.
+NET_CUSTOMIZE = """mkdir -p "$r/etc/systemd/system.conf.d"
+printf '[Manager]\\nDefaultDeviceTimeoutSec=1800\\nDefaultTimeoutStartSec=1800\\n' \\
+    >"$r/etc/systemd/system.conf.d/patience.conf"
+"""
+
+
 class Flavour:
     """What tells one disk from another."""
 
@@ -139,6 +155,8 @@ class Flavour:
 SERVER = Flavour("debian-disk.raw", MIB, PACKAGES, UNWANTED, GRUB_CFG, GRUB_MODULES)
 DESKTOP = Flavour("debian-desktop.raw", 1536, DESKTOP_PACKAGES, DESKTOP_UNWANTED, DESKTOP_GRUB_CFG,
                   GRUB_MODULES + DESKTOP_GRUB_MODULES, DESKTOP_CUSTOMIZE)
+NET = Flavour("debian-net-disk.raw", MIB, NET_PACKAGES, NET_UNWANTED, GRUB_CFG, GRUB_MODULES,
+              NET_CUSTOMIZE)
 
 
 # ---- making them ------------------------------------------------------------------------------
@@ -229,4 +247,5 @@ def copy(path):
 
 
 if __name__ == "__main__":
-    print(disk(DESKTOP if "desktop" in sys.argv[1:] else SERVER))
+    flavours = {"desktop": DESKTOP, "net": NET}
+    print(disk(flavours.get("".join(sys.argv[1:2]), SERVER)))

@@ -17,6 +17,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -214,6 +215,135 @@ def graphics_kernel():
     pkg = package(dependency("linux-image-amd64"), keep, "-graphics")
     return glob.glob(pkg + "/boot/vmlinuz-*")[0], initramfs("graphics-initramfs.cpio.gz", pkg,
                                                             GRAPHICS_MODULES, GRAPHICS_DRIVERS)
+# Programs for the initramfs: a package, and what of Debian it needs to run.
+LIBC = ["libc6", "libcrypt1"]
+IPERF3 = ["iperf3", "libiperf0", "libsctp1", "libssl3"] + LIBC
+DROPBEAR = ["dropbear-bin", "libtomcrypt1", "libtommath1", "libgmp10", "zlib1g"] + LIBC
+PROGRAM_FILES = re.compile(r"(s?bin/[^/]+|\.so[.\d]*)$")
+
+
+def program_files(packages):
+    """{path in the guest: path here} of the packages' programs and libraries; /lib, /bin and
+    /sbin hold all."""
+    found = {}
+    for name in packages:
+        top = package(name)
+        for folder, _, files in os.walk(top):
+            for f in files:
+                path = os.path.join(folder, f)
+                inside = os.path.relpath(path, top)
+                if PROGRAM_FILES.search(path) and "gconv" not in path and "engines" not in path:
+                    found[re.sub(r"^usr/(lib|s?bin)/", r"\1/", inside)] = path
+    return found
+
+
+def program_cpio(name, packages):
+    """A compressed cpio archive, to go behind an initramfs, with the packages' programs."""
+    def make(out):
+        say("making %s" % name)
+        c, folders = Cpio(), {"bin", "sbin", "lib"}
+        for inside, path in sorted(program_files(packages).items()):
+            parts = inside.split("/")[:-1]
+            for n in range(1, len(parts) + 1):
+                if "/".join(parts[:n]) not in folders:
+                    folders.add("/".join(parts[:n]))
+                    c.dir("/".join(parts[:n]))
+            if os.path.islink(path):
+                c.link(inside, os.readlink(path))
+            else:
+                with open(path, "rb") as f:
+                    c.file(inside, f.read())
+        with open(out, "wb") as f:
+            f.write(gzip.compress(c.finish(), 6, mtime=0))
+    return cached(name, make, " ".join(packages) + PROGRAM_FILES.pattern)
+
+
+def joined(name, parts):
+    """An initramfs made of several archives."""
+    def make(out):
+        with open(out, "wb") as f:
+            for part in parts:
+                with open(part, "rb") as g:
+                    data = g.read()
+                f.write(data + bytes(-len(data) % 4))
+    return cached(name, make, " ".join("%s %d" % (p, os.stat(p).st_mtime_ns) for p in parts))
+
+
+def iperf_kernel():
+    """net_kernel with iperf3 in the initramfs."""
+    kernel, initrd = net_kernel()
+    return kernel, joined("net-iperf3-initramfs", [initrd, program_cpio("iperf3.cpio.gz", IPERF3)])
+
+
+# Programs for the installer's kernel, and its modules that network cards need.
+I386_PACKAGES = ["busybox-static", "iperf3", "dropbear-bin"]
+I386_INIT = """#!/bin/sh
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+for m in mii virtio_net 8139cp 8139too ne2k-pci pcnet32 e1000 e1000e; do modprobe $m; done
+modprobe ne io=0x300 irq=9
+for d in proc sys dev; do mount --move /$d /o/$d; done
+mkdir -p /o/dev/pts; mount -t devpts pts /o/dev/pts
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/ TERM=linux PS1='\\w # '
+exec chroot /o /bin/sh -c 'exec 0<>/dev/ttyS0 1>&0 2>&0; echo "BusyBox shell"
+    while :; do setsid cttyhack sh -i; done'
+"""
+
+
+def archive():
+    """Where this host's packages of Debian 12 come from."""
+    fields = "$(REPO_URI) $(CODENAME) $(COMPONENT)"
+    for line in run(["apt-get", "indextargets", "--format", fields]).stdout.decode().splitlines():
+        if line.split()[1:] == ["bookworm", "main"]:
+            return line.split()[0]
+    raise Missing("apt has no sources of Debian 12 (bookworm)")
+
+
+def i386_tree(out):
+    """A tar archive of the packages with all they need, unpacked for i386."""
+    run(["mmdebstrap", "--variant=extract", "--architectures=i386",
+         "--include=" + ",".join(I386_PACKAGES), "--aptopt=APT::Sandbox::User \"root\"",
+         "--dpkgopt=path-exclude=/usr/share/*", "bookworm", out, archive()])
+
+
+def i386_archive(tar):
+    """cpio archive with the tree below /o, an init, and busybox under all its names."""
+    c = Cpio()
+    c.dir("o")
+    with tarfile.open(tar) as t:
+        for m in t:
+            name = os.path.normpath("o/" + m.name)
+            if name == "o" or name.startswith(("o/dev/", "o/usr/share/", "o/var/")) \
+                    or "gconv" in name or "perl" in name:
+                continue
+            if m.isdir():
+                c.dir(name)
+            elif m.issym():
+                c.link(name, m.linkname)
+            elif m.isfile() or m.islnk():
+                c.file(name, t.extractfile(m).read())
+    applets = run([busybox(), "--list-full"]).stdout.decode().split()
+    for a in applets:
+        if a != "bin/busybox":
+            c.link("o/" + a, "/bin/busybox")
+    for d in ("o/root", "o/proc", "o/sys", "o/dev", "o/tmp", "o/var", "o/var/run"):
+        c.dir(d)
+    c.file("o/etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n", 0o644)
+    c.file("orrery-init", I386_INIT.encode())
+    return c.finish()
+
+
+def i386_kernel():
+    """(kernel, initramfs) of the Debian installer for i386, with programs of ours behind its own;
+    rdinit=/orrery-init starts them."""
+    def make(out):
+        say("making %s" % os.path.basename(out))
+        i386_tree(out + ".tar")
+        with open(out, "wb") as f:
+            f.write(gzip.compress(i386_archive(out + ".tar"), 6, mtime=0))
+    ours = cached("i386-programs.cpio.gz", make, " ".join(I386_PACKAGES) + I386_INIT)
+    return installer("linux"), joined("i386-net-initramfs", [installer("initrd.gz"), ours])
 
 
 def busybox():

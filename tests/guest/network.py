@@ -113,9 +113,8 @@ def name_server(names):
 
     def serve():
         while True:
-            try:
-                query, peer = s.recvfrom(1500)
-            except OSError:
+            query, peer = s.recvfrom(1500)
+            if not query:               # the end: a socket lives on while somebody reads it
                 return
             labels, at = [], 12
             while at < len(query) and query[at]:
@@ -131,10 +130,13 @@ def name_server(names):
                                            1 if answer else 0, 0, 0)
             s.sendto(head + question + answer, peer)
 
-    threading.Thread(target=serve, daemon=True).start()
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
     try:
         yield True
     finally:
+        s.sendto(b"", s.getsockname())
+        thread.join()
         s.close()
 
 
