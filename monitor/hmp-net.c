@@ -5,6 +5,7 @@
 #include "monitor/internal.h"
 
 #include "monitor/hmp-args.h"
+#include "net/announce.h"
 #include "net/netdev.h"
 #include "net/user.h"
 
@@ -62,12 +63,24 @@ static void cmd_hostfwd_remove(Monitor *m, const Json *args, Error **err)
     }
 }
 
+static void cmd_announce(Monitor *m, const Json *args, Error **err)
+{
+    const char *list = arg_str(args, "interfaces");
+    g_auto(GStrv) names = list && *list ? g_strsplit(list, ",", -1) : NULL;
+    NetAnnounce p = NET_ANNOUNCE_DEFAULT;
+
+    p.interfaces = names;
+    net_announce(arg_str(args, "id"), &p, err);
+}
+
 const HmpCommand hmp_net_commands[] = {
     { "netdev_add", "netdev:S", "type,id=str[,prop=value][,...]", "add a network back-end",
       cmd_netdev_add },
     { "netdev_del", "id:s", "id", "remove a network back-end", cmd_netdev_del },
     { "set_link", "name:s,up:b", "name on|off", "plug in or pull out a network cable",
       cmd_set_link },
+    { "announce_self", "interfaces:s?,id:s?", "[interfaces] [id]",
+      "say on the network where the cards are", cmd_announce },
     { "hostfwd_add", "arg1:s,arg2:s?", "[netdev_id] [tcp|udp]:[hostaddr]:hostport-[guestaddr]:"
       "guestport", "forward a port of the host to the guest", cmd_hostfwd_add },
     { "hostfwd_remove", "arg1:s,arg2:s?", "[netdev_id] [tcp|udp]:[hostaddr]:hostport",

@@ -5,6 +5,7 @@ lib += net/coalesce.c           # TCP segments joined for ends that take large o
 lib += net/netdev.c             # -netdev, -nic, -net
 lib += net/nic.c                # what cards have in common: addresses, back-end
 lib += net/hub.c                # hubs
+lib += net/announce.c           # announce-self
 lib += net/filter.c             # filters of an end
 lib += net/dump.c               # filter-dump: frames to a pcap file
 emu += $(if $(filter yes,$(CONFIG_SLIRP)),net/user.c)      # user-mode networking (libslirp)

@@ -69,6 +69,8 @@ typedef struct NetOps {
     void (*peer_changed)(NetClient *nc);
     /* Give up what it holds; back-ends only. */
     void (*close)(NetClient *nc);
+    /* For cards: the driver is asked to say where it is (announce-self); NULL: it can't. */
+    void (*announce)(NetClient *nc);
     /* For cards: query-rx-filter's answer, given away; NULL: has no filter to show. */
     Json *(*rx_filter)(NetClient *nc);
 } NetOps;
@@ -86,6 +88,7 @@ struct NetClient {
     unsigned index;                     /* of several queues with the same name */
     bool is_nic, is_netdev;             /* a card; made by -netdev or netdev_add */
     bool link_down;
+    uint8_t mac[6];                     /* of cards: the address they use now */
     uint32_t takes;
     void *opaque;                       /* the owner's */
     GPtrArray *filters;                 /* of NetFilter*, nearest to a back-end first; or NULL */

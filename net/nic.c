@@ -51,6 +51,8 @@ char *nic_mac_text(const uint8_t *m)
 void nic_show_mac(NetClient *nc, const uint8_t *mac)
 {
     g_autofree char *text = nic_mac_text(mac);
+
+    memcpy(nc->mac, mac, sizeof(nc->mac));
     net_client_set_info(nc, "model=%s,macaddr=%s", nc->model, text);
 }
 

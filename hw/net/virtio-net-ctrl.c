@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-enum { CLASS_RX = 0, CLASS_MAC = 1, CLASS_VLAN = 2, CLASS_MQ = 4, CLASS_OFFLOADS = 5 };
+enum { CLASS_RX = 0, CLASS_MAC = 1, CLASS_VLAN = 2, CLASS_ANNOUNCE = 3, CLASS_MQ = 4, CLASS_OFFLOADS = 5 };
 enum { RX_PROMISC, RX_ALLMULTI, RX_ALLUNI, RX_NOMULTI, RX_NOUNI, RX_NOBCAST };
 enum { MAC_TABLE_SET, MAC_ADDR_SET };
 enum { VLAN_ADD, VLAN_DEL };
@@ -236,6 +236,12 @@ static bool run_command(VirtIONet *n, const uint8_t *head, Args *a)
     case CLASS_VLAN:
         ok = set_vlan(n, head[1], a);
         break;
+    case CLASS_ANNOUNCE:                /* the one command: it has been done */
+        if (!virtio_has(&n->vdev, NET_F_GUEST_ANNOUNCE) || head[1]) {
+            return false;
+        }
+        n->announce = false;
+        return true;
     case CLASS_MQ:
         return set_pairs(n, head[1], a);
     case CLASS_OFFLOADS:

@@ -8,7 +8,7 @@
  * (net/net.h), and the wire does what the other side does not take.  So checksums and TCP
  * segmentation are offered with every back-end.
  *
- * Not modelled: UDP fragmentation, receive-side scaling and hash reports, announcements.
+ * Not modelled: UDP fragmentation, receive-side scaling and hash reports.
  */
 #include "hw/net/virtio-net.h"
 #include "util/bits.h"
@@ -26,6 +26,7 @@
 #define CFG_DUPLEX      16
 #define CFG_SIZE        20
 #define STATUS_LINK_UP  1
+#define STATUS_ANNOUNCE 2
 
 #define HEADER_OLD      10              /* without the number of buffers */
 #define HEADER_MRG      12
@@ -350,6 +351,7 @@ static uint64_t net_features(VirtIODevice *v)
            | bit_if(ctrl && n->ctrl_rx_extra, NET_F_CTRL_RX_EXTRA)
            | bit_if(ctrl && n->ctrl_mac_addr, NET_F_CTRL_MAC_ADDR)
            | bit_if(ctrl && n->ctrl_guest_offloads && rx, NET_F_CTRL_GUEST_OFFLOADS)
+           | bit_if(ctrl && n->status && n->guest_announce, NET_F_GUEST_ANNOUNCE)
            | bit_if(ctrl && n->pairs > 1, NET_F_MQ) | bit_if(n->mtu, NET_F_MTU)
            | bit_if(n->speed >= 0 || n->duplex, NET_F_SPEED_DUPLEX);
 }
@@ -373,7 +375,8 @@ static void net_get_config(VirtIODevice *v)
     uint8_t *cfg = v->config;
 
     memcpy(cfg + CFG_MAC, n->mac, 6);
-    st16_le(cfg + CFG_STATUS, n->nc[0].link_down ? 0 : STATUS_LINK_UP);
+    st16_le(cfg + CFG_STATUS, (n->nc[0].link_down ? 0 : STATUS_LINK_UP)
+                              | (n->announce ? STATUS_ANNOUNCE : 0));
     st16_le(cfg + CFG_MAX_PAIRS, n->pairs);
     st16_le(cfg + CFG_MTU, n->mtu);
     st32_le(cfg + CFG_SPEED, n->speed);
@@ -410,6 +413,7 @@ static void net_reset(VirtIODevice *v)
     virtio_net_filter_reset(n);
     n->guest_offloads = 0;
     n->pairs_used = 1;
+    n->announce = false;
     virtio_net_apply_offloads(n);
     for (unsigned i = 0; i < n->pairs; i++) {
         n->tx[i]->blocked = false;
@@ -425,6 +429,17 @@ static void net_link_changed(NetClient *nc)
 {
     VirtIONet *n = nc->opaque;
     if (!nc->index) {
+        virtio_config_changed(&n->vdev);
+    }
+}
+
+static void net_announce_asked(NetClient *nc)
+{
+    VirtIONet *n = nc->opaque;
+
+    if (virtio_has(&n->vdev, NET_F_GUEST_ANNOUNCE)
+        && (n->vdev.status & VIRTIO_STATUS_DRIVER_OK)) {
+        n->announce = true;
         virtio_config_changed(&n->vdev);
     }
 }
@@ -447,6 +462,7 @@ static const VirtIOType virtio_net_type = {
 static const NetOps virtio_net_ops = {
     .model = "nic", .can_receive = net_can_receive, .receive = net_receive,
     .writable = net_writable, .link_changed = net_link_changed, .rx_filter = virtio_net_rx_filter,
+    .announce = net_announce_asked,
 };
 
 /* ---- life --------------------------------------------------------------------------------- */
@@ -547,8 +563,9 @@ static const VMField net_fields[] = {
     VM_BOOL(VirtIONet, nouni), VM_BOOL(VirtIONet, nobcast), VM_STRUCT(VirtIONet, uni, vm_table),
     VM_STRUCT(VirtIONet, multi, vm_table), VM_UINTS(VirtIONet, vlans),
     VM_UINT(VirtIONet, pairs_used), VM_UINT(VirtIONet, guest_offloads),
+    VM_BOOL_V(VirtIONet, announce, 2),
     VM_DONE
 };
 const VMState vm_virtio_net = {
-    .name = "virtio-net", .fields = net_fields, .post_load = net_post_load,
+    .name = "virtio-net", .version = 2, .oldest = 1, .fields = net_fields, .post_load = net_post_load,
 };

@@ -37,7 +37,7 @@ typedef struct VirtIONet {
     /* properties */
     bool csum, guest_csum, guest_tso4, guest_tso6, guest_ecn, host_tso4, host_tso6, host_ecn,
          mrg_rxbuf, status, ctrl_vq, ctrl_rx, ctrl_vlan, ctrl_rx_extra, ctrl_mac_addr,
-         ctrl_guest_offloads, mq;
+         ctrl_guest_offloads, guest_announce, mq;
     uint32_t rx_queue_size, tx_queue_size, burst, mtu;
     int32_t speed;
     int tx_kind, duplex;
@@ -47,6 +47,7 @@ typedef struct VirtIONet {
     VirtIONetTable uni, multi;
     uint32_t vlans[4096 / 32];
     uint64_t guest_offloads;            /* of the bits for the driver's side, those switched on */
+    bool announce;                      /* the driver is asked to say where it is */
     bool told;                          /* NIC_RX_FILTER_CHANGED went out; quiet until queried */
     struct iovec iov[VIRTIO_QUEUE_MAX]; /* what is sent, without header */
 } VirtIONet;
@@ -72,6 +73,8 @@ extern const char *const virtio_net_tx_kinds[], *const virtio_net_duplex[];
     PROP_BOOL("ctrl_mac_addr", T, f.ctrl_mac_addr, true, "the driver may set the address"),    \
     PROP_BOOL("ctrl_guest_offloads", T, f.ctrl_guest_offloads, true,                           \
               "offloads can be switched while running"),                                       \
+    PROP_BOOL("guest_announce", T, f.guest_announce, true,                                     \
+              "the driver says itself where it is, when asked"),                               \
     PROP_BOOL("mq", T, f.mq, false, "as many pairs of queues as the back-end has"),            \
     PROP_UINT_R("rx_queue_size", T, f.rx_queue_size, 256, 64, VIRTIO_QUEUE_MAX, "entries"),    \
     PROP_UINT_R("tx_queue_size", T, f.tx_queue_size, 256, 64, VIRTIO_QUEUE_MAX, "entries"),    \
@@ -92,7 +95,7 @@ enum { NET_F_CSUM = 0, NET_F_GUEST_CSUM = 1, NET_F_CTRL_GUEST_OFFLOADS = 2, NET_
        NET_F_MAC = 5, NET_F_GUEST_TSO4 = 7, NET_F_GUEST_TSO6 = 8, NET_F_GUEST_ECN = 9,
        NET_F_HOST_TSO4 = 11, NET_F_HOST_TSO6 = 12, NET_F_HOST_ECN = 13, NET_F_MRG_RXBUF = 15,
        NET_F_STATUS = 16, NET_F_CTRL_VQ = 17, NET_F_CTRL_RX = 18, NET_F_CTRL_VLAN = 19,
-       NET_F_CTRL_RX_EXTRA = 20, NET_F_MQ = 22, NET_F_CTRL_MAC_ADDR = 23, NET_F_SPEED_DUPLEX = 63 };
+       NET_F_CTRL_RX_EXTRA = 20, NET_F_GUEST_ANNOUNCE = 21, NET_F_MQ = 22, NET_F_CTRL_MAC_ADDR = 23, NET_F_SPEED_DUPLEX = 63 };
 
 void virtio_net_control(VirtQueue *vq);
 /* Does a frame pass the filter? */

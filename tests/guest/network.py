@@ -25,7 +25,8 @@ from vm import PATIENCE, VM, Failed, Skipped
 # model: module of its driver (already in the initramfs' list)
 CARDS = ["e1000", "e1000e", "virtio-net-pci", "rtl8139", "pcnet", "ne2k_pci"]
 BLIND = ("ne2k_pci",)                   # no carrier to be seen
-APPEND = "console=ttyS0 mitigations=off net.ifnames=0 quiet"
+# lpj=: a busy host may keep the kernel from finding out by itself for minutes
+APPEND = "console=ttyS0 mitigations=off net.ifnames=0 lpj=10000000 quiet"
 MEGABYTE = 1 << 20
 
 

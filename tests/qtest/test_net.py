@@ -399,11 +399,11 @@ class Pcnet(PCIDriver):
 class VirtioNet(PCIDriver):
     """The legacy interface; queues of 256 entries, one buffer a packet."""
 
-    def __init__(self, q):
+    def __init__(self, q, features=0):
         super().__init__(q, 0x1af4, 0x1000)
         q.outb(IO + 0x12, 0)
         q.outb(IO + 0x12, 3)
-        q.outl(IO + 4, (1 << 5) | (1 << 17) | (1 << 18))        # MAC, control queue, modes
+        q.outl(IO + 4, features | (1 << 5) | (1 << 17) | (1 << 18))     # MAC, control queue, modes
         self.idx = [0, 0, 0]
         self.seen = [0, 0, 0]
         for n, at in ((0, RING), (1, RING2), (2, 0x120000)):
@@ -460,11 +460,15 @@ class VirtioNet(PCIDriver):
         self.offer(0, head, [(RX_BUF + 2048 * head, 2048, 2)])
         return data[10:]
 
-    def promiscuous(self, on):
-        self.q.write(TX_BUF + 0x1000, bytes([0, 0, on, 9]))
-        self.offer(2, 0, [(TX_BUF + 0x1000, 3, 0), (TX_BUF + 0x1003, 1, 2)])
+    def control(self, kind, command, data=b""):
+        size = 2 + len(data)
+        self.q.write(TX_BUF + 0x1000, bytes([kind, command]) + data + b"\x09")
+        self.offer(2, 0, [(TX_BUF + 0x1000, size, 0), (TX_BUF + 0x1000 + size, 1, 2)])
         assert self.taken(2)
-        assert self.q.readb(TX_BUF + 0x1003) == 0       # acknowledged
+        assert self.q.readb(TX_BUF + 0x1000 + size) == 0        # acknowledged
+
+    def promiscuous(self, on):
+        self.control(0, 0, bytes([on]))
 
     loopback = None
 
@@ -552,6 +556,37 @@ class Cards(unittest.TestCase):
         self.assertIn("hub 3", q.hmp("info network"))
         self.assertIn("Duplicate", q.qmp_raw("netdev_add", type="hubport", id="h",
                                              hubid=3)["error"]["desc"])
+
+    def test_announce(self):
+        """announce-self: a RARP request with the card's address, some times."""
+        q, wire = self.start("e1000")
+        card = E1000(q)
+        card.w(0x5400, 0x11005452)                      # another address
+        card.w(0x5404, 0x80002233)
+        mac = bytes.fromhex("525400113322")
+        rarp = BROADCAST + mac + bytes.fromhex("8035 0001 0800 06 04 0003") + mac + bytes(4) + mac
+        self.assertEqual(q.hmp("announce_self card one").strip(), "")
+        for _ in range(5):
+            self.assertEqual(wire.get()[:len(rarp)], rarp)
+        self.assertIsNone(wire.get(0.3))
+        q.qmp("announce-self", initial=1, max=1, rounds=2, step=0, interfaces=["other"])
+        q.qmp("announce-self", initial=1, max=1, rounds=2, step=0)
+        self.assertEqual(wire.get()[:len(rarp)], rarp)
+        self.assertEqual(wire.get()[:len(rarp)], rarp)
+        self.assertIsNone(wire.get(0.3))
+        error = q.qmp_raw("announce-self", initial=0, max=1, rounds=2, step=0)["error"]["desc"]
+        self.assertIn("initial", error)
+
+    def test_announce_driver(self):
+        """A virtio driver that can is asked to speak for itself, until it has."""
+        q, wire = self.start("virtio-net-pci")
+        card = VirtioNet(q, 1 << 16 | 1 << 21)
+        self.assertEqual(q.inw(IO + 0x1a) & 3, 1)
+        q.qmp("announce-self", initial=1, max=1, rounds=1, step=0)
+        self.assertIsNotNone(wire.get())
+        self.assertEqual(q.inw(IO + 0x1a) & 3, 3)
+        card.control(3, 0)
+        self.assertEqual(q.inw(IO + 0x1a) & 3, 1)
 
     def test_rx_filter(self):
         q, wire = self.start("virtio-net-pci")
