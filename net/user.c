@@ -179,6 +179,9 @@ static gboolean user_dispatch(GSource *source, GSourceFunc fn, gpointer data)
 {
     NetUser *u = ((UserSource *)source)->u;
 
+    if (u->in_slirp) {
+        return G_SOURCE_CONTINUE;
+    }
     u->in_slirp++;
     slirp_pollfds_poll(u->slirp, 0, get_revents, u);
     net_user_poll_guestfwds(u);
@@ -194,6 +197,9 @@ static void start_source(NetUser *u)
     u->polls = g_ptr_array_new_with_free_func(g_free);
     u->source = g_source_new(&user_source_funcs, sizeof(UserSource));
     ((UserSource *)u->source)->u = u;
+    /* or GLib takes its descriptors out and in again around each dispatch, and wakes itself up by
+     * that for the next round, which comes here again */
+    g_source_set_can_recurse(u->source, TRUE);
     g_source_attach(u->source, NULL);
 }
 

@@ -410,6 +410,19 @@ class User(unittest.TestCase):
                 self.assertEqual(len(p.stdout.strip().split("\n")), 1, p.stdout)
                 self.assertIn(words, p.stdout, options)
 
+    def test_quiet(self):
+        """While nothing happens, an open connection and a forwarded port cost no time."""
+        def used():
+            with open("/proc/%d/stat" % q.proc.pid) as f:
+                fields = f.read().rpartition(")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        with echo_server() as port:
+            q, s = self.start(",hostfwd=tcp:127.0.0.1:%d-:22" % free_port())
+            self.check_echo(s.connect(HOST, port))
+            begin, before = time.monotonic(), used()
+            time.sleep(2)
+            self.assertLess(used() - before, 0.2 * (time.monotonic() - begin))
+
     def test_info(self):
         """Packets and their rate, and connections, in the monitor."""
         with echo_server() as port:
