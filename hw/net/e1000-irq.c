@@ -2,7 +2,8 @@
 /*
  * e1000: interrupts.  ICR collects causes, IMS lets them through to the pin.  Three things make
  * them fewer: delays after a packet (3.2.7.1, 3.4.3: RDTR and TIDV count from the last one, RADV
- * and TADV from the first), and the minimum distance of two interrupts (ITR).
+ * and TADV from the first), and the minimum distance of two interrupts (ITR, on the 82574 also for
+ * each vector).
  */
 #include "hw/net/e1000.h"
 #include "hw/pci/msi.h"
@@ -12,6 +13,21 @@
 
 /* ---- 82574: messages ------------------------------------------------------------------------ */
 
+/* EITR: the next message of a vector comes not earlier than that. */
+static bool throttled(E1000 *s, unsigned vector)
+{
+    uint32_t distance = *e1000_reg(s, R_EITR + 4 * vector) & 0xffff;
+    Timer *t = &s->vector_throttle[vector];
+
+    if (timer_pending(t)) {
+        return true;
+    }
+    if (s->mitigation && distance) {
+        timer_mod(t, vclock_ns() + (int64_t)distance * ITR_NS);
+    }
+    return false;
+}
+
 /* IVAR has four bits for each of five causes: vector and "valid". */
 static void send_vectors(E1000 *s)
 {
@@ -20,6 +36,9 @@ static void send_vectors(E1000 *s)
         uint32_t clear = *e1000_reg(s, R_EIAC) & bit, ext = *e1000_reg(s, R_CTRL_EXT);
         if (!(*e1000_reg(s, R_ICR) & *e1000_reg(s, R_IMS) & bit & ~s->msi_sent)) {
             continue;
+        }
+        if ((ivar & 8) && (ivar & 7) < E1000E_VECTORS && throttled(s, ivar & 7)) {
+            continue;                   /* it comes back here */
         }
         s->msi_sent |= bit;
         if (ivar & 8) {
@@ -105,9 +124,9 @@ void e1000_raise(E1000 *s, uint32_t causes)
 }
 
 /* The causes of a received frame, of sent ones */
-static uint32_t rx_causes(const E1000 *s)
+static uint32_t rx_causes(const E1000 *s, unsigned queue)
 {
-    return ICR_RXT0 | (s->is_e ? ICR_RXQ0 : 0);
+    return ICR_RXT0 | (s->is_e ? ICR_RXQ0 << queue : 0);
 }
 
 static uint32_t tx_causes(const E1000 *s, unsigned queue)
@@ -126,7 +145,7 @@ static void rx_delay_over(void *opaque)
 
     s->rx_latest = 0;
     s->late &= ~ICR_RXT0;
-    e1000_raise(s, rx_causes(s));
+    e1000_raise(s, rx_causes(s, 0));
 }
 
 static void tx_delay_over(void *opaque)
@@ -149,13 +168,13 @@ static void start_delay(Timer *t, int64_t *latest, uint32_t delay, uint32_t abso
     timer_mod(t, MIN(at, *latest));
 }
 
-void e1000_raise_rx(E1000 *s)
+void e1000_raise_rx(E1000 *s, unsigned queue)
 {
-    if (s->mitigation && (*e1000_reg(s, R_RDTR) & 0xffff)) {
+    if (s->mitigation && !queue && (*e1000_reg(s, R_RDTR) & 0xffff)) {
         s->late |= ICR_RXT0;
         start_delay(&s->rx_delay, &s->rx_latest, *e1000_reg(s, R_RDTR), *e1000_reg(s, R_RADV));
     } else {
-        e1000_raise(s, rx_causes(s));
+        e1000_raise(s, rx_causes(s, queue));
     }
 }
 
@@ -174,6 +193,9 @@ void e1000_irq_init(E1000 *s)
     timer_init(&s->throttle, ORRERY_CLOCK_VIRTUAL, throttle_over, s);
     timer_init(&s->rx_delay, ORRERY_CLOCK_VIRTUAL, rx_delay_over, s);
     timer_init(&s->tx_delay, ORRERY_CLOCK_VIRTUAL, tx_delay_over, s);
+    for (unsigned i = 0; i < E1000E_VECTORS; i++) {
+        timer_init(&s->vector_throttle[i], ORRERY_CLOCK_VIRTUAL, throttle_over, s);
+    }
 }
 
 void e1000_irq_exit(E1000 *s)
@@ -181,6 +203,9 @@ void e1000_irq_exit(E1000 *s)
     timer_del(&s->throttle);
     timer_del(&s->rx_delay);
     timer_del(&s->tx_delay);
+    for (unsigned i = 0; i < E1000E_VECTORS; i++) {
+        timer_del(&s->vector_throttle[i]);
+    }
 }
 
 void e1000_irq_reset(E1000 *s)

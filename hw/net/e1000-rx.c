@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * e1000: reception (3.2): filters, VLAN tags, checksums, descriptors.
+ * e1000: reception (3.2): filters, VLAN tags, checksums, descriptors.  Functions that take q work
+ * on a receive queue: 0, or on the 82574 also 1.
  *
  * Not modelled: the value of the frame check sequence, for which there is only room.
  */
@@ -29,6 +30,9 @@ typedef struct Frame {
     size_t len;
     uint8_t status, errors;
     uint16_t special;
+    uint8_t hash_type;                  /* 82574: what went into the hash; 0: nothing */
+    uint32_t hash;
+    unsigned queue;
 } Frame;
 
 /* ---- filters -------------------------------------------------------------------------- */
@@ -141,6 +145,72 @@ static void check_sums(E1000 *s, Frame *f, bool valid)
     }
 }
 
+/* ---- 82574: receive-side scaling (7.1.11 of its data sheet) --------------------------------- */
+
+static bool spreads(E1000 *s)
+{
+    return s->is_e && (*e1000_reg(s, R_MRQC) & 3) == MRQC_RSS;
+}
+
+/* Toeplitz: the key, moved on by a bit for each bit of the data, where that is set. */
+static uint32_t toeplitz(E1000 *s, const uint8_t *data, unsigned len)
+{
+    uint8_t key[40];
+    uint32_t hash = 0;
+
+    for (unsigned i = 0; i < 10; i++) {
+        st32_le(key + 4 * i, *e1000_reg(s, R_RSSRK + 4 * i));
+    }
+    uint64_t window = ld64_be(key);
+    for (unsigned i = 0; i < len; i++) {
+        for (unsigned bit = 0; bit < 8; bit++) {
+            if (data[i] << bit & 0x80) {
+                hash ^= window >> (32 - bit);
+            }
+        }
+        window = window << 8 | (i + 8 < sizeof(key) ? key[i + 8] : 0);
+    }
+    return hash;
+}
+
+/* What is hashed: addresses, and ports of TCP where that is wanted. */
+static uint8_t hash_input(E1000 *s, const Frame *f, uint8_t *data, unsigned *len)
+{
+    uint32_t want = *e1000_reg(s, R_MRQC);
+    NetHeaders h;
+
+    if (!net_parse(f->data, f->len, &h)) {
+        return 0;
+    }
+    bool tcp = h.proto == 6 && h.payload && !h.fragment;
+    unsigned size = h.v6 ? 32 : 8;
+    memcpy(data, f->data + h.l3 + (h.v6 ? 8 : 12), size);
+    *len = size;
+    if (tcp && (want & (h.v6 ? MRQC_TCP6 | MRQC_TCP6_EX : MRQC_TCP4))) {
+        memcpy(data + size, f->data + h.l4, 4);
+        *len += 4;
+        return h.v6 ? HASH_TCP6 : HASH_TCP4;
+    }
+    if (!h.v6) {
+        return want & MRQC_IP4 ? HASH_IP4 : 0;
+    }
+    return want & MRQC_IP6 ? HASH_IP6 : want & MRQC_IP6_EX ? HASH_IP6_EX : 0;
+}
+
+/* Hash and queue of a frame.  RETA has 128 bytes, whose highest bit is the queue. */
+static void spread(E1000 *s, Frame *f)
+{
+    uint8_t data[36];
+    unsigned len;
+
+    if (!spreads(s) || !(f->hash_type = hash_input(s, f, data, &len))) {
+        return;
+    }
+    f->hash = toeplitz(s, data, len);
+    unsigned i = f->hash & 127;
+    f->queue = *e1000_reg(s, R_RETA + (i & ~3u)) >> (8 * (i & 3) + 7) & 1;
+}
+
 /* ---- descriptors ---------------------------------------------------------------------- */
 
 static uint32_t buffer_size(E1000 *s)
@@ -150,9 +220,14 @@ static uint32_t buffer_size(E1000 *s)
     return size ? size : 2048;
 }
 
-static hwaddr ring_base(E1000 *s)
+static uint32_t *ring_reg(E1000 *s, unsigned q, unsigned reg)
 {
-    return ((hwaddr)*e1000_reg(s, R_RDBAH) << 32 | *e1000_reg(s, R_RDBAL)) & ~15ull;
+    return e1000_reg(s, reg + q * QUEUE_STEP);
+}
+
+static hwaddr ring_base(E1000 *s, unsigned q)
+{
+    return ((hwaddr)*ring_reg(s, q, R_RDBAH) << 32 | *ring_reg(s, q, R_RDBAL)) & ~15ull;
 }
 
 /* ---- the 82574's descriptors: extended, and with several buffers -------------------------------- */
@@ -188,14 +263,15 @@ static uint32_t room_per_desc(E1000 *s)
     return MAX(sum, 1);
 }
 
-static uint32_t ring_entries(E1000 *s)
+static uint32_t ring_entries(E1000 *s, unsigned q)
 {
-    return *e1000_reg(s, R_RDLEN) / desc_size(s);
+    return *ring_reg(s, q, R_RDLEN) / desc_size(s);
 }
 
-static bool has_room(E1000 *s, size_t len)
+static bool has_room(E1000 *s, unsigned q, size_t len)
 {
-    uint32_t entries = ring_entries(s), head = *e1000_reg(s, R_RDH), tail = *e1000_reg(s, R_RDT);
+    uint32_t entries = ring_entries(s, q), head = *ring_reg(s, q, R_RDH),
+             tail = *ring_reg(s, q, R_RDT);
 
     if (!entries || head >= entries || tail >= entries || head == tail) {
         return false;
@@ -204,9 +280,13 @@ static bool has_room(E1000 *s, size_t len)
     return (uint64_t)room * room_per_desc(s) >= len;
 }
 
+/* The hash takes the place of a checksum nobody wants (RXCSUM.PCSD). */
 static void put_extended(E1000 *s, const Frame *f, bool last, uint8_t *raw, uint32_t len)
 {
-    memset(raw, 0, 8);
+    bool hash = *e1000_reg(s, R_RXCSUM) & RXCSUM_PCSD;
+
+    st32_le(raw, hash ? f->hash_type | f->queue << 8 : 0);
+    st32_le(raw + 4, hash ? f->hash : 0);
     st32_le(raw + 8, f->status | RX_DD | (last ? RX_EOP | (uint32_t)f->errors << 24 : 0));
     st16_le(raw + 12, len);
     st16_le(raw + 14, f->special);
@@ -237,10 +317,10 @@ static void fill_split(E1000 *s, const Frame *f, size_t at, size_t n, bool last,
 /* false: the ring can't be read. */
 static bool fill_one(E1000 *s, const Frame *f, size_t at, size_t total, size_t *done)
 {
-    uint32_t *head = e1000_reg(s, R_RDH), entries = ring_entries(s);
+    uint32_t *head = ring_reg(s, f->queue, R_RDH), entries = ring_entries(s, f->queue);
     size_t n = MIN(total - at, room_per_desc(s)), bytes = at < f->len ? MIN(n, f->len - at) : 0;
     unsigned size = desc_size(s);
-    hwaddr desc = ring_base(s) + (hwaddr)*head * size, to;
+    hwaddr desc = ring_base(s, f->queue) + (hwaddr)*head * size, to;
     bool last = at + n == total;
     uint8_t raw[32];
 
@@ -280,7 +360,7 @@ static void store(E1000 *s, const Frame *f)
 
     for (size_t at = 0; at < total;) {
         /* the registers may have been changed by our own DMA */
-        if (!ring_entries(s) || *e1000_reg(s, R_RDH) >= ring_entries(s)
+        if (!ring_entries(s, f->queue) || *ring_reg(s, f->queue, R_RDH) >= ring_entries(s, f->queue)
             || !fill_one(s, f, at, total, &at)) {
             return;
         }
@@ -288,9 +368,10 @@ static void store(E1000 *s, const Frame *f)
 }
 
 /* Below the threshold that RCTL.RDMTS sets: half, a quarter, an eighth of the ring. */
-static bool runs_low(E1000 *s)
+static bool runs_low(E1000 *s, unsigned q)
 {
-    uint32_t entries = ring_entries(s), head = *e1000_reg(s, R_RDH), tail = *e1000_reg(s, R_RDT);
+    uint32_t entries = ring_entries(s, q), head = *ring_reg(s, q, R_RDH),
+             tail = *ring_reg(s, q, R_RDT);
     uint32_t left = tail >= head ? tail - head : entries - head + tail;
     return left <= entries >> ((*e1000_reg(s, R_RCTL) >> 8 & 3) + 1);
 }
@@ -318,7 +399,12 @@ static bool receive_frame(E1000 *s, uint8_t *data, size_t len, bool valid)
         || !address_passes(s, data, &f.status)) {
         return true;
     }
-    if (!has_room(s, len + FCS)) {
+    spread(s, &f);
+    if (f.queue && !ring_entries(s, f.queue)) {
+        e1000_count(s, S_MPC, 1);       /* it would wait for ever */
+        return true;
+    }
+    if (!has_room(s, f.queue, len + FCS)) {
         e1000_count(s, S_MPC, 1);
         e1000_raise(s, ICR_RXO);
         return false;
@@ -333,10 +419,10 @@ static bool receive_frame(E1000 *s, uint8_t *data, size_t len, bool valid)
     }
     check_sums(s, &f, valid);
     store(s, &f);
-    if (runs_low(s)) {
+    if (runs_low(s, f.queue)) {
         e1000_raise(s, ICR_RXDMT0);
     }
-    e1000_raise_rx(s);
+    e1000_raise_rx(s, f.queue);
     return true;
 }
 
@@ -348,7 +434,8 @@ bool e1000_can_receive(NetClient *nc)
         || !(*e1000_reg(s, R_STATUS) & STATUS_LU)) {
         return false;
     }
-    return (*e1000_reg(s, R_RCTL) & RCTL_EN) && has_room(s, 1);
+    return (*e1000_reg(s, R_RCTL) & RCTL_EN)
+           && (has_room(s, 0, 1) || (spreads(s) && has_room(s, 1, 1)));
 }
 
 bool e1000_receive(NetClient *nc, const struct iovec *iov, int n, const NetOffload *off)
@@ -365,7 +452,7 @@ bool e1000_receive(NetClient *nc, const struct iovec *iov, int n, const NetOfflo
 
 void e1000_receive_loopback(E1000 *s, const uint8_t *data, size_t len)
 {
-    if ((*e1000_reg(s, R_RCTL) & RCTL_EN) && has_room(s, len + FCS) && len <= FRAME_LONG) {
+    if ((*e1000_reg(s, R_RCTL) & RCTL_EN) && has_room(s, 0, len + FCS) && len <= FRAME_LONG) {
         struct iovec iov = { (void *)data, len };
         e1000_receive(&s->nc, &iov, 1, NULL);
     }

@@ -4,8 +4,7 @@
  * transmission and reception are in files of their own; see e1000.h for the source.
  *
  * Not modelled: wake-up and management, flow control, flash, packet buffer diagnostics; of the
- * 82574 the hash that spreads frames over two receive queues (all take the first), time stamps,
- * throttling of single vectors, and its PCI Express capability.
+ * 82574 time stamps, home addresses of IPv6 in the hash, and its PCI Express capability.
  */
 #include "hw/net/e1000.h"
 #include "hw/pci/msi.h"
@@ -264,7 +263,7 @@ static void e1000_mmio_write(void *opaque, hwaddr addr, uint64_t val, unsigned s
     case R_RCTL:
         write_rctl(s, val);
         break;
-    case R_RDT:
+    case R_RDT: case R_RDT + QUEUE_STEP:
         net_flush(&s->nc);
         break;
     case R_TDT: case R_TCTL:

@@ -49,6 +49,7 @@ enum {
 };
 #define QUEUE_STEP      0x100u          /* registers of queue 1 behind those of queue 0 */
 #define E1000E_QUEUES   2
+#define E1000E_VECTORS  5
 
 #define CTRL_GIO_OFF    0x00000004
 #define STATUS_GIO      0x00080000
@@ -97,6 +98,17 @@ enum {
 
 #define RXCSUM_IPOFL    0x00000100
 #define RXCSUM_TUOFL    0x00000200
+#define RXCSUM_PCSD     0x00002000
+
+/* MRQC of the 82574, and the kinds of hash in a descriptor */
+#define MRQC_RSS        1
+#define MRQC_TCP4       0x00010000
+#define MRQC_IP4        0x00020000
+#define MRQC_TCP6_EX    0x00040000
+#define MRQC_IP6_EX     0x00080000
+#define MRQC_IP6        0x00100000
+#define MRQC_TCP6       0x00200000
+enum { HASH_TCP4 = 1, HASH_IP4, HASH_TCP6, HASH_IP6_EX, HASH_IP6 };
 
 /* PHY registers (13.? of the manual refers to IEEE 802.3 clause 22) */
 enum { PHY_CTRL, PHY_STATUS, PHY_ID1, PHY_ID2, PHY_ANAR, PHY_LPAR, PHY_ANER, PHY_1000T_CTRL = 9,
@@ -135,6 +147,7 @@ typedef struct E1000 {
     Region flash, msix;                 /* 82574: BARs 1 and 3 */
     uint32_t late;                      /* causes that wait for a delay timer */
     Timer rx_delay, tx_delay, throttle, negotiate;
+    Timer vector_throttle[E1000E_VECTORS];      /* 82574: EITR; not saved, a load forgets them */
     int64_t rx_latest, tx_latest;       /* absolute delay: not later than this; 0: nothing waits */
     /* the packet under construction: its bytes come before the state is looked at from outside,
      * except while the driver has given only a part of it */
@@ -165,7 +178,7 @@ void e1000_irq_reset(E1000 *s);
 uint32_t e1000_irq_read(E1000 *s);
 void e1000_raise(E1000 *s, uint32_t causes);
 /* RXT0 and TXDW with the delays the driver asked for. */
-void e1000_raise_rx(E1000 *s);
+void e1000_raise_rx(E1000 *s, unsigned queue);
 void e1000_raise_tx(E1000 *s, unsigned queue, bool delayed);
 void e1000_irq_update(E1000 *s);        /* ICR or IMS changed */
 

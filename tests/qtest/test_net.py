@@ -688,6 +688,79 @@ class Cards(unittest.TestCase):
         wire.put(mine[:12] + b"\x81\x00\x00\x05" + mine[12:])
         self.assertEqual(card.receive(), mine)
 
+    def test_e1000e_queues(self):
+        """Receive-side scaling: the hashes that Microsoft publishes for its key, two queues, a
+        cause for each."""
+        q, wire = self.start("e1000e")
+        card = E1000e(q)
+        key = bytes.fromhex("6d5a56da255b0ec24167253d43a38fb0d0ca2bcbae7b30b477cb2da38030f20c"
+                            "6a42b73bbeac01fa")
+        for n in range(10):
+            card.w(0x5c80 + 4 * n, struct.unpack_from("<I", key, 4 * n)[0])
+        ring = 0x120000
+        for i in range(8):
+            q.write(ring + 16 * i, struct.pack("<Q8x", 0x280000 + 2048 * i))
+        for reg, v in ((0x2900, ring), (0x2904, 0), (0x2908, 128), (0x2910, 0), (0x2918, 7),
+                       (0x5000, 0x2000), (0x5818, 1 | 3 << 16 | 3 << 20)):
+            card.w(reg, v)
+        ip4 = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 40, 1, 0, 64, 6, 0,
+                          socket.inet_aton("66.9.149.187"), socket.inet_aton("161.142.100.80"))
+        ip6 = struct.pack(">IHBB16s16s", 6 << 28, 20, 6, 64,
+                          socket.inet_pton(socket.AF_INET6, "3ffe:2501:200:1fff::7"),
+                          socket.inet_pton(socket.AF_INET6, "3ffe:2501:200:3::1"))
+        tcp = struct.pack(">HHIIBBHHH", 2794, 1766, 1, 0, 0x50, 0x10, 1, 0, 0)
+        for packet, port, mrqc, kind, want in (
+                (ip4, 0, 1 << 16, 1, 0x51ccc178), (ip4, 0, 1 << 17, 2, 0x323e8fc2),
+                (ip6, 0, 1 << 21, 3, 0x40207d3d), (ip6, 0, 1 << 20, 5, 0x2cc18cd5),
+                (ip4, 1, 1 << 16, 1, 0x51ccc178), (ip4, 1, 1 << 20, 0, 0)):
+            card.w(0x5818, 1 | mrqc)
+            index = want & 127
+            card.w(0x5c00 + (index & ~3), port << (8 * (index & 3) + 7))
+            queue = port if kind else 0
+            at = ring if queue else RING2 + 16 * card.rx
+            kind_of_ip = b"\x86\xdd" if packet is ip6 else b"\x08\x00"
+            card.r(0xc0)                                # acknowledges
+            wire.put((MAC + OTHER + kind_of_ip + packet + tcp).ljust(60, b"\0"))
+            self.assertIsNotNone(card.poll(lambda: True if q.readl(at + 8) & 1 else None))
+            self.assertEqual(q.read(at, 8), struct.pack("<II", kind | queue << 8 if kind else 0, want))
+            self.assertEqual(card.r(0xc0) >> 20 & 3, 1 << queue)
+            if not queue:
+                card.receive()
+
+    def test_e1000e_throttling(self):
+        """EITR: the second message of a vector waits, that of another one does not."""
+        q, wire = self.start("e1000e")
+        card = E1000e(q)
+        cap = q.pci_readb(card.devfn, 0x34)
+        while q.pci_readb(card.devfn, cap) != 0x11:
+            cap = q.pci_readb(card.devfn, cap + 1)
+        vectors = 0xe0400000
+        q.pci_writel(card.devfn, 0x1c, vectors)         # BAR 3
+        for n in range(3):                              # masked: what is sent stays pending
+            q.write(vectors + 16 * n, struct.pack("<QII", 0xfee00000, 0x40 + n, 1))
+        q.pci_writew(card.devfn, cap + 2, 0x8000)
+        card.w(0xe4, 0x8 | 0x9 << 8)                    # RXQ0: vector 0, TXQ0: vector 1
+        card.w(0xe8, 40000)                             # 10.24 ms
+        card.w(0xdc, 0x01500000)
+        card.w(0xd0, 0x01500000)
+
+        def sent(n):
+            pending = q.readl(vectors + 0x2000) >> n & 1
+            for mask in (0, 1):
+                q.writel(vectors + 16 * n + 12, mask)
+            card.w(0xd0, 0x01500000)
+            return pending
+        card.w(0xc8, 0x00100000)
+        self.assertEqual(sent(0), 1)
+        card.w(0xc8, 0x00100000)
+        self.assertEqual(sent(0), 0)
+        card.w(0xc8, 0x00400000)
+        self.assertEqual(sent(1), 1)
+        q.clock_step(5000000)
+        self.assertEqual(sent(0), 0)
+        q.clock_step(6000000)
+        self.assertEqual(sent(0), 1)
+
     def test_back_pressure(self):
         """A card without buffers: frames wait, the process does not grow, the first come in order."""
         q, wire = self.start("e1000")
