@@ -64,6 +64,7 @@ enum { R_ES, R_CS, R_SS, R_DS, R_FS, R_GS, SEG_COUNT };
 #define CR4_OSXMMEXCPT (1 << 10)
 #define CR4_UMIP       (1 << 11)
 #define CR4_LA57       (1 << 12)
+#define CR4_VMXE       (1 << 13)
 #define CR4_FSGSBASE   (1 << 16)
 #define CR4_PCIDE      (1 << 17)
 #define CR4_OSXSAVE    (1 << 18)
@@ -76,6 +77,7 @@ enum { R_ES, R_CS, R_SS, R_DS, R_FS, R_GS, SEG_COUNT };
 #define EFER_LME   (1 << 8)
 #define EFER_LMA   (1 << 10)
 #define EFER_NXE   (1 << 11)
+#define EFER_SVME  (1 << 12)
 #define EFER_FFXSR (1 << 14)
 
 /* DR6: why #DB came; the bits B0..B3 are 1 << n */

@@ -58,6 +58,7 @@ emu += $(if $(KVM_HOST),target-i386/kvm-state.c) # registers to and from the ker
 emu += $(if $(KVM_HOST),target-i386/kvm-irqchip.c) # interrupt controllers and timer in the kernel
 emu += $(if $(KVM_HOST),target-i386/kvm-pv.c)    # KVM's own MSRs, hypercalls, clock
 emu += $(if $(KVM_HOST),target-i386/kvm-pull.c)  # the interpreter beside the kernel's local APIC
+emu += $(if $(KVM_HOST),target-i386/kvm-nested.c) # what VMX and SVM operation leave in the kernel
 emu += $(if $(KVM_HOST),target-i386/kvm-proxy.c) # the interpreter's accesses to the kernel's chips
 emu += $(if $(KVM_HOST),target-i386/kvm-debug.c) # single steps, breakpoints of a debugger
 emu += $(if $(KVM_HOST),target-i386/kvm-cpuid.c) # what the kernel offers, -cpu host

@@ -147,6 +147,7 @@ static const struct {
     { CR4_OSXMMEXCPT, CPUID_SSE },
     { CR4_UMIP, CPUID_UMIP },
     { CR4_LA57, CPUID_LA57 },
+    { CR4_VMXE, CPUID_VMX },            /* of an accelerator that has it */
     { CR4_FSGSBASE, CPUID_FSGSBASE },
     { CR4_PCIDE, CPUID_PCID },
     { CR4_OSXSAVE, CPUID_XSAVE },

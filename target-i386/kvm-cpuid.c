@@ -7,7 +7,8 @@
  * Left out of what the kernel offers: features with XSAVE components that target-i386/xsave.c
  * does not know (AVX-512, AMX, MPX), because their registers would not be in a saved machine;
  * and, while that is in the emulator, what needs the local APIC in the kernel (TSC deadline,
- * PV EOI, unhalt, IPIs, asynchronous page faults).
+ * PV EOI, unhalt, IPIs, asynchronous page faults); and VMX and SVM where the kernel does not give
+ * their state away.
  *
  * Source: the kernel's Documentation/virt/kvm/api.rst 4.46 and x86/cpuid.rst.
  */
@@ -101,6 +102,7 @@ static void read_offer(void)
     w[FEAT_8000_0001_ECX] = offer(0x80000001, 0, ECX);
     w[FEAT_8000_0007_EDX] = offer(0x80000007, 0, EDX);
     w[FEAT_8000_0008_EBX] = offer(0x80000008, 0, EBX);
+    w[FEAT_8000_000A_EDX] = x86_kvm_nested_offered() ? offer(0x8000000a, 0, EDX) : 0;
     w[FEAT_XSAVE] = offer(0xd, 1, EAX);
     w[FEAT_6_EAX] = offer(6, 0, EAX);
     w[FEAT_ARCH_CAPS] = arch_capabilities();
@@ -117,8 +119,10 @@ static void read_offer(void)
         clear(CPUID_TSC_DEADLINE);
     }
     clear(CPUID_XSAVES);
-    clear(CPUID_VMX);
-    clear(CPUID_SVM);
+    if (!x86_kvm_nested_offered()) {
+        clear(CPUID_VMX);
+        clear(CPUID_SVM);
+    }
     set(CPUID_CMP_LEGACY);
     x86_kvm_xcr0 |= offer(0xd, 0, EAX) & (XCR0_AVX | XCR0_PKRU);
     if (offer(0xd, 9, EBX) != x86_xsave_component(9)->offset) {

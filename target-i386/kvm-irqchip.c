@@ -104,7 +104,7 @@ static void put_pic(const PicChip chip[2])
     for (unsigned n = 2; n-- > 0;) {    /* the master sees the slave's output */
         struct kvm_irqchip k = { .chip_id = n ? KVM_IRQCHIP_PIC_SLAVE : KVM_IRQCHIP_PIC_MASTER };
         x86_kvm_pic_put(&chip[n], &k.chip.pic);
-        kvm_ioctl(kvm.vm, KVM_SET_IRQCHIP, &k);
+        kvm_told(kvm_ioctl(kvm.vm, KVM_SET_IRQCHIP, &k), "the state of the PIC can't be set");
     }
     lines = (lines & ~0xffffu) | (uint32_t)chip[0].lines | (uint32_t)chip[1].lines << 8;
 }
@@ -115,7 +115,7 @@ static void get_ioapic(IoApicImage *io)
 {
     struct kvm_irqchip k = { .chip_id = KVM_IRQCHIP_IOAPIC };
 
-    if (kvm_ioctl(kvm.vm, KVM_GET_IRQCHIP, &k) < 0) {
+    if (!kvm_told(kvm_ioctl(kvm.vm, KVM_GET_IRQCHIP, &k), "the state of the I/O APIC can't be read")) {
         return;
     }
     io->index = k.chip.ioapic.ioregsel;
@@ -138,7 +138,7 @@ static void put_ioapic(const IoApicImage *io)
         level |= (io->table[n] & RTE_LEVEL ? 1u : 0) << n;
     }
     k.chip.ioapic.irr = io->lines & level;
-    kvm_ioctl(kvm.vm, KVM_SET_IRQCHIP, &k);
+    kvm_told(kvm_ioctl(kvm.vm, KVM_SET_IRQCHIP, &k), "the state of the I/O APIC can't be set");
     for (unsigned n = 0; n < GSIS; n++) {
         bool up = (io->lines & level) >> (n ? n : 2) & 1;
         if (n != 2) {
@@ -234,7 +234,7 @@ static void put_pit(const PitImage *pit)
     struct kvm_pit_state2 k = { 0 };
 
     x86_kvm_pit_put(pit, &k, monotonic_ns());
-    kvm_ioctl(kvm.vm, KVM_SET_PIT2, &k);
+    kvm_told(kvm_ioctl(kvm.vm, KVM_SET_PIT2, &k), "the state of the PIT can't be set");
 }
 
 static void pit_reinject(bool on)

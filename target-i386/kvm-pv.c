@@ -32,6 +32,12 @@
 
 _Static_assert(X86_KVM_POLL_CONTROL == 5 && X86_KVM_MSRS == 7, "numbered like the MSRs");
 
+/* VMX's capabilities, and two of SVM's: no guest of the interpreter's has them. */
+static bool nested(uint32_t msr)
+{
+    return (msr >= 0x480 && msr <= 0x491) || msr == 0xc0010114 || msr == 0xc0010117;
+}
+
 static bool mine(uint32_t msr)
 {
     return (msr >= MSR_KVM_FIRST && msr <= MSR_KVM_LAST) || msr == MSR_KVM_WALL_CLOCK_OLD
@@ -47,12 +53,13 @@ static bool own_msr(X86CPU *c, uint32_t msr, bool write, uint64_t *val)
         struct kvm_msr_entry entry;
     } b = { { .nmsrs = 1 }, { .index = msr, .data = *val } };
 
-    if (!k || !mine(msr)
+    bool nest = k && nested(msr) && ((X86KvmCpu *)k->arch)->nested;
+    if (!k || !(mine(msr) || nest)
         || kvm_ioctl(k->fd, write ? KVM_SET_MSRS : KVM_GET_MSRS, &b) != 1) {
         return false;
     }
     *val = b.entry.data;
-    if (write) {
+    if (write && !nest) {
         /* the old numbers of the two clocks name the same state */
         x86_kvm_msr_written(k, msr < MSR_KVM_FIRST ? msr - MSR_KVM_WALL_CLOCK_OLD + MSR_KVM_FIRST
                                                    : msr, *val);

@@ -430,6 +430,28 @@ void x86_kvm_events_get(X86CPU *c, const struct kvm_vcpu_events *e, bool ignore_
     }
 }
 
+void x86_kvm_events_inject(X86CPU *c, struct kvm_vcpu_events *e)
+{
+    if (c->exc_vector < 0) {
+        return;
+    }
+    switch (c->exc_kind) {
+    case EVENT_NMI:
+        e->nmi.injected = 1;
+        break;
+    case EVENT_EXTERNAL:
+        e->interrupt.injected = 1;
+        e->interrupt.nr = c->exc_vector;
+        break;
+    default:
+        e->exception.injected = 1;
+        e->exception.nr = c->exc_vector;
+        e->exception.has_error_code = c->exc_has_error;
+        e->exception.error_code = c->exc_error;
+    }
+    c->exc_vector = -1;
+}
+
 /*
  * The kernel may have NMIs that came to its local APIC meanwhile: those stay, and the ones we know
  * of are added.  Only when everything is put does our count replace the kernel's.
@@ -441,6 +463,9 @@ static bool put_events(KvmCpu *k, StateLevel level, Error **err)
     bool add = kvm.irqchip && level == STATE_RUNTIME;
 
     x86_kvm_events_put(c, &e);
+    if (x86_kvm_nested_guest(k)) {
+        x86_kvm_events_inject(c, &e);
+    }
     if (add) {
         e.flags &= ~KVM_VCPUEVENT_VALID_NMI_PENDING;
     }
@@ -514,6 +539,7 @@ bool x86_kvm_get(KvmCpu *k, Error **err)
     if ((c->cr0 & CR0_PG) && (c->cr4 & CR4_PAE) && !(c->efer & EFER_LMA)) {
         x86_load_pdptes(c, c->cr3);
     }
+    x86_kvm_nested_get(k);
     x86_kvm_pv_awake(k);
     x86_tlb_flush(c);
     x86_update_mode(c);
@@ -535,6 +561,9 @@ bool x86_kvm_put(KvmCpu *k, StateLevel level, Error **err)
         return false;
     }
     put_msrs(k, level);
+    if (level != STATE_RUNTIME && !x86_kvm_nested_put(k, err)) {
+        return false;
+    }
     if (!put_events(k, level, err) || !put_debugregs(k, err) || (kvm.irqchip && !put_mp_state(k, err))) {
         return false;
     }

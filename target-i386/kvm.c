@@ -102,6 +102,7 @@ static bool cpu_create(KvmCpu *k, Error **err)
     setup_mce(k);
     x86_kvm_msrs_init(k);
     x86_kvm_pv_init(x86_of(k));
+    x86_kvm_nested_init(k);
     return kvm_ioctl(k->fd, KVM_GET_XSAVE, &((X86KvmCpu *)k->arch)->xsave) >= 0
            || fail(err, "KVM_GET_XSAVE failed");
 }
@@ -152,16 +153,17 @@ static bool wants_interpreter(KvmCpu *k, uint32_t request)
     if (k->here && ((X86KvmCpu *)k->arch)->visit && !must_stay(k)) {
         x86_kvm_visit(k, NULL);
     }
-    return (request & (CPU_REQ_SMI | CPU_REQ_INIT | CPU_REQ_SIPI | CPU_REQ_MCE)) || c->smm
-           || c->wait_sipi || x86_a20_mask != ~0ull || software_would_break(k)
-           || (k->here && (c->exc_vector >= 0 || c->pending_dbg || c->running_one));
+    bool wanted = (request & (CPU_REQ_SMI | CPU_REQ_INIT | CPU_REQ_SIPI | CPU_REQ_MCE)) || c->smm
+                  || c->wait_sipi || x86_a20_mask != ~0ull || software_would_break(k)
+                  || (k->here && (c->exc_vector >= 0 || c->pending_dbg || c->running_one));
+    return wanted && !x86_kvm_nested_guest(k);
 }
 
 static void inject_nmi(X86CPU *c, KvmCpu *k)
 {
     cpu_clear_request(k->cpu, CPU_REQ_NMI);
     for (unsigned n = __atomic_exchange_n(&c->nmi_queued, 0, __ATOMIC_ACQ_REL); n; n--) {
-        kvm_ioctl(k->fd, KVM_NMI, NULL);
+        kvm_told(kvm_ioctl(k->fd, KVM_NMI, NULL), "an NMI is lost (KVM_NMI)");
     }
 }
 
@@ -176,7 +178,7 @@ static void inject_irq(X86CPU *c, KvmCpu *k)
     int vector = x86_take_irq(c);
     if (vector >= 0) {
         struct kvm_interrupt irq = { .irq = vector };
-        kvm_ioctl(k->fd, KVM_INTERRUPT, &irq);
+        kvm_told(kvm_ioctl(k->fd, KVM_INTERRUPT, &irq), "an interrupt is lost (KVM_INTERRUPT)");
         run->ready_for_interrupt_injection = 0;
     }
     run->request_interrupt_window = c->irq_waiting;
@@ -325,6 +327,7 @@ const KvmTarget kvm_target = {
     .active = active,
     .chip_access = x86_kvm_chip_access,
     .starts_in_kernel = starts_in_kernel,
+    .kernels_alone = x86_kvm_nested_guest,
     .step = x86_kvm_debug_set,
     .breakpoint = x86_kvm_breakpoint,
     .debug_exit = x86_kvm_debug_exit,

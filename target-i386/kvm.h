@@ -19,6 +19,8 @@ typedef struct KvmCpuid {
 
 #define KVM_MAX_MSRS 128
 
+typedef struct X86KvmNested X86KvmNested;
+
 /* KvmCpu.arch */
 typedef struct X86KvmCpu {
     struct kvm_xsave xsave;             /* as fetched: parts that X86CPU has no place for */
@@ -29,6 +31,7 @@ typedef struct X86KvmCpu {
     bool lapic_waits;                   /* ... if this says so */
     bool paging_fails;                  /* in this kernel, outside of long mode */
     bool visit;                         /* the kernel shall fill its pages: kvm-pv.c */
+    struct X86KvmNested *nested;        /* kvm-nested.c; NULL: neither VMX nor SVM */
     bool proxy;                         /* the kernel's registers are kvm-proxy.c's */
     bool init_came;                     /* ... or what INIT left */
     uint8_t cr8_put;                    /* X86CPU.cr8 that the kernel's local APIC has */
@@ -60,6 +63,8 @@ void x86_kvm_segment_get(Segment *s, const struct kvm_segment *k);
 void x86_kvm_xsave_put(const X86CPU *c, struct kvm_xsave *x, bool avx, bool pkru);
 void x86_kvm_xsave_get(X86CPU *c, const struct kvm_xsave *x, bool avx, bool pkru);
 void x86_kvm_events_put(const X86CPU *c, struct kvm_vcpu_events *e);
+/* ... and the event that is the next one to be delivered, by the kernel. */
+void x86_kvm_events_inject(X86CPU *c, struct kvm_vcpu_events *e);
 void x86_kvm_events_get(X86CPU *c, const struct kvm_vcpu_events *e, bool ignore_ud);
 
 /* The kernel was told val behind the list's back. */
@@ -96,6 +101,17 @@ bool x86_kvm_visit(KvmCpu *k, Error **err);
 /* KvmTarget.pull, wait */
 bool x86_kvm_pull(KvmCpu *k, Error **err);
 bool x86_kvm_wait(KvmCpu *k, Error **err);
+
+/* kvm-nested.c */
+/* VMX or SVM can be offered: the kernel gives their state away. */
+bool x86_kvm_nested_offered(void);
+void x86_kvm_nested_init(KvmCpu *k);
+/* What was loaded, or what reset leaves; after special registers and MSRs. */
+bool x86_kvm_nested_put(KvmCpu *k, Error **err);
+/* With the other registers; the same as: */
+bool x86_kvm_nested_get(KvmCpu *k);
+/* The kernel runs a guest of the guest's. */
+bool x86_kvm_nested_guest(KvmCpu *k);
 
 /* kvm-proxy.c */
 bool x86_kvm_proxy_init(Error **err);

@@ -482,6 +482,9 @@ static bool load_model(X86CPU *c, const CpuModel *m, Error **err)
         }
     } else {
         model_features(m, c->features);
+        if (on_kvm()) {
+            set_feature(c->features, CPUID_SVM, false);     /* only when asked for, as in QEMU */
+        }
     }
     set_feature(c->features, CPUID_HYPERVISOR, true);
     c->features[FEAT_KVM] |= x86_kvm_default_features;

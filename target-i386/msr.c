@@ -341,7 +341,8 @@ static bool set_efer(X86CPU *c, const MsrRow *row, uint32_t msr, uint64_t val)
 {
     uint64_t valid = EFER_LMA
         | (x86_has(c, CPUID_SYSCALL) ? EFER_SCE : 0) | (x86_has(c, CPUID_LM) ? EFER_LME : 0)
-        | (x86_has(c, CPUID_NX) ? EFER_NXE : 0) | (x86_has(c, CPUID_FXSR_OPT) ? EFER_FFXSR : 0);
+        | (x86_has(c, CPUID_NX) ? EFER_NXE : 0) | (x86_has(c, CPUID_FXSR_OPT) ? EFER_FFXSR : 0)
+        | (x86_has(c, CPUID_SVM) ? EFER_SVME : 0);
 
     if ((val & ~valid) || ((c->cr0 & CR0_PG) && ((val ^ c->efer) & EFER_LME))) {
         return false;

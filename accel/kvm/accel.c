@@ -48,6 +48,14 @@ int kvm_ioctl(int fd, unsigned long request, const void *arg)
     return res < 0 ? -errno : res;
 }
 
+bool kvm_told(int res, const char *what)
+{
+    if (res < 0) {
+        error_report("kvm: %s: %s", what, g_strerror(-res));
+    }
+    return res >= 0;
+}
+
 int kvm_cap(int cap)
 {
     int res = kvm_ioctl(kvm.vm >= 0 ? kvm.vm : kvm.fd, KVM_CHECK_EXTENSION, (void *)(intptr_t)cap);

@@ -127,10 +127,7 @@ static bool set_routes(void)
     }
     int res = kvm_ioctl(kvm.vm, KVM_SET_GSI_ROUTING, table);
     g_free(table);
-    if (res < 0) {
-        LOG(LOG_UNIMP, "kvm: interrupt routing: %s\n", g_strerror(-res));
-    }
-    return res >= 0;
+    return kvm_told(res, "interrupts can't be routed (KVM_SET_GSI_ROUTING)");
 }
 
 bool kvm_routes_init(const struct kvm_irq_routing_entry *e, unsigned count)

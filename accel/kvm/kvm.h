@@ -30,6 +30,7 @@ typedef struct KvmVm {
     bool shadow;                    /* it shadows the guest's page tables: no EPT or NPT */
     bool late;                      /* another accelerator ran the machine before */
     unsigned max_slots;
+    unsigned homeless;              /* [atomic] pieces of memory that have no slot: slots.c */
     bool readonly_mem, immediate_exit, emulation_exit;
     bool initially_set;             /* manual protection of the dirty log is on */
     KvmIrqchip irqchip;
@@ -95,6 +96,8 @@ typedef struct KvmTarget {
     /* The vCPU waits for a start that the kernel will see, and is then to be run by the
      * interpreter. */
     bool (*starts_in_kernel)(KvmCpu *k);
+    /* What runs now only the kernel can run. */
+    bool (*kernels_alone)(KvmCpu *k);
     /* A thread that vCPUs run in has begun: once, before the others of it. */
     void (*thread_init)(KvmCpu *k);
     /* The interpreter keeps the vCPU while the kernel has its local APIC: take an interrupt
@@ -124,6 +127,8 @@ extern const KvmTarget kvm_target;
 
 /* ioctl that starts again when a signal interrupts it; -errno instead of -1. */
 int kvm_ioctl(int fd, unsigned long request, const void *arg);
+/* res >= 0; if not, a line on stderr: what could not be done. */
+bool kvm_told(int res, const char *what);
 /* What KVM_CHECK_EXTENSION says of the machine (of /dev/kvm before there is one). */
 int kvm_cap(int cap);
 bool kvm_enable_cap(uint32_t cap, uint64_t arg);

@@ -439,7 +439,9 @@ static ExitReason give_up(KvmCpu *k, const char *what, uint64_t code)
 {
     error_report("kvm: CPU %d: %s %" PRIu64 "; the machine is paused", k->cpu->index, what, code);
     if (fetch(k)) {
+        bql_lock();
         report_state(k);
+        bql_unlock();
     }
     return EXIT_ERROR;
 }
@@ -455,7 +457,9 @@ static ExitReason do_halt(KvmCpu *k)
 /* The interpreter does what the kernel could not, and goes on. */
 static bool do_assist(KvmCpu *k, ExitReason *why)
 {
-    *why = assist(k);
+    *why = kvm_target.kernels_alone(k)
+           ? give_up(k, "the kernel can't emulate an instruction of a nested guest, suberror",
+                     k->run->internal.suberror) : assist(k);
     return *why == EXIT_KICKED;
 }
 
@@ -645,6 +649,14 @@ bool kvm_breakpoint(CPU *c, BpOp op, uint64_t addr, unsigned len, int type)
     return kvm.turns || kvm_target.breakpoint(k, op, addr, type);
 }
 
+/* Whatever the registers are. */
+static bool interpreter_is_due(KvmCpu *k)
+{
+    return (kvm_debug_interprets(k->cpu) || unlikely(__atomic_load_n(&kvm.homeless, __ATOMIC_RELAXED))
+            || (k->timed && k->left_at && now_ns() - k->left_at >= KERNEL_TURN))
+           && !kvm_target.kernels_alone(k);
+}
+
 static ExitReason loop(KvmCpu *k)
 {
     CPU *c = k->cpu;
@@ -667,8 +679,7 @@ static ExitReason loop(KvmCpu *k)
             if (why != EXIT_KICKED) {
                 return why;
             }
-        } else if (kvm_target.wants_interpreter(k, req) || kvm_debug_interprets(c)
-            || (k->timed && k->left_at && now_ns() - k->left_at >= KERNEL_TURN)) {
+        } else if (kvm_target.wants_interpreter(k, req) || interpreter_is_due(k)) {
             why = c->sleeps_inside ? keep(k) : assist(k);
             if (why != EXIT_KICKED) {
                 return why;

@@ -30,6 +30,9 @@ typedef struct Slot {
 } Slot;
 
 static GArray *slots;                   /* of Slot, by slot number [bql] */
+/* Pieces that the kernel has no slot for, or refused.  While there are any the kernel runs no
+ * guest code: it would take them for devices, page tables and code among them. [bql] */
+static GArray *homeless;
 
 /* From the last one down: kvm_slots_drop_shadow, kvm_slots_own_page. */
 #define OWN_SLOTS 2
@@ -42,14 +45,18 @@ static bool set_slot(unsigned n)
         .userspace_addr = s->size ? (uintptr_t)(s->ram->host + s->off) : 0,
     };
     int res = kvm_ioctl(kvm.vm, KVM_SET_USER_MEMORY_REGION, &r);
-    if (res < 0) {
-        error_report("kvm: can't map %" PRIx64 "-%" PRIx64 " (slot %u): %s", s->start,
-                     s->start + s->size - 1, n, g_strerror(-res));
+    if (res < 0 && !s->size) {
+        error_report("kvm: the kernel keeps memory slot %u: %s", n, g_strerror(-res));
+    } else if (res < 0 && !homeless->len) {
+        error_report("kvm: the kernel can't map %" PRIx64 "-%" PRIx64 " (slot %u): %s; the interpreter "
+                     "runs the guest as long as it is so", s->start, s->start + s->size - 1, n,
+                     g_strerror(-res));
     }
     return res >= 0;
 }
 
-static unsigned free_slot(void)
+/* -1: none is left. */
+static int free_slot(void)
 {
     for (unsigned n = 0; n < slots->len; n++) {
         if (!g_array_index(slots, Slot, n).size) {
@@ -57,11 +64,66 @@ static unsigned free_slot(void)
         }
     }
     if (slots->len >= kvm.max_slots - OWN_SLOTS) {
-        die("kvm: the memory map needs more than the %u slots of this kernel; take devices "
-            "away, or run with -accel tcg", kvm.max_slots);
+        if (!homeless->len) {
+            error_report("kvm: the memory map needs more than the %u slots of this kernel: the "
+                         "interpreter runs the guest as long as it is so; take devices away, or run "
+                         "with -accel tcg", kvm.max_slots);
+        }
+        return -1;
     }
     g_array_set_size(slots, slots->len + 1);
     return slots->len - 1;
+}
+
+/* ---- pieces that have no slot ------------------------------------------------------------------ */
+
+/* vCPUs in the kernel look at kvm.homeless again. */
+static void homeless_changed(void)
+{
+    bool none = !homeless->len;
+
+    if (__atomic_exchange_n(&kvm.homeless, homeless->len, __ATOMIC_SEQ_CST) && none) {
+        LOG(LOG_UNIMP, "kvm: every piece of memory has a slot again\n");
+    }
+    for (guint n = 0; !none && n < cpus->len; n++) {
+        kvm_cpu_kick(cpu_by_index(n));
+    }
+}
+
+static bool find_home(const Slot *s)
+{
+    int n = free_slot();
+
+    if (n < 0) {
+        return false;
+    }
+    g_array_index(slots, Slot, n) = *s;
+    if (!set_slot(n)) {
+        g_array_index(slots, Slot, n).size = 0;
+        return false;
+    }
+    return true;
+}
+
+static bool is_homeless(const Slot *part, guint *at)
+{
+    for (guint n = 0; n < homeless->len; n++) {
+        const Slot *s = &g_array_index(homeless, Slot, n);
+        if (s->start == part->start && s->size == part->size) {
+            *at = n;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A slot became free. */
+static void house_one(void)
+{
+    if (homeless->len && find_home(&g_array_index(homeless, Slot, homeless->len - 1))) {
+        g_array_set_size(homeless, homeless->len - 1);
+        homeless_changed();
+    }
 }
 
 /* The part of a section that is whole pages; the rest goes through MMIO exits. */
@@ -104,10 +166,9 @@ static void slot_add(void *opaque, const MemSection *s)
         return;
     }
     part.flags = slot_flags(s);
-    unsigned n = free_slot();
-    g_array_index(slots, Slot, n) = part;
-    if (!set_slot(n)) {
-        g_array_index(slots, Slot, n).size = 0;
+    if (!find_home(&part)) {
+        g_array_append_val(homeless, part);
+        homeless_changed();
     }
 }
 
@@ -197,11 +258,18 @@ static void log_stop(void *opaque, const MemSection *s)
 
 static void slot_del(void *opaque, const MemSection *s)
 {
+    Slot part;
+    guint at;
     int n = slot_find(s);
+
     if (n >= 0) {
         slot_sync(n);                   /* its bits go with it */
         g_array_index(slots, Slot, n).size = 0;
         set_slot(n);
+        house_one();
+    } else if (page_part(s, &part) && is_homeless(&part, &at)) {
+        g_array_remove_index(homeless, at);
+        homeless_changed();
     }
 }
 
@@ -252,6 +320,7 @@ void kvm_slots_probe(void)
 void kvm_slots_init(void)
 {
     slots = g_array_new(FALSE, TRUE, sizeof(Slot));
+    homeless = g_array_new(FALSE, TRUE, sizeof(Slot));
     kvm.initially_set = (kvm_cap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE)
                         && kvm_enable_cap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
                                           KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE);
@@ -266,4 +335,8 @@ void kvm_slots_info(GString *out)
         used += g_array_index(slots, Slot, n).size != 0;
     }
     g_string_append_printf(out, "memory slots: %u of %u\n", used, kvm.max_slots);
+    if (homeless->len) {
+        g_string_append_printf(out, "pieces of memory without a slot: %u, so the interpreter runs the "
+                               "guest\n", homeless->len);
+    }
 }

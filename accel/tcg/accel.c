@@ -78,10 +78,15 @@ static void log_items_changed(uint32_t before)
 
 bool tcg_engine_init(size_t cache, TcgEngine engine, Error **err)
 {
-    static bool done;
+    static bool done, native;
 
-    if (done) {
+    if (done && (native || engine == TCG_INTERP)) {
         return true;
+    }
+    if (done) {
+        /* Up to now the interpreter helped another accelerator: its blocks are of the other kind. */
+        block_flush_all();
+        return native = tcg_target.init(engine, err);
     }
     if (!block_cache_init(cache, err)) {
         return false;
@@ -91,8 +96,8 @@ bool tcg_engine_init(size_t cache, TcgEngine engine, Error **err)
     }
     tlb_init_hooks();
     log_changed = log_items_changed;
-    done = true;
-    return true;
+    native = engine != TCG_INTERP;
+    return done = true;
 }
 
 static bool tcg_init(struct Machine *m, void *opts, Error **err)

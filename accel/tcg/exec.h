@@ -8,8 +8,8 @@
 #include "accel/tcg/tcg.h"
 
 /* What every user of the engine needs once, also an accelerator that only borrows it.  cache:
- * bytes for blocks, 0 = default.  The first call decides which engine the process has; later
- * calls do nothing. */
+ * bytes for blocks, 0 = default, by the first call.  A process that has begun with the interpreter may
+ * still get native code, while all vCPUs stand still; that then stays. */
 bool tcg_engine_init(size_t cache, TcgEngine engine, Error **err);
 
 /* Accel.run: run guest code until somebody wants the vCPU back.  Own thread, without the bql. */

@@ -694,31 +694,53 @@ def host_tsc_hz():
     return khz * 1000
 
 
-def change_accel(start, others, rounds=1):
-    """Linux boots under one accelerator, and goes on under others while a program runs; what it
-    computes is the same everywhere."""
+WRITER = ("(n=0; while :; do n=$((n+1)); dd if=/bin/busybox of=/dev/vda bs=64k seek=$((n % 40)) "
+          "conv=notrunc 2>/dev/null; done) & echo $! > /writer")
+
+
+def change_accel(start, others, rounds=1, smp=1):
+    """Linux boots under one accelerator, and goes on under others while a program runs and a disk is
+    written to; what it computes, and what is on the disk, is right."""
     need_kvm()
     cpu = COMMON_CPU + ("" if start.startswith("kvm") else ",tsc-frequency=%d" % host_tsc_hz())
     work = "i=0; while [ $i -lt 300 ]; do i=$((i+1)); done; echo $i; md5sum < /bin/busybox"
-    with linux(["-accel", start, "-cpu", cpu], accel=False) as vm:
-        vm.wait_serial("BusyBox shell", 300)
-        first = vm.shell(work, 120)
-        vm.shell("(while :; do sleep 0.01; done) & echo", 30)
-        for n in range(rounds * len(others)):
-            accel = others[n % len(others)]
-            vm.cmd("stop")
-            vm.cmd("orrery-set-accel", accel=accel)
-            vm.cmd("cont")
-            if vm.shell(work, 120) != first:
-                raise Failed("another result under " + accel)
-        expect(first, r"300\s+[0-9a-f]{32}")
-        return info_kvm(vm)
+    with tempfile.TemporaryDirectory() as d:
+        with open(d + "/disk", "wb") as f:
+            f.truncate(8 << 20)
+        with VM(["-kernel", material.kernel(), "-initrd", material.virtio_initramfs(), "-append", APPEND,
+                 "-accel", start, "-cpu", cpu, "-smp", str(smp), "-device", "virtio-blk-pci,drive=d",
+                 "-drive", "if=none,id=d,format=raw,file=%s/disk" % d], mem="256", accel=False) as vm:
+            vm.wait_serial("BusyBox shell", 300)
+            wait_disk(vm, "/dev/vda")
+            first = vm.shell(work, 120)
+            vm.shell("(while :; do sleep 0.01; done) & echo", 30)
+            vm.shell(WRITER, 30)
+            for n in range(rounds * len(others)):
+                accel = others[n % len(others)]
+                vm.cmd("stop")
+                vm.cmd("orrery-set-accel", accel=accel)
+                vm.cmd("cont")
+                if vm.shell(work, 120) != first:
+                    raise Failed("another result under " + accel)
+            expect(first, r"300\s+[0-9a-f]{32}")
+            size = int(vm.shell("kill $(cat /writer); sync; wc -c < /bin/busybox", 120).split()[-1])
+            vm.shell("dd if=/bin/busybox of=/dev/vda bs=64k conv=notrunc 2>/dev/null; sync", 120)
+            with open(d + "/disk", "rb") as f:
+                written = hashlib.md5(f.read(size)).hexdigest()
+            expect(first, written)
+            return info_kvm(vm)
 
 
 @weight(3)
 def test_kvm_and_back():
     """Linux boots with -accel kvm, goes on under tcg, and under kvm again."""
     expect(change_accel("kvm", ("tcg", "kvm"), 2), r"assists \d+")
+
+
+@weight(3)
+def test_kvm_chips_and_back():
+    """The same with two vCPUs and all interrupt controllers in the kernel."""
+    expect(change_accel("kvm,kernel-irqchip=on", ("tcg", "kvm"), 1, smp=2), r"kernel-irqchip=on")
 
 
 @weight(2)

@@ -16,8 +16,9 @@ help-lines += "make check-torture  Linux and litmus tests with all switches that
 check-torture: all
 	$(Q)python3 tests/guest/torture.py
 
-help-lines += "make check-kvm N=20  change between KVM and tcg N times while Linux runs"
+help-lines += "make check-kvm N=20  KVM beside QEMU's (KVM_UNIT_TESTS=DIR too), N changes to tcg and back"
 check-kvm: all
+	$(Q)python3 tests/suites/kvm.py
 	$(Q)python3 tests/guest/kvm.py $(or $(N),20)
 
 help-lines += "make check-disks   Debian from IDE, AHCI, virtio-blk, virtio-scsi and NVMe, raw and qcow2"

@@ -22,6 +22,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -30,6 +31,8 @@ PATIENCE = float(os.environ.get("ORRERY_PATIENCE", "1"))
 
 # Groups of tests which want a hypervisor below or above them.
 NESTED = {"svm", "vmx", "hyperv", "nested_exception", "pmu"}
+# What an emulator says that has paused its machine.
+GIVEN_UP = re.compile(rb"KVM internal error|KVM: entry failed|the machine is paused")
 # What isa-debug-exit makes of the value a test writes there: 2 * value + 1.
 VERDICTS = {1: "pass", 3: "FAIL", 77: "skip", 127: "abort"}
 
@@ -108,18 +111,33 @@ class Test:
         return cmd + (["-append", self.args] if self.args else []) + self.options
 
 
+def content(file):
+    return os.pread(file.fileno(), 1 << 24, 0)
+
+
+def wait(p, err_file, end):
+    """The verdict on a process, which is gone then."""
+    while True:
+        try:
+            p.wait(0.2)
+            return VERDICTS.get(p.returncode, "exit %d" % p.returncode)
+        except subprocess.TimeoutExpired:
+            pass
+        stopped = GIVEN_UP.search(content(err_file))
+        if stopped or time.monotonic() > end:
+            p.kill()
+            p.wait()
+            return "stopped" if stopped else "timeout"
+
+
 def run(test, emulator, timeout):
     begin = time.monotonic()
-    p = subprocess.Popen(test.command(emulator), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                         stderr=subprocess.PIPE)
-    try:
-        out, err = p.communicate(timeout=timeout)
-        verdict = VERDICTS.get(p.returncode, "exit %d" % p.returncode)
-    except subprocess.TimeoutExpired:
-        p.kill()
-        out, err = p.communicate()
-        verdict = "timeout"
-    if not out:             # status 1 is also that of a wrong option
+    with tempfile.TemporaryFile() as out_file, tempfile.TemporaryFile() as err_file:
+        p = subprocess.Popen(test.command(emulator), stdin=subprocess.DEVNULL, stdout=out_file,
+                             stderr=err_file)
+        verdict = wait(p, err_file, begin + timeout)
+        out, err = content(out_file), content(err_file)
+    if not out and verdict != "stopped":             # status 1 is also that of a wrong option
         out, verdict = err, "no start"
     text = out.decode(errors="replace").replace("\r", "")
     return {"verdict": verdict, "seconds": round(time.monotonic() - begin, 1),

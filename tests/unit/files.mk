@@ -49,6 +49,8 @@ check-insn: $(BUILD)/tests/unit/test-insn-diff $(BUILD)/tests/unit/test-program-
 .PHONY: check-insn
 unit-tests += $(if $(filter x86_64,$(HOST_ARCH)),tests/unit/test-x86-kvm.c)  # x86: registers to KVM's formats and back
 test-x86-kvm-objs := tests/unit/x86-test.o
+unit-tests += $(if $(filter x86_64,$(HOST_ARCH)),tests/unit/test-kvm-fake.c)  # KVM: errors, exits, kicks, dirty log, nested state on a made-up /dev/kvm
+test-kvm-fake-objs := tests/unit/x86-test.o tests/unit/fake-kvm.o
 
 # Those that check.py runs in the build with sanitizers too
 sanitized-tests += tests/unit/test-block.c tests/unit/test-qcow2.c tests/unit/test-jobs.c tests/unit/test-formats.c tests/unit/test-diskfaults.c tests/unit/test-vmstate.c

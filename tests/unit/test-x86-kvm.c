@@ -6,10 +6,7 @@
 #include "target-i386/kvm.h"
 #include "tests/unit/x86-test.h"
 
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static void test_segments(void)
 {
@@ -218,45 +215,6 @@ static void test_available(void)
     }
 }
 
-/* More pieces of memory than the kernel has slots: one line, exit status 1. */
-static void test_slots(void)
-{
-    static Region piece[64];
-
-    if (g_test_subprocess()) {
-        Error *err = NULL;
-        kvm.fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-        kvm.vm = kvm_ioctl(kvm.fd, KVM_CREATE_VM, NULL);
-        bql_lock();
-        kvm_slots_probe();
-        kvm_slots_init();
-        kvm.max_slots = 32;             /* the fewest there can be; others have thousands */
-        memory_begin();
-        for (unsigned n = 0; n < G_N_ELEMENTS(piece); n++) {
-            region_init_ram(&piece[n], "piece", GUEST_PAGE_SIZE, &err);
-            g_assert_no_error(err);
-            region_map(system_memory(), 0x40000000 + 2 * GUEST_PAGE_SIZE * n, &piece[n], 0);
-        }
-        memory_commit();
-        exit(0);
-    }
-    int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-    int vm = fd >= 0 ? kvm_ioctl(fd, KVM_CREATE_VM, NULL) : -1;
-    if (vm < 0) {
-        g_test_skip("/dev/kvm is absent or refuses");
-    } else {
-        close(vm);
-        g_test_trap_subprocess(NULL, 0, 0);
-        g_test_trap_assert_failed();
-        g_test_trap_assert_stderr("*kvm: the memory map needs more than the 32 slots of this kernel; "
-                                  "take devices away, or run with -accel tcg\n");
-        g_test_trap_assert_stderr_unmatched("*can't map*");
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -269,6 +227,5 @@ int main(int argc, char **argv)
     g_test_add_func("/x86/kvm/hypercall-ipi", test_hypercall_ipi);
     g_test_add_func("/x86/kvm/steal-time", test_steal_time);
     g_test_add_func("/x86/kvm/available", test_available);
-    g_test_add_func("/x86/kvm/slots", test_slots);
     return g_test_run();
 }

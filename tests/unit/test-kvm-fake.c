@@ -1,0 +1,526 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * KVM's paths that no host at hand takes, on a KVM that does as the test says (fake-kvm.h): exits
+ * that end a machine or are the interpreter's, kicks, errors, the dirty log with manual protection,
+ * slots that run out, MSRs, nested state.
+ */
+#include "target-i386/kvm.h"
+#include "tests/unit/fake-kvm.h"
+#include "tests/unit/x86-test.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "migration/vmstate.h"
+
+#define c (&cpu->cpu)
+
+static void code(const void *bytes, size_t len)
+{
+    x86_test_protected(0);
+    memcpy(ram + 0x8000, bytes, len);
+    kvm_cpu_put_state(c, STATE_FULL, NULL);
+    fake.runs = 0;
+    fake.fail_count = 0;
+    fake.refused_msr = 0;
+}
+
+/* KVM_RUN: somebody wants the vCPU. */
+static int kicked(void)
+{
+    cpu_request(c, CPU_REQ_EXIT);
+    kvm_cpu_kick(c);
+    return -EINTR;
+}
+
+static gpointer kick_it(gpointer opaque)
+{
+    kicked();
+    return NULL;
+}
+
+static ExitReason run(int (*on_run)(unsigned n))
+{
+    fake.on_run = on_run;
+    ExitReason why = kvm_cpu_run(c);
+    cpu_clear_request(c, CPU_REQ_EXIT);
+    return why;
+}
+
+/* ---- exits ------------------------------------------------------------------------------------ */
+
+static int fail_emulation(unsigned n)
+{
+    if (n) {
+        return kicked();
+    }
+    fake.run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+    fake.run->internal.suberror = KVM_INTERNAL_ERROR_EMULATION;
+    return 0;
+}
+
+/* mov eax, 1234h; jmp . */
+static const uint8_t mov_and_spin[] = { 0xb8, 0x34, 0x12, 0, 0, 0xeb, 0xfe };
+
+static void test_assist(void)
+{
+    uint64_t before = kvm_cpu(c)->assists;
+
+    code(mov_and_spin, sizeof(mov_and_spin));
+    g_assert_cmpint(run(fail_emulation), ==, EXIT_KICKED);
+    g_assert_cmpuint(kvm_cpu(c)->assists, ==, before + 1);
+    g_assert_cmpuint(fake.runs, ==, 2);
+    g_assert_cmphex(fake.regs.rax, ==, 0x1234);         /* put back for the second KVM_RUN */
+    g_assert_cmphex(fake.regs.rip, ==, 0x8005);
+}
+
+static int fail_otherwise(unsigned n)
+{
+    fake.run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+    fake.run->internal.suberror = KVM_INTERNAL_ERROR_DELIVERY_EV;
+    fake.run->internal.ndata = 1000;                    /* of which 16 can be there */
+    return 0;
+}
+
+static int refuse_entry(unsigned n)
+{
+    fake.run->exit_reason = KVM_EXIT_FAIL_ENTRY;
+    fake.run->fail_entry.hardware_entry_failure_reason = 0x80000021;
+    return 0;
+}
+
+static int exit_nobody_knows(unsigned n)
+{
+    fake.run->exit_reason = 999;
+    return 0;
+}
+
+static int run_fails(unsigned n)
+{
+    return -EFAULT;
+}
+
+typedef struct FatalCase {
+    const char *path;
+    int (*on_run)(unsigned n);
+    const char *line;
+} FatalCase;
+static const FatalCase fatal[] = {
+    { "/kvm/fatal/delivery", fail_otherwise,
+      "*KVM internal error, suberror 3; the machine is paused*Code=*<b8> 34 12*" },
+    { "/kvm/fatal/entry", refuse_entry,
+      "*the hardware refused to run the guest, reason 2147483681; the machine is paused*" },
+    { "/kvm/fatal/unknown", exit_nobody_knows, "*unknown exit reason 999; the machine is paused*" },
+    { "/kvm/fatal/run", run_fails, "*KVM_RUN failed, error 14; the machine is paused*" },
+};
+
+static void test_fatal(const void *opaque)
+{
+    const FatalCase *f = opaque;
+
+    if (g_test_subprocess()) {
+        code(mov_and_spin, sizeof(mov_and_spin));
+        g_assert_cmpint(run(f->on_run), ==, EXIT_ERROR);
+        g_assert_cmphex(cpu->rip, ==, 0x8000);          /* fetched, for whoever looks */
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, 0);
+    g_test_trap_assert_passed();
+    g_test_trap_assert_stderr(f->line);
+}
+
+static int shut_down(unsigned n)
+{
+    fake.run->exit_reason = KVM_EXIT_SHUTDOWN;
+    return 0;
+}
+
+static void test_shutdown(void)
+{
+    code(mov_and_spin, sizeof(mov_and_spin));
+    g_assert_cmpint(run(shut_down), ==, EXIT_RESET);
+}
+
+/* An ioctl that fails when registers are put: told, and the machine is paused. */
+static void test_put_fails(void)
+{
+    if (g_test_subprocess()) {
+        code(mov_and_spin, sizeof(mov_and_spin));
+        fake.fails = KVM_SET_SREGS;
+        fake.fail_count = -1;
+        fake.fail_errno = EINVAL;
+        g_assert_cmpint(run(exit_nobody_knows), ==, EXIT_ERROR);
+        g_assert_cmpuint(fake.runs, ==, 0);
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, 0);
+    g_test_trap_assert_passed();
+    g_test_trap_assert_stderr("*kvm: CPU 0: KVM_SET_SREGS: Invalid argument*");
+}
+
+/* ---- kicks ------------------------------------------------------------------------------------- */
+
+/* As the kernel does it: immediate_exit is looked at on the way in. */
+static int enter_or_not(unsigned n)
+{
+    if (n == 0) {
+        kicked();                       /* after the look at CPU.request, before the guest */
+    }
+    g_assert_true(fake.run->immediate_exit);
+    return -EINTR;
+}
+
+static int signal_of_somebody(unsigned n)
+{
+    return n < 3 ? (n & 1 ? -EAGAIN : -EINTR) : kicked();
+}
+
+static void test_kicks(void)
+{
+    code(mov_and_spin, sizeof(mov_and_spin));
+    cpu_request(c, CPU_REQ_EXIT);       /* before run: the guest is not entered */
+    kvm_cpu_kick(c);
+    g_assert_cmpint(run(exit_nobody_knows), ==, EXIT_KICKED);
+    g_assert_cmpuint(fake.runs, ==, 0);
+
+    g_assert_cmpint(run(enter_or_not), ==, EXIT_KICKED);
+    g_assert_cmpuint(fake.runs, ==, 1);
+
+    fake.runs = 0;                      /* the flag of the last kick does not stay */
+    g_assert_cmpint(run(signal_of_somebody), ==, EXIT_KICKED);
+    g_assert_cmpuint(fake.runs, ==, 4);
+}
+
+static uint8_t acknowledge(void *opaque)
+{
+    cpu->pic_line = 0;
+    return 0x33;
+}
+
+static int take_interrupt(unsigned n)
+{
+    switch (n) {
+    case 0:                             /* it asks to be told when the window opens */
+        g_assert_true(fake.run->request_interrupt_window);
+        g_assert_cmpuint(fake.interrupts, ==, 0);
+        fake.run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+        fake.run->ready_for_interrupt_injection = 1;
+        return 0;
+    case 1:
+        g_assert_cmpuint(fake.interrupts, ==, 1);
+        g_assert_cmpuint(fake.interrupt.irq, ==, 0x33);
+        return kicked();
+    }
+    g_assert_not_reached();
+}
+
+static void test_interrupt(void)
+{
+    struct X86CPU *x = cpu;
+    void *apic = x->apic;
+
+    code(mov_and_spin, sizeof(mov_and_spin));
+    x->apic = NULL;
+    x->pic_ack = acknowledge;
+    x86_cpu_set_pic_line(x, 1);
+    g_assert_cmpint(run(take_interrupt), ==, EXIT_KICKED);
+    g_assert_cmpuint(fake.runs, ==, 2);
+    x->apic = apic;
+    x->pic_ack = NULL;
+}
+
+/* ---- MSRs ---------------------------------------------------------------------------------------- */
+
+static int just_kicked(unsigned n)
+{
+    return kicked();
+}
+
+/* KVM's own (clock, asynchronous page faults, steal time, PV EOI) are kept like the others, and
+ * one that the kernel refuses does not stop the rest. */
+static void test_msrs(void)
+{
+    code(mov_and_spin, sizeof(mov_and_spin));
+    for (unsigned n = 0; n < X86_KVM_MSRS; n++) {
+        cpu->kvm_msr[n] = 0x1000 * (n + 1) + 1;
+    }
+    cpu->kvm_msr[X86_KVM_STEAL_TIME] = 0;               /* its page would be written to */
+    cpu->lstar = 0xffff800000001234;
+    cpu->star = 0x1111;
+    fake.refused_msr = MSR_STAR;
+    g_assert_cmpint(run(just_kicked), ==, EXIT_KICKED);
+    g_assert_cmphex(fake_msr(MSR_LSTAR), ==, 0xffff800000001234);
+    g_assert_cmphex(fake_msr(MSR_STAR), ==, 0);
+    for (unsigned n = 1; n < X86_KVM_MSRS; n++) {       /* 0 is an order to write the time */
+        g_assert_cmphex(fake_msr(MSR_KVM_FIRST + n), ==, cpu->kvm_msr[n]);
+    }
+    fake.refused_msr = 0;
+    uint64_t apf = cpu->kvm_msr[2] + 0x100;
+    g_hash_table_insert(fake.msrs, GUINT_TO_POINTER(MSR_KVM_FIRST + 2), (void *)(uintptr_t)apf);
+    kvm_cpu_get_state(c);
+    g_assert_cmphex(cpu->kvm_msr[2], ==, apf);
+    g_assert_cmphex(cpu->lstar, ==, 0xffff800000001234);
+}
+
+/* One that can't be read any more: an error, not values of somewhere else. */
+static void test_msrs_unreadable(void)
+{
+    if (g_test_subprocess()) {
+        code(mov_and_spin, sizeof(mov_and_spin));
+        run(just_kicked);
+        fake.refused_msr = MSR_LSTAR;
+        kvm_cpu_get_state(c);
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, 0);
+    g_test_trap_assert_passed();
+    g_test_trap_assert_stderr("*KVM_GET_MSRS: MSR c0000082 can't be read any more*");
+}
+
+/* ---- memory --------------------------------------------------------------------------------------- */
+
+static unsigned used_slots(void)
+{
+    unsigned used = 0;
+
+    for (unsigned n = 0; n < FAKE_SLOTS; n++) {
+        used += fake.slot[n].memory_size != 0;
+    }
+    return used;
+}
+
+static void test_dirty_log(void)
+{
+    static Region r;
+    Error *err = NULL;
+    unsigned long bits[1] = { 0 };
+    const unsigned pages = 8;
+
+    bql_lock();
+    region_init_ram(&r, "logged", pages * GUEST_PAGE_SIZE, &err);
+    g_assert_no_error(err);
+    memory_begin();
+    region_map(system_memory(), 0x50000000, &r, 1);
+    memory_commit();
+    dirty_start(&r, DIRTY_MIGR);
+    dirty_snapshot(&r, DIRTY_MIGR, 0, pages * GUEST_PAGE_SIZE, bits);
+    fake.dirty = 1 << 3 | 1 << 6;
+    bits[0] = 0;
+    g_assert_true(dirty_snapshot(&r, DIRTY_MIGR, 0, pages * GUEST_PAGE_SIZE, bits));
+    g_assert_cmphex(bits[0], ==, 1 << 3 | 1 << 6);
+    g_assert_cmphex(fake.cleared_bits, ==, 1 << 3 | 1 << 6);    /* protected again, only those */
+    g_assert_cmpuint(fake.cleared.num_pages, ==, pages);
+    g_assert_cmphex(fake.slot[fake.cleared.slot].guest_phys_addr, ==, 0x50000000);
+
+    fake.fails = KVM_GET_DIRTY_LOG;     /* what is not known is dirty */
+    fake.fail_count = 1;
+    fake.fail_errno = EIO;
+    dirty_snapshot(&r, DIRTY_MIGR, 0, pages * GUEST_PAGE_SIZE, bits);
+    g_assert_cmphex(bits[0], ==, 0xff);
+    fake.dirty = 0;
+    dirty_stop(&r, DIRTY_MIGR);
+    region_unmap(&r);
+    bql_unlock();
+}
+
+/* More pieces than slots, and one the kernel refuses: told once, the interpreter runs the guest, and
+ * the kernel again when there is room. */
+static void test_slots_run_out(void)
+{
+    static Region piece[40];
+    Error *err = NULL;
+
+    if (!g_test_subprocess()) {
+        g_test_trap_subprocess(NULL, 0, 0);
+        g_test_trap_assert_passed();
+        g_test_trap_assert_stderr("*kvm: the memory map needs more than the 32 slots of this kernel: the "
+                                  "interpreter runs the guest as long as it is so; take devices away, or "
+                                  "run with -accel tcg\n");
+        g_test_trap_assert_stderr_unmatched("*slots*slots*");
+        return;
+    }
+    bql_lock();
+    memory_begin();
+    for (unsigned n = 0; n < G_N_ELEMENTS(piece); n++) {
+        region_init_ram(&piece[n], "piece", GUEST_PAGE_SIZE, &err);
+        region_map(system_memory(), 0x40000000 + 2 * GUEST_PAGE_SIZE * n, &piece[n], 0);
+    }
+    memory_commit();
+    bql_unlock();
+    g_assert_cmpuint(used_slots(), ==, 30);             /* two of 32 are KVM's own */
+    g_assert_cmpuint(kvm.homeless, ==, 11);             /* with the RAM there were 41 */
+    code(mov_and_spin, sizeof(mov_and_spin));
+    uint64_t before = kvm_cpu(c)->assists;
+    kvm_cpu(c)->slice = 1000;
+    fake.on_run = exit_nobody_knows;                    /* the kernel is not to run it */
+    GThread *t = g_thread_new("kick", kick_it, NULL);
+    while (kvm_cpu(c)->assists == before) {
+        kvm_cpu_run(c);
+        cpu_clear_request(c, CPU_REQ_EXIT);
+        g_thread_join(t);
+        t = g_thread_new("kick", kick_it, NULL);
+    }
+    g_thread_join(t);
+    g_assert_cmpuint(fake.runs, ==, 0);
+    bql_lock();
+    memory_begin();
+    for (unsigned n = 0; n < 11; n++) {
+        region_unmap(&piece[n]);
+    }
+    memory_commit();
+    bql_unlock();
+    g_assert_cmpuint(kvm.homeless, ==, 0);
+    g_assert_cmpuint(used_slots(), ==, 30);
+}
+
+static void test_slot_refused(void)
+{
+    static Region r;
+    Error *err = NULL;
+
+    if (!g_test_subprocess()) {
+        g_test_trap_subprocess(NULL, 0, 0);
+        g_test_trap_assert_passed();
+        g_test_trap_assert_stderr("*kvm: the kernel can't map 60000000-60000fff (slot *): Cannot allocate "
+                                  "memory; the interpreter runs the guest as long as it is so\n");
+        return;
+    }
+    bql_lock();
+    region_init_ram(&r, "refused", GUEST_PAGE_SIZE, &err);
+    fake.fails = KVM_SET_USER_MEMORY_REGION;
+    fake.fail_count = 1;
+    fake.fail_errno = ENOMEM;
+    region_map(system_memory(), 0x60000000, &r, 0);
+    g_assert_cmpuint(kvm.homeless, ==, 1);
+    region_unmap(&r);
+    g_assert_cmpuint(kvm.homeless, ==, 0);
+    bql_unlock();
+}
+
+/* ---- nested state ------------------------------------------------------------------------------ */
+
+static struct kvm_nested_state *nested(void)
+{
+    return (struct kvm_nested_state *)(void *)fake.nested;
+}
+
+static int enter_vmx(unsigned n)
+{
+    fake.sregs.cr4 |= 1 << 13;
+    nested()->size = FAKE_NESTED;
+    nested()->hdr.vmx.vmxon_pa = 0x7000;
+    nested()->hdr.vmx.vmcs12_pa = 0x8000;
+    fake.nested[200] = 0x5a;
+    return kicked();
+}
+
+/* What VMX operation left in the kernel is saved, loaded, and gone after a reset. */
+static void test_nested(void)
+{
+    GByteArray *saved = g_byte_array_new();
+    Error *err = NULL;
+
+    g_assert_true(x86_has(cpu, CPUID_VMX));
+    code(mov_and_spin, sizeof(mov_and_spin));
+    g_assert_cmpint(run(enter_vmx), ==, EXIT_KICKED);
+    kvm_cpu_get_state(c);
+    bql_lock();
+    machine_state_save(saved);
+    bql_unlock();
+
+    code(mov_and_spin, sizeof(mov_and_spin));           /* resets the CPU */
+    run(just_kicked);
+    g_assert_cmpuint(nested()->size, ==, sizeof(struct kvm_nested_state));
+    g_assert_cmphex(nested()->hdr.vmx.vmxon_pa, ==, ~0ull);
+
+    memset(fake.nested, 0, sizeof(fake.nested));
+    kvm_cpu_get_state(c);
+    bql_lock();
+    machine_state_load(saved->data, saved->len, &err);
+    g_assert_no_error(err);
+    bql_unlock();
+    kvm_cpu_put_state(c, STATE_FULL, NULL);
+    run(just_kicked);
+    g_assert_cmpuint(nested()->size, ==, FAKE_NESTED);
+    g_assert_cmphex(nested()->hdr.vmx.vmxon_pa, ==, 0x7000);
+    g_assert_cmphex(fake.nested[200], ==, 0x5a);
+    g_byte_array_free(saved, TRUE);
+}
+
+static int fail_in_nested_guest(unsigned n)
+{
+    enter_vmx(n);
+    cpu_clear_request(c, CPU_REQ_EXIT);
+    nested()->flags = KVM_STATE_NESTED_GUEST_MODE;
+    return fail_emulation(0);
+}
+
+/* The interpreter can't help a guest's guest; an event that was under way there is given back. */
+static void test_nested_guest(void)
+{
+    if (g_test_subprocess()) {
+        code(mov_and_spin, sizeof(mov_and_spin));
+        g_assert_cmpint(run(fail_in_nested_guest), ==, EXIT_ERROR);
+        fake.events.interrupt.injected = 1;
+        fake.events.interrupt.nr = 0x41;
+        kvm_cpu(c)->here = false;
+        kvm_cpu_get_state(c);
+        g_assert_cmpint(cpu->exc_vector, ==, 0x41);
+        fake.events.interrupt.injected = 0;
+        uint64_t before = kvm_cpu(c)->assists;
+        g_assert_cmpint(run(just_kicked), ==, EXIT_KICKED);
+        g_assert_cmpuint(kvm_cpu(c)->assists, ==, before);
+        g_assert_cmpuint(fake.events.interrupt.injected, ==, 1);
+        g_assert_cmphex(fake.events.interrupt.nr, ==, 0x41);
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, 0);
+    g_test_trap_assert_passed();
+    g_test_trap_assert_stderr("*can't emulate an instruction of a nested guest, suberror 1; the machine*");
+}
+
+static void start(void)
+{
+    Error *err = NULL;
+
+    fake_kvm_init();
+    fake.caps[KVM_CAP_NESTED_STATE] = FAKE_NESTED;
+    fake.caps[KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2] = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
+    kvm.fd = fake.dev;
+    kvm.vm = fake.vm;
+    kvm.run_size = 4096;
+    kvm.immediate_exit = true;
+    kvm_slots_probe();
+    g_assert_true(kvm_target.init(&err));
+    bql_lock();
+    kvm_slots_init();
+    accel_current->cpu_destroy(c);
+    accel_current = c->accel = accel_find("kvm");
+    cpu->features[CPUID_VMX >> 6] |= 1ull << (CPUID_VMX & 63);
+    g_assert_true(kvm_cpu_create(c, &err));
+    c->stop = false;
+    bql_unlock();
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    x86_test_init();
+    start();
+    g_test_add_func("/kvm/assist", test_assist);
+    for (unsigned n = 0; n < G_N_ELEMENTS(fatal); n++) {
+        g_test_add_data_func(fatal[n].path, &fatal[n], test_fatal);
+    }
+    g_test_add_func("/kvm/shutdown", test_shutdown);
+    g_test_add_func("/kvm/put-fails", test_put_fails);
+    g_test_add_func("/kvm/kicks", test_kicks);
+    g_test_add_func("/kvm/interrupt", test_interrupt);
+    g_test_add_func("/kvm/msrs", test_msrs);
+    g_test_add_func("/kvm/msrs-unreadable", test_msrs_unreadable);
+    g_test_add_func("/kvm/dirty-log", test_dirty_log);
+    g_test_add_func("/kvm/slots-run-out", test_slots_run_out);
+    g_test_add_func("/kvm/slot-refused", test_slot_refused);
+    g_test_add_func("/kvm/nested", test_nested);
+    g_test_add_func("/kvm/nested-guest", test_nested_guest);
+    return g_test_run();
+}
