@@ -9,6 +9,7 @@
  * failure names its seed: `--seed` of the program repeats it.
  */
 #include "block/block.h"
+#include "block/dirtymap.h"
 #include "block/node.h"
 #include "tests/unit/memdisk.h"
 #include "util/bql.h"
@@ -181,7 +182,11 @@ static GArray *record_events(BlockNode *n, uint64_t size, uint32_t first, int st
         }
         g_array_append_val(events, e);
     }
-    memdisk_drop(n);
+    if (below(3)) {
+        memdisk_drop(n);
+    } else {
+        node_unref(n);                  /* the power goes while it is being closed, or later */
+    }
     return events;
 }
 
@@ -212,6 +217,7 @@ typedef struct Round {
     uint64_t size;
     uint8_t *image, *content;           /* the file, and the disk in it, when it began */
     size_t len;
+    bool kept;                          /* with a bitmap in it that records */
     GArray *events;
 } Round;
 
@@ -235,6 +241,28 @@ static void check_promises(const Round *r, const uint8_t *content, guint cut)
         }
         g_assert_true(ok);
         g_array_unref(allowed[s]);
+    }
+}
+
+/* A bitmap that an image keeps, if it has one now and then. */
+static void keep_bitmap(BlockNode *n)
+{
+    if (n->driver->keeps_bitmap && !bitmap_find(n, "kept", NULL) && below(2)) {
+        g_assert_true(bitmap_add(n, "kept", 512, false, NULL));
+        g_assert_true(bitmap_make_persistent(bitmap_find(n, "kept", NULL), NULL));
+    } else if (n->driver->keeps_bitmap && bitmap_find(n, "kept", NULL) && below(2)) {
+        g_assert_true(bitmap_remove(n, "kept", NULL));
+    }
+}
+
+/* It is whole, or says that it is not: whole ones have what changed since the round began. */
+static void check_bitmap(const Round *r, BlockNode *n, const uint8_t *content)
+{
+    DirtyBitmap *b = n->driver->keeps_bitmap ? bitmap_find(n, "kept", NULL) : NULL;
+    for (uint64_t s = 0; b && !b->inconsistent && r->kept && s < r->size; s += SECTOR) {
+        uint8_t bits;
+        dirtymap_get_bits(b->map, s / SECTOR / 8, &bits, 1);
+        g_assert_true(!memcmp(content + s, r->content + s, SECTOR) || (bits >> (s / SECTOR % 8) & 1));
     }
 }
 
@@ -267,6 +295,7 @@ static uint8_t *open_cut(const Round *r, guint cut, BlockNode **n)
     check_consistent(*n);
     g_assert_cmpint(node_pread(*n, 0, content, r->size), ==, 0);
     check_promises(r, content, cut);
+    check_bitmap(r, *n, content);
     return content;
 }
 
@@ -298,6 +327,9 @@ static unsigned one_round(Round *r, uint32_t first, unsigned cuts)
     BlockNode *n = open_ok(r->kind, false);
     r->image = g_memdup2(mem.bytes->data, mem.bytes->len);
     r->len = mem.bytes->len;
+    keep_bitmap(n);
+    DirtyBitmap *kept = n->driver->keeps_bitmap ? bitmap_find(n, "kept", NULL) : NULL;
+    r->kept = kept && !kept->inconsistent;
     memdisk_start_log();
     r->events = record_events(n, r->size, first, 8 + below(56));
     for (; done < cuts; done++) {
