@@ -5,7 +5,9 @@
  * reader nor a writer in place is left behind in a cluster that was given away.
  *
  * A write to new clusters: allocate, write the data (with what surrounds them in the first and
- * last cluster), and only then name the clusters in the L2 table.
+ * last cluster), and only then name the clusters in the L2 table.  With extended L2 entries only
+ * the first and last subcluster are filled up, where the rest of the cluster can stay what it is:
+ * read from below, or zeroes.
  */
 #include "block/qcow2.h"
 #include "util/iov.h"
@@ -274,9 +276,32 @@ int qcow2_try_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov
 
 /* ---- writing --------------------------------------------------------------------------- */
 
-static bool in_place(const Cluster *c)
+/* Bits of the subclusters that [from, to) of a cluster touches; bytes. */
+static uint32_t touched(const Qcow2 *q, uint64_t from, uint64_t to)
 {
-    return c->type == CLUSTER_NORMAL && (c->entry & ENTRY_COPIED);
+    unsigned size = q->cluster_size / 32, first = from / size, end = (to + size - 1) / size;
+    return (end == 32 ? UINT32_MAX : (1u << end) - 1) & ~((1u << first) - 1);
+}
+
+/* Can these bytes of the cluster be written where they are, without a change of its entry? */
+static bool in_place(const Qcow2 *q, const Cluster *c, uint64_t from, uint64_t to)
+{
+    uint32_t bits = c->type == CLUSTER_MIXED ? touched(q, from, to) : 0;
+    return (c->entry & ENTRY_COPIED)
+           && (c->type == CLUSTER_NORMAL
+               || (bits && !(~(uint32_t)c->bitmap & bits) && !((c->bitmap >> 32) & bits)));
+}
+
+/* ... or with one: it has space for all of its subclusters, and data in some. */
+static bool is_partial(const Qcow2 *q, const Cluster *c)
+{
+    return c->type == CLUSTER_MIXED && (c->entry & ENTRY_COPIED) && (c->host || q->external);
+}
+
+/* What a write leaves out of it needs no space. */
+static bool may_be_partial(const Qcow2 *q, const Cluster *c)
+{
+    return q->extended && (c->type == CLUSTER_UNALLOCATED || c->type == CLUSTER_ZERO || is_partial(q, c));
 }
 
 static bool has_own_space(const Cluster *c)
@@ -297,6 +322,7 @@ typedef struct Piece {
     bool in_place, reuse;               /* reuse: has space that reads as zeroes so far */
     bool head_zero, tail_zero;          /* what surrounds it is zeroes */
     bool virgin;                        /* ... and the file has them there already */
+    bool head_partial, tail_partial;    /* only subclusters are filled up */
 } Piece;
 
 /* The clusters from off on that can be written in one go. */
@@ -309,19 +335,21 @@ static int plan(Qcow2 *q, uint64_t off, uint64_t len, Piece *p)
     if (ret < 0) {
         return ret;
     }
-    *p = (Piece) { .off = off, .in_place = in_place(&first), .reuse = has_own_space(&first),
-                   .host = first.host, .head_zero = reads_zero(q, &first) };
+    *p = (Piece) { .off = off, .reuse = has_own_space(&first) || is_partial(q, &first), .host = first.host,
+                   .in_place = in_place(q, &first, inside, MIN(inside + len, q->cluster_size)),
+                   .head_zero = reads_zero(q, &first), .head_partial = may_be_partial(q, &first) };
     c = first;
-    for (; count < want; count++) {
+    for (; count < want && !is_partial(q, &first); count++) {
         Cluster next;
-        if (qcow2_lookup(q, start + (count << q->cluster_bits), &next) < 0
-            || in_place(&next) != p->in_place || has_own_space(&next) != p->reuse
+        if (qcow2_lookup(q, start + (count << q->cluster_bits), &next) < 0 || is_partial(q, &next)
+            || in_place(q, &next, 0, q->cluster_size) != p->in_place || has_own_space(&next) != p->reuse
             || ((p->in_place || p->reuse) && next.host != c.host + q->cluster_size)) {
             break;
         }
         c = next;
     }
     p->tail_zero = reads_zero(q, &c);
+    p->tail_partial = may_be_partial(q, &c);
     p->len = MIN(len, (count << q->cluster_bits) - inside);
     p->host += p->in_place ? inside : 0;
     return 0;
@@ -344,7 +372,9 @@ static int allocate(Qcow2 *q, Piece *p)
     if ((uint64_t)got < count) {
         Cluster last;
         p->len = MIN(p->len, ((uint64_t)got << q->cluster_bits) - inside);
-        p->tail_zero = !qcow2_lookup(q, p->off + p->len - 1, &last) && reads_zero(q, &last);
+        bool found = !qcow2_lookup(q, p->off + p->len - 1, &last);
+        p->tail_zero = found && reads_zero(q, &last);
+        p->tail_partial = found && may_be_partial(q, &last);
     }
     return 0;
 }
@@ -361,16 +391,29 @@ static int read_old(Qcow2 *q, uint64_t off, uint8_t *buf, uint64_t len)
     return ret;
 }
 
+/* Guest bytes that have data of their own after the write: whole clusters, or subclusters. */
+static uint64_t first_written(const Qcow2 *q, const Piece *p)
+{
+    uint64_t unit = p->head_partial ? q->cluster_size / 32 : q->cluster_size;
+    return p->off / unit * unit;
+}
+
+static uint64_t end_written(const Qcow2 *q, const Piece *p)
+{
+    uint64_t unit = p->tail_partial ? q->cluster_size / 32 : q->cluster_size;
+    return (p->off + p->len + unit - 1) / unit * unit;
+}
+
 /* The data with what surrounds them in their clusters.  No lock; *copied: old data moved. */
 static int write_with_edges(Qcow2 *q, const Piece *p, const struct iovec *iov, int niov, bool *copied)
 {
-    uint64_t head = p->off & (q->cluster_size - 1);
-    uint64_t tail = qcow2_round_up(q, p->off + p->len) - (p->off + p->len);
+    uint64_t inside = p->off & (q->cluster_size - 1), head = p->off - first_written(q, p);
+    uint64_t tail = end_written(q, p) - (p->off + p->len);
     bool skip_head = !head || (p->head_zero && p->virgin);
     bool skip_tail = !tail || (p->tail_zero && p->virgin);
     *copied = !skip_head || !skip_tail;
     if (!*copied) {
-        return node_write(q->data, p->host + head, iov, niov);
+        return node_write(q->data, p->host + inside, iov, niov);
     }
     g_autofree uint8_t *before = skip_head ? NULL : g_malloc0(head);
     g_autofree uint8_t *after = skip_tail ? NULL : g_malloc0(tail);
@@ -393,7 +436,7 @@ static int write_with_edges(Qcow2 *q, const Piece *p, const struct iovec *iov, i
     if (after) {
         all[n++] = (struct iovec) { after, tail };
     }
-    return node_write(q->data, p->host + (before ? 0 : head), all, n);
+    return node_write(q->data, p->host + inside - (before ? head : 0), all, n);
 }
 
 static void give_back(Qcow2 *q, const Piece *p, uint64_t from, uint64_t to)
@@ -401,6 +444,17 @@ static void give_back(Qcow2 *q, const Piece *p, uint64_t from, uint64_t to)
     if (!p->reuse && !q->external && from < to) {
         qcow2_refcount_add(q, p->host + from, to - from, -1);
     }
+}
+
+/* Of the cluster at guest, after the write. */
+static uint64_t new_bitmap(const Qcow2 *q, const Piece *p, uint64_t guest, const Cluster *old)
+{
+    uint64_t from = MAX(first_written(q, p), guest), to = MIN(end_written(q, p), guest + q->cluster_size);
+    uint32_t bits = touched(q, from - guest, to - guest), rest = ~bits;
+    if (!may_be_partial(q, old)) {
+        return DATA_BITMAP;
+    }
+    return bits | (old->bitmap & rest) | ((old->bitmap >> 32 & rest) << 32);
 }
 
 /* Names the new clusters.  Lock held. */
@@ -412,7 +466,7 @@ static int link_piece(Qcow2 *q, const Piece *p)
         Cluster old;
         int ret = qcow2_lookup(q, start + at, &old);
         ret = ret ? ret : qcow2_link(q, start + at, (p->host + at) | ENTRY_COPIED,
-                                     q->extended ? DATA_BITMAP : 0);
+                                     q->extended ? new_bitmap(q, p, start + at, &old) : 0);
         if (ret < 0) {
             give_back(q, p, at, bytes);
             return ret;
@@ -449,7 +503,8 @@ static bool all_in_place(Qcow2 *q, uint64_t off, uint64_t len)
     uint64_t at = off & ~(uint64_t)(q->cluster_size - 1);
     for (; at < off + len; at += q->cluster_size) {
         Cluster c;
-        if (qcow2_lookup(q, at, &c) < 0 || !in_place(&c)) {
+        uint64_t from = MAX(at, off) - at, to = MIN(at + q->cluster_size, off + len) - at;
+        if (qcow2_lookup(q, at, &c) < 0 || !in_place(q, &c, from, to)) {
             return false;
         }
     }
@@ -575,7 +630,7 @@ static int change_cluster(Qcow2 *q, uint64_t guest, Change change)
     } else if ((none && !q->node->backing) || c.type == CLUSTER_ZERO
                || (c.type == CLUSTER_ZERO_ALLOC && change == MAKE_ZERO)) {
         return 0;
-    } else if (in_place(&c) && change == MAKE_ZERO) {
+    } else if (in_place(q, &c, 0, q->cluster_size) && change == MAKE_ZERO) {
         return qcow2_link(q, guest, c.host | ENTRY_COPIED | zero_entry, ZERO_BITMAP);
     } else {
         ret = qcow2_link(q, guest, zero_entry, ZERO_BITMAP);

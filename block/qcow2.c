@@ -3,8 +3,8 @@
  * Format driver "qcow2", versions 2 and 3: opening and closing.  What happens in between is in
  * the other qcow2-*.c files; qcow2.h is the place to begin.
  *
- * Not there: encryption, writes to single subclusters (an image with extended entries is written
- * by whole clusters).
+ * Not there: encryption; zeroing and discarding of less than a cluster take no advantage of
+ * subclusters.
  */
 #include "block/qcow2.h"
 #include "util/bits.h"

@@ -498,6 +498,86 @@ static void test_chains(void)
     node_unref(n);
 }
 
+/* ---- subclusters ------------------------------------------------------------------------------------------- */
+
+static BlockNode *open_top(const char *top)
+{
+    Error *err = NULL;
+    BlockNode *n = node_open_file(top, "qcow2", NULL, (BlockFlags) { .unmap = true }, &err);
+    g_assert_no_error(err);
+    return n;
+}
+
+/* A small write takes the space of its subclusters; what surrounds it is read from below. */
+static void one_small_write(const char *top, uint8_t *model)
+{
+    BlockNode *n = open_top(top);
+    BlockStatus st;
+    uint64_t cs = n->cluster_size, sub = cs / 32, at = cs + sub + (sub > SECTOR ? SECTOR : 0);
+    memset(model + at, 0x77, SECTOR);
+    g_assert_cmpint(node_pwrite(n, at, model + at, SECTOR), ==, 0);
+    g_assert_cmpint(node_status(n, cs, cs, &st), ==, 0);
+    g_assert_true(!st.allocated && st.len == sub);
+    g_assert_cmpint(node_status(n, cs + sub, cs, &st), ==, 0);
+    g_assert_true(st.allocated && st.len == sub);
+    g_assert_cmpint(node_status(n, cs + 2 * sub, cs, &st), ==, 0);
+    g_assert_false(st.allocated);
+    node_unref(n);
+}
+
+static void over_a_base(const char *cluster)
+{
+    Model m = { .size = 5000 * SECTOR };
+    g_autofree char *base = g_build_filename(dir, "sub.raw", NULL), *top = g_build_filename(dir, "sub.qcow2", NULL);
+    g_autofree char *flat = g_build_filename(dir, "flat.raw", NULL), *out = NULL, *out2 = NULL;
+    g_autoptr(Json) o = json_object();
+    Error *err = NULL;
+    m.data = g_malloc(m.size);
+    for (uint64_t i = 0; i < m.size; i++) {
+        m.data[i] = below(256);
+    }
+    unlink(top);
+    g_assert_true(g_file_set_contents(base, (char *)m.data, m.size, NULL));
+    json_set_uint(o, "size", m.size);
+    json_set_str(o, "cluster_size", cluster);
+    json_set_bool(o, "extended_l2", true);
+    json_set_str(o, "backing_file", "sub.raw");
+    json_set_str(o, "backing_fmt", "raw");
+    g_assert_true(node_create_image(block_driver_find("qcow2"), top, o, &err));
+    g_assert_no_error(err);
+    one_small_write(top, m.data);
+    BlockNode *n = open_top(top);
+    for (int i = 0; i < 120; i++) {
+        below(6) ? do_write(n, &m) : do_zero(n, &m, below(2));
+        if (below(20) == 0) {
+            node_unref(n);
+            n = open_top(top);
+        }
+        compare_all(n, &m);
+    }
+    check_clean(n, true);
+    node_unref(n);
+    g_assert_true(g_file_set_contents(flat, (char *)m.data, m.size, NULL));
+    const char *check[] = { "qemu-img", "check", "-f", "qcow2", top, NULL };
+    const char *compare[] = { "qemu-img", "compare", "-f", "qcow2", "-F", "raw", top, flat, NULL };
+    int status;
+    if (run_tool(check, &out, &status)) {
+        g_assert_cmpint(status, ==, 0);
+        g_assert_true(run_tool(compare, &out2, &status));
+        g_assert_cmpint(status, ==, 0);
+    }
+    g_free(m.data);
+}
+
+static void test_subclusters(void)
+{
+    for (unsigned i = MAX(how_many("DISK_SEQUENCES", 40) / 20, 1); i; i--) {
+        over_a_base("16384");
+        over_a_base("65536");
+        over_a_base("262144");
+    }
+}
+
 /* ---- bitmaps kept in the image ---------------------------------------------------------------------------- */
 
 /* Pieces of 4096 bytes that should be set, as a string of 0 and 1. */
@@ -562,6 +642,7 @@ int main(int argc, char **argv)
     g_test_add_func("/qcow2/sequences", test_sequences);
     g_test_add_func("/qcow2/threads", test_threads);
     g_test_add_func("/qcow2/mutations", test_mutations);
+    g_test_add_func("/qcow2/subclusters", test_subclusters);
     g_test_add_func("/qcow2/bitmaps", test_bitmaps);
     g_test_add_func("/qcow2/chains", test_chains);
     int ret = g_test_run();
