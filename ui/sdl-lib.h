@@ -14,7 +14,8 @@
 #define SDL_LIB_FUNCTIONS(F)                                                            \
     F(CreateColorCursor) F(CreateCursor) F(CreateRGBSurfaceFrom) F(CreateRenderer)       \
     F(CreateTexture) F(CreateWindow) F(DestroyTexture) F(FreeCursor) F(FreeSurface)      \
-    F(GetClipboardText) F(GetDefaultCursor) F(GetError) F(Init) F(PollEvent) F(Quit)     \
+    F(GetClipboardText) F(GetDefaultCursor) F(GetError) F(GetWindowFromID) F(Init)       \
+    F(PollEvent) F(Quit) F(RaiseWindow)                                                  \
     F(RenderClear) F(SetClipboardText) F(free)                                           \
     F(RenderCopy) F(RenderPresent) F(RenderSetLogicalSize) F(SetCursor) F(SetHint)       \
     F(SetRelativeMouseMode) F(SetRenderDrawColor) F(SetWindowFullscreen)                 \

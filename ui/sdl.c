@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The window, through SDL 2: one window that shows one console, Ctrl-Alt-1 to 9 choose which.
+ * Windows, through SDL 2: one for each screen of the guest.  The first shows text terminals, too:
+ * Ctrl-Alt-1 to 9 choose.
  *
  *   Ctrl-Alt-G  give pointer and keyboard to the guest, or take them back
  *   Ctrl-Alt-F  full screen and back      Ctrl-Alt-U  the picture's own size again
@@ -29,18 +30,28 @@
 enum { CLOSE_ON, CLOSE_OFF, CLOSE_POWERDOWN };
 enum { GRAB_LCTRL_LALT, GRAB_LSHIFT_LCTRL_LALT, GRAB_RCTRL };
 
-typedef struct SdlDisplay {
+#define WINDOWS_MAX     16
+
+typedef struct SdlWindow {
     SDL_Window *window;
     SDL_Renderer *renderer;
     SDL_Texture *texture;
-    SDL_Cursor *hidden, *guest_cursor;
+    SDL_Cursor *guest_cursor;
     Console *console;
     pixman_image_t *surface;            /* reference held */
     int w, h;                           /* of the surface */
     SDL_Rect dirty;                     /* not yet in the texture; w == 0: nothing */
+    bool full_screen, scaled;           /* scaled: a person chose the window's size */
+} SdlWindow;
+
+typedef struct SdlDisplay {
+    SdlWindow windows[WINDOWS_MAX];
+    unsigned count;                     /* of windows */
+    SDL_Cursor *hidden;
     KeyState keys;
     Timer poll;
-    bool grabbed, full_screen, scaled;  /* scaled: a person chose the window's size */
+    bool grabbed;                       /* by the window at hand */
+    bool start_full_screen;             /* the first one */
     bool focused, show_cursor, said_running, said_grabbed, chord_used;
     bool closing;                       /* the power button was pressed by closing the window */
     uint8_t buttons;                    /* pressed in the guest */
@@ -48,77 +59,80 @@ typedef struct SdlDisplay {
 } SdlDisplay;
 
 static SdlDisplay sdl;
+static SdlWindow *win = sdl.windows;    /* at hand: events come from it */
 static SdlLib lib;
 
 /* ---- the picture --------------------------------------------------------------------- */
 
-static void add_dirty(int x, int y, int w, int h)
+static void add_dirty(SdlWindow *v, int x, int y, int w, int h)
 {
     SDL_Rect r = { x, y, w, h };
 
-    if (sdl.dirty.w) {
-        lib.UnionRect(&sdl.dirty, &r, &sdl.dirty);
+    if (v->dirty.w) {
+        lib.UnionRect(&v->dirty, &r, &v->dirty);
     } else {
-        sdl.dirty = r;
+        v->dirty = r;
     }
 }
 
-static void present(void)
+static void present(SdlWindow *v)
 {
-    if (!sdl.texture) {
+    if (!v->texture) {
         return;
     }
-    if (sdl.dirty.w) {
-        int stride = pixman_image_get_stride(sdl.surface);
-        const uint8_t *p = (const uint8_t *)pixman_image_get_data(sdl.surface);
-        lib.UpdateTexture(sdl.texture, &sdl.dirty,
-                          p + (ptrdiff_t)sdl.dirty.y * stride + 4 * sdl.dirty.x, stride);
-        sdl.dirty.w = 0;
+    if (v->dirty.w) {
+        int stride = pixman_image_get_stride(v->surface);
+        const uint8_t *p = (const uint8_t *)pixman_image_get_data(v->surface);
+        lib.UpdateTexture(v->texture, &v->dirty,
+                          p + (ptrdiff_t)v->dirty.y * stride + 4 * v->dirty.x, stride);
+        v->dirty.w = 0;
     }
-    lib.SetRenderDrawColor(sdl.renderer, 0, 0, 0, 255);
-    lib.RenderClear(sdl.renderer);
-    lib.RenderCopy(sdl.renderer, sdl.texture, NULL, NULL);
-    lib.RenderPresent(sdl.renderer);
+    lib.SetRenderDrawColor(v->renderer, 0, 0, 0, 255);
+    lib.RenderClear(v->renderer);
+    lib.RenderCopy(v->renderer, v->texture, NULL, NULL);
+    lib.RenderPresent(v->renderer);
 }
 
 /* The window takes the picture's size unless a person gave it another. */
-static void fit_window(void)
+static void fit_window(SdlWindow *v)
 {
-    if (!sdl.full_screen && !sdl.scaled) {
-        lib.SetWindowSize(sdl.window, sdl.w, sdl.h);
+    if (!v->full_screen && !v->scaled) {
+        lib.SetWindowSize(v->window, v->w, v->h);
     }
     /* what is scaled keeps its shape; the pointer's coordinates are the picture's */
-    lib.RenderSetLogicalSize(sdl.renderer, sdl.w, sdl.h);
+    lib.RenderSetLogicalSize(v->renderer, v->w, v->h);
 }
 
 static void display_switch(void *opaque, pixman_image_t *surface)
 {
-    if (sdl.surface) {
-        pixman_image_unref(sdl.surface);
+    SdlWindow *v = opaque;
+
+    if (v->surface) {
+        pixman_image_unref(v->surface);
     }
-    sdl.surface = pixman_image_ref(surface);
+    v->surface = pixman_image_ref(surface);
     int w = pixman_image_get_width(surface), h = pixman_image_get_height(surface);
-    if (!sdl.texture || w != sdl.w || h != sdl.h) {
-        if (sdl.texture) {
-            lib.DestroyTexture(sdl.texture);
+    if (!v->texture || w != v->w || h != v->h) {
+        if (v->texture) {
+            lib.DestroyTexture(v->texture);
         }
-        sdl.w = w;
-        sdl.h = h;
-        sdl.texture = lib.CreateTexture(sdl.renderer, SDL_PIXELFORMAT_RGB888,
+        v->w = w;
+        v->h = h;
+        v->texture = lib.CreateTexture(v->renderer, SDL_PIXELFORMAT_RGB888,
                                         SDL_TEXTUREACCESS_STREAMING, w, h);
-        fit_window();
+        fit_window(v);
     }
-    sdl.dirty = (SDL_Rect) { 0, 0, w, h };
+    v->dirty = (SDL_Rect) { 0, 0, w, h };
 }
 
 static void display_update(void *opaque, int x, int y, int w, int h)
 {
-    add_dirty(x, y, w, h);
+    add_dirty(opaque, x, y, w, h);
 }
 
 static void display_frame(void *opaque)
 {
-    present();
+    present(opaque);
 }
 
 /* ---- cursor and grab ----------------------------------------------------------------- */
@@ -130,26 +144,27 @@ static bool guest_runs(void)
 
 static bool on_terminal(void)
 {
-    return sdl.console && console_is_terminal(sdl.console);
+    return win->console && console_is_terminal(win->console);
 }
 
 static void choose_cursor(void)
 {
     bool own = sdl.show_cursor || on_terminal() || (!sdl.grabbed && !input_is_absolute());
 
-    lib.SetCursor(sdl.guest_cursor && !on_terminal() ? sdl.guest_cursor
+    lib.SetCursor(win->guest_cursor && !on_terminal() ? win->guest_cursor
                   : own ? lib.GetDefaultCursor() : sdl.hidden);
 }
 
 static void display_cursor(void *opaque, int w, int h, int hot_x, int hot_y, const uint32_t *argb)
 {
-    SDL_Cursor *old = sdl.guest_cursor;
+    SdlWindow *v = opaque;
+    SDL_Cursor *old = v->guest_cursor;
 
-    sdl.guest_cursor = NULL;
+    v->guest_cursor = NULL;
     if (argb) {
         SDL_Surface *s = lib.CreateRGBSurfaceFrom((void *)argb, w, h, 32, 4 * w, 0xff0000, 0xff00,
                                                   0xff, 0xff000000);
-        sdl.guest_cursor = s ? lib.CreateColorCursor(s, hot_x, hot_y) : NULL;
+        v->guest_cursor = s ? lib.CreateColorCursor(s, hot_x, hot_y) : NULL;
         lib.FreeSurface(s);
     }
     choose_cursor();
@@ -164,7 +179,7 @@ static const char *grab_keys(void)
            ? "Left-Shift-Ctrl-Alt-G" : "Ctrl-Alt-G";
 }
 
-static void set_title(void)
+static void set_title_of(SdlWindow *v)
 {
     const char *guest = ui_hooks.guest_name();
     GString *s = g_string_new("Orrery");
@@ -172,19 +187,29 @@ static void set_title(void)
     if (guest) {
         g_string_append_printf(s, " (%s)", guest);
     }
-    if (on_terminal()) {
-        g_string_append_printf(s, " - %s", console_device(sdl.console));
+    if (v->console && (v != sdl.windows || console_is_terminal(v->console))) {
+        g_string_append_printf(s, " - %s", console_device(v->console));
+        if (console_head(v->console)) {
+            g_string_append_printf(s, ", screen %u", console_head(v->console) + 1);
+        }
     }
     if (!guest_runs()) {
         g_string_append(s, " [Paused]");
     }
     if (sdl.closing) {
         g_string_append(s, " - Switching off (close again to pull the plug)");
-    } else if (sdl.grabbed) {
+    } else if (sdl.grabbed && v == win) {
         g_string_append_printf(s, " - Press %s to release the pointer", grab_keys());
     }
-    lib.SetWindowTitle(sdl.window, s->str);
+    lib.SetWindowTitle(v->window, s->str);
     g_string_free(s, TRUE);
+}
+
+static void set_title(void)
+{
+    for (unsigned i = 0; i < sdl.count; i++) {
+        set_title_of(&sdl.windows[i]);
+    }
     sdl.said_running = guest_runs();
     sdl.said_grabbed = sdl.grabbed;
 }
@@ -196,8 +221,8 @@ static void set_grab(bool on)
     }
     sdl.grabbed = on;
     lib.SetRelativeMouseMode(on && !input_is_absolute());
-    lib.SetWindowGrab(sdl.window, on);
-    lib.SetWindowKeyboardGrab(sdl.window, on);
+    lib.SetWindowGrab(win->window, on);
+    lib.SetWindowKeyboardGrab(win->window, on);
     choose_cursor();
     set_title();
 }
@@ -213,12 +238,14 @@ static void input_changed(void *opaque)
 
 /* ---- consoles ------------------------------------------------------------------------ */
 
-static void show_console(Console *c);
+static void show_console(SdlWindow *v, Console *c);
 
 static void display_gone(void *opaque)
 {
-    sdl.console = NULL;
-    show_console(console_by_index(0));
+    SdlWindow *v = opaque;
+
+    v->console = NULL;
+    show_console(v, v == sdl.windows ? console_by_index(0) : NULL);
 }
 
 static const DisplayListener listener = {
@@ -227,18 +254,18 @@ static const DisplayListener listener = {
     .interval_ms = REFRESH_MS,
 };
 
-static void show_console(Console *c)
+static void show_console(SdlWindow *v, Console *c)
 {
-    if (sdl.console) {
-        console_unlisten(sdl.console, &listener, &sdl);
-        display_cursor(NULL, 0, 0, 0, 0, NULL);
+    if (v->console) {
+        console_unlisten(v->console, &listener, v);
+        display_cursor(v, 0, 0, 0, 0, NULL);
     }
-    sdl.console = c;
+    v->console = c;
     if (c) {
-        console_listen(c, &listener, &sdl);
+        console_listen(c, &listener, v);
     } else {
         pixman_image_t *black = pixman_image_create_bits(PIXMAN_x8r8g8b8, 640, 480, NULL, 0);
-        display_switch(NULL, black);
+        display_switch(v, black);
         pixman_image_unref(black);
     }
     if (on_terminal()) {
@@ -246,7 +273,25 @@ static void show_console(Console *c)
     }
     choose_cursor();
     set_title();
-    present();
+    present(v);
+}
+
+/* In the window that shows it, or else in the first. */
+static void bring_up(Console *c)
+{
+    SdlWindow *v = sdl.windows;
+
+    for (unsigned i = 0; i < sdl.count; i++) {
+        if (sdl.windows[i].console == c) {
+            v = &sdl.windows[i];
+        }
+    }
+    if (v->console != c) {
+        show_console(v, c);
+    }
+    if (v != win) {
+        lib.RaiseWindow(v->window);
+    }
 }
 
 /* ---- keyboard ------------------------------------------------------------------------ */
@@ -267,15 +312,15 @@ static bool grab_chord(void)
 
 static void toggle_full_screen(void)
 {
-    sdl.full_screen = !sdl.full_screen;
-    lib.SetWindowFullscreen(sdl.window, sdl.full_screen ? SDL_WINDOW_FULLSCREEN_DESKTOP : 0);
-    if (!sdl.full_screen) {
-        fit_window();
+    win->full_screen = !win->full_screen;
+    lib.SetWindowFullscreen(win->window, win->full_screen ? SDL_WINDOW_FULLSCREEN_DESKTOP : 0);
+    if (!win->full_screen) {
+        fit_window(win);
     } else if (guest_runs() && !on_terminal()) {
         set_grab(true);
     }
-    add_dirty(0, 0, sdl.w, sdl.h);
-    present();
+    add_dirty(win, 0, 0, win->w, win->h);
+    present(win);
 }
 
 /* A key pressed together with the chord; true: it was ours. */
@@ -291,7 +336,7 @@ static bool chord_key(unsigned hid)
             KeyState held = sdl.keys;
             keystate_release_all(&sdl.keys);
             sdl.keys = held;
-            show_console(console_by_index(n));
+            bring_up(console_by_index(n));
         }
         return true;
     }
@@ -303,10 +348,10 @@ static bool chord_key(unsigned hid)
         toggle_full_screen();
         return true;
     case SDL_SCANCODE_U:
-        sdl.scaled = false;
-        fit_window();
-        add_dirty(0, 0, sdl.w, sdl.h);
-        present();
+        win->scaled = false;
+        fit_window(win);
+        add_dirty(win, 0, 0, win->w, win->h);
+        present(win);
         return true;
     default:
         return false;
@@ -320,7 +365,7 @@ static void terminal_key(unsigned hid)
     uint32_t keysym = keysym_from_hid(hid, shift);
 
     if (keysym >= 0xff00 ? keysym < 0xffe1 || keysym == 0xffff : ctrl && keysym) {
-        console_keysym(sdl.console, keysym, ctrl, shift);
+        console_keysym(win->console, keysym, ctrl, shift);
     }
 }
 
@@ -329,8 +374,8 @@ static void key_event(const SDL_KeyboardEvent *e)
     unsigned hid = e->keysym.scancode;
     bool down = e->state == SDL_PRESSED;
     
-    if (sdl.console) {
-        console_wake(sdl.console);
+    if (win->console) {
+        console_wake(win->console);
     }
     if (down && !e->repeat && chord_key(hid)) {
         sdl.chord_used = true;
@@ -360,7 +405,7 @@ static void text_event(const char *text)
     if (on_terminal() && !keystate_ctrl(&sdl.keys)) {
         for (const char *p = text; *p; p = g_utf8_next_char(p)) {
             gunichar c = g_utf8_get_char(p);
-            console_keysym(sdl.console, c < 0x100 ? c : c + 0x1000000, false, false);
+            console_keysym(win->console, c < 0x100 ? c : c + 0x1000000, false, false);
         }
     }
 }
@@ -378,9 +423,9 @@ static void motion_event(const SDL_MouseMotionEvent *e)
         return;
     }
     if (input_is_absolute()) {
-        int x = CLAMP(e->x, 0, sdl.w - 1), y = CLAMP(e->y, 0, sdl.h - 1);
-        input_abs((int64_t)x * INPUT_ABS_MAX / MAX(sdl.w - 1, 1),
-                  (int64_t)y * INPUT_ABS_MAX / MAX(sdl.h - 1, 1));
+        int x = CLAMP(e->x, 0, win->w - 1), y = CLAMP(e->y, 0, win->h - 1);
+        input_abs((int64_t)x * INPUT_ABS_MAX / MAX(win->w - 1, 1),
+                  (int64_t)y * INPUT_ABS_MAX / MAX(win->h - 1, 1));
     } else {
         input_rel(e->xrel, e->yrel);
     }
@@ -421,7 +466,7 @@ static void wheel_event(const SDL_MouseWheelEvent *e)
     static const unsigned buttons[2][2] = { { BTN_WHEEL_UP, BTN_WHEEL_DOWN },
                                             { BTN_WHEEL_LEFT, BTN_WHEEL_RIGHT } };
     if (on_terminal()) {
-        console_keysym(sdl.console, e->y > 0 ? 0xff55 : 0xff56, false, true);
+        console_keysym(win->console, e->y > 0 ? 0xff55 : 0xff56, false, true);
         return;
     }
     for (int axis = 0; axis < 2 && pointer_is_guests(); axis++) {
@@ -480,19 +525,19 @@ static void close_event(void)
 
 static void resize_event(int w, int h)
 {
-    sdl.scaled = !sdl.full_screen && (w != sdl.w || h != sdl.h);
-    if (sdl.scaled && sdl.console && console_can_resize(sdl.console)) {
-        console_resize_hint(sdl.console, w, h);
-        sdl.scaled = false;             /* the guest's new picture will fit */
+    win->scaled = !win->full_screen && (w != win->w || h != win->h);
+    if (win->scaled && win->console && console_can_resize(win->console)) {
+        console_resize_hint(win->console, w, h);
+        win->scaled = false;             /* the guest's new picture will fit */
     }
-    present();
+    present(win);
 }
 
 static void window_event(const SDL_WindowEvent *e)
 {
     switch (e->event) {
     case SDL_WINDOWEVENT_EXPOSED:
-        present();
+        present(win);
         break;
     case SDL_WINDOWEVENT_RESIZED:
         resize_event(e->data1, e->data2);
@@ -508,14 +553,14 @@ static void window_event(const SDL_WindowEvent *e)
         break;
     case SDL_WINDOWEVENT_MINIMIZED:
     case SDL_WINDOWEVENT_HIDDEN:
-        if (sdl.console) {
-            console_set_interval(sdl.console, &listener, &sdl, 0);
+        if (win->console) {
+            console_set_interval(win->console, &listener, win, 0);
         }
         break;
     case SDL_WINDOWEVENT_RESTORED:
     case SDL_WINDOWEVENT_SHOWN:
-        if (sdl.console) {
-            console_set_interval(sdl.console, &listener, &sdl, REFRESH_MS);
+        if (win->console) {
+            console_set_interval(win->console, &listener, win, REFRESH_MS);
         }
         break;
     case SDL_WINDOWEVENT_CLOSE:
@@ -524,12 +569,31 @@ static void window_event(const SDL_WindowEvent *e)
     }
 }
 
+static void take_window(const SDL_Event *e)
+{
+    uint32_t id = e->type == SDL_KEYDOWN || e->type == SDL_KEYUP ? e->key.windowID
+                  : e->type == SDL_TEXTINPUT ? e->text.windowID
+                  : e->type == SDL_MOUSEMOTION ? e->motion.windowID
+                  : e->type == SDL_MOUSEBUTTONDOWN || e->type == SDL_MOUSEBUTTONUP ? e->button.windowID
+                  : e->type == SDL_MOUSEWHEEL ? e->wheel.windowID
+                  : e->type == SDL_WINDOWEVENT ? e->window.windowID : 0;
+    SDL_Window *window = id ? lib.GetWindowFromID(id) : NULL;
+
+    for (unsigned i = 0; i < sdl.count; i++) {
+        if (sdl.windows[i].window == window && win != &sdl.windows[i]) {
+            win = &sdl.windows[i];
+            choose_cursor();
+        }
+    }
+}
+
 static void poll_events(void *opaque)
 {
     SDL_Event e;
 
     while (lib.PollEvent(&e)) {
-        input_from(sdl.console);
+        take_window(&e);
+        input_from(win->console);
         switch (e.type) {
         case SDL_KEYDOWN: case SDL_KEYUP: key_event(&e.key); break;
         case SDL_TEXTINPUT: text_event(e.text.text); break;
@@ -564,10 +628,10 @@ static bool take_options(Opts *o, Error **err)
     return opts_enum(o, "window-close", closes, CLOSE_ON, &sdl.window_close, err)
            && opts_enum(o, "grab-mod", mods, GRAB_LCTRL_LALT, &sdl.grab_mod, err)
            && opts_bool(o, "show-cursor", false, &sdl.show_cursor, err)
-           && opts_bool(o, "full-screen", false, &sdl.full_screen, err);
+           && opts_bool(o, "full-screen", false, &sdl.start_full_screen, err);
 }
 
-static bool open_window(Error **err)
+static bool open_sdl(Error **err)
 {
     if (!sdl_lib_load(&lib, err)) {
         return false;
@@ -578,20 +642,40 @@ static bool open_window(Error **err)
     lib.SetHint(SDL_HINT_GRAB_KEYBOARD, "1");
     lib.SetHint(SDL_HINT_FRAMEBUFFER_ACCELERATION, "0");    /* no detour through OpenGL */
     lib.SetHint(SDL_HINT_RENDER_SCALE_QUALITY, "linear");
-    if (lib.Init(SDL_INIT_VIDEO) < 0) {
-        return fail(err, "SDL can't open a display: %s", lib.GetError());
-    }
-    sdl.window = lib.CreateWindow("Orrery", SDL_WINDOWPOS_UNDEFINED, SDL_WINDOWPOS_UNDEFINED, 640, 480,
-                                  SDL_WINDOW_RESIZABLE
-                                  | (sdl.full_screen ? SDL_WINDOW_FULLSCREEN_DESKTOP : 0));
-    sdl.renderer = sdl.window ? lib.CreateRenderer(sdl.window, -1, SDL_RENDERER_SOFTWARE) : NULL;
-    if (!sdl.renderer) {
+    return lib.Init(SDL_INIT_VIDEO) >= 0 || fail(err, "SDL can't open a display: %s", lib.GetError());
+}
+
+/* One more. */
+static bool open_window(bool full_screen, Error **err)
+{
+    SdlWindow *v = &sdl.windows[sdl.count];
+
+    v->full_screen = full_screen;
+    v->window = lib.CreateWindow("Orrery", SDL_WINDOWPOS_UNDEFINED, SDL_WINDOWPOS_UNDEFINED, 640, 480,
+                                 SDL_WINDOW_RESIZABLE | (full_screen ? SDL_WINDOW_FULLSCREEN_DESKTOP : 0));
+    v->renderer = v->window ? lib.CreateRenderer(v->window, -1, SDL_RENDERER_SOFTWARE) : NULL;
+    if (!v->renderer) {
         return fail(err, "SDL can't open a window: %s", lib.GetError());
+    }
+    sdl.count++;
+    return true;
+}
+
+/* The guest's other screens. */
+static bool open_more_windows(Error **err)
+{
+    Console *c;
+
+    for (unsigned n = 1; n < WINDOWS_MAX && (c = console_by_index(n)) && !console_is_terminal(c); n++) {
+        if (!open_window(false, err)) {
+            return false;
+        }
+        show_console(&sdl.windows[sdl.count - 1], c);
     }
     return true;
 }
 
-static void make_cursor_and_icon(void)
+static void make_cursor_and_icons(void)
 {
     static const uint8_t nothing[8];
     static uint32_t pixels[SDL_ICON_SIZE * SDL_ICON_SIZE];
@@ -601,37 +685,47 @@ static void make_cursor_and_icon(void)
     sdl_icon_draw(pixels);
     icon = lib.CreateRGBSurfaceFrom(pixels, SDL_ICON_SIZE, SDL_ICON_SIZE, 32, 4 * SDL_ICON_SIZE,
                                     0xff0000, 0xff00, 0xff, 0xff000000);
-    lib.SetWindowIcon(sdl.window, icon);
+    for (unsigned i = 0; i < sdl.count; i++) {
+        lib.SetWindowIcon(sdl.windows[i].window, icon);
+    }
     lib.FreeSurface(icon);
 }
 
 static void sdl_stop(void)
 {
-    if (!sdl.window) {
+    if (!sdl.count) {
         return;
     }
     timer_del(&sdl.poll);
-    if (sdl.console) {
-        console_unlisten(sdl.console, &listener, &sdl);
-        sdl.console = NULL;
+    for (unsigned i = 0; i < sdl.count; i++) {
+        SdlWindow *v = &sdl.windows[i];
+        if (v->console) {
+            console_unlisten(v->console, &listener, v);
+            v->console = NULL;
+        }
+        g_clear_pointer(&v->surface, pixman_image_unref);
     }
     input_forget_change(input_changed, NULL);
     clipboard_leave(&clipboard_peer, NULL);
-    g_clear_pointer(&sdl.surface, pixman_image_unref);
-    lib.Quit();                         /* takes window, renderer, cursors along */
-    sdl.window = NULL;
+    lib.Quit();                         /* takes windows, renderers, cursors along */
+    sdl.count = 0;
 }
 
 static bool sdl_start(Opts *o, Error **err)
 {
-    if (!take_options(o, err) || !opts_check_unused(o, err) || !open_window(err)) {
+    if (!take_options(o, err) || !opts_check_unused(o, err) || !open_sdl(err)
+        || !open_window(sdl.start_full_screen, err)) {
         return false;
     }
     atexit(sdl_stop);                   /* before the libraries that SDL loaded end */
-    make_cursor_and_icon();
+    show_console(sdl.windows, console_by_index(0));
+    if (!open_more_windows(err)) {
+        return false;
+    }
+    make_cursor_and_icons();
+    choose_cursor();
     timer_init(&sdl.poll, ORRERY_CLOCK_REAL, poll_events, NULL);
     sdl.focused = true;
-    show_console(console_by_index(0));
     input_on_change(input_changed, NULL);
     clipboard_join(&clipboard_peer, NULL);
     lib.StartTextInput();
