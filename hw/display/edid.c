@@ -2,7 +2,8 @@
 /*
  * A virtual monitor's EDID.
  *
- * Source: VESA Enhanced EDID Standard, release A2 (EDID 1.4), section 3.
+ * Sources: VESA Enhanced EDID Standard, release A2 (EDID 1.4), section 3; VESA DisplayID 1.3,
+ * sections 2 and 4.4 (type I timing), for sizes beyond 4095.
  *
  *     00h header          14h input, size, features     36h detailed timing: the preferred one
  *     08h maker, product  19h colours                   48h range limits
@@ -127,4 +128,56 @@ void edid_make(uint8_t out[EDID_SIZE], unsigned pref_x, unsigned pref_y, unsigne
         sum += out[i];
     }
     out[EDID_SIZE - 1] = -sum;
+}
+
+static uint8_t checksum(const uint8_t *p, unsigned len)
+{
+    uint8_t sum = 0;
+
+    while (len--) {
+        sum += *p++;
+    }
+    return -sum;
+}
+
+/* Everything is told less one. */
+static void set_type1(uint8_t *d, unsigned x, unsigned y)
+{
+    unsigned hblank = 160, hfront = 48, hsync = 32, vblank = y / 50 + 8, vfront = 3, vsync = 6;
+    uint32_t clock = (uint64_t)(x + hblank) * (y + vblank) * 60 / 10000 - 1;     /* in 10 kHz */
+
+    st16_le(d, clock);
+    d[2] = clock >> 16;
+    d[3] = 0x80;                        /* preferred */
+    st16_le(d + 4, x - 1);
+    st16_le(d + 6, hblank - 1);
+    st16_le(d + 8, hfront - 1);
+    st16_le(d + 10, hsync - 1);
+    st16_le(d + 12, y - 1);
+    st16_le(d + 14, vblank - 1);
+    st16_le(d + 16, vfront - 1);
+    st16_le(d + 18, vsync - 1);
+}
+
+unsigned edid_make_large(uint8_t out[EDID_LARGE_SIZE], unsigned pref_x, unsigned pref_y,
+                         unsigned max_x, unsigned max_y)
+{
+    uint8_t *d = out + EDID_SIZE;       /* 70h: a DisplayID section of 121 bytes, its checksum */
+
+    edid_make(out, MIN(pref_x, EDID_SIDE_MAX), MIN(pref_y, EDID_SIDE_MAX), max_x, max_y);
+    if (pref_x <= EDID_SIDE_MAX && pref_y <= EDID_SIDE_MAX) {
+        return EDID_SIZE;
+    }
+    out[0x7e] = 1;                      /* another block */
+    out[0x7f] = checksum(out, 0x7f);
+    memset(d, 0, EDID_SIZE);
+    d[0] = 0x70;
+    d[1] = 0x13;                        /* version 1.3 */
+    d[2] = 121;
+    d[5] = 0x03;                        /* one data block: type I timings, one of 20 bytes */
+    d[7] = 20;
+    set_type1(d + 8, pref_x, pref_y);
+    d[0x7e] = checksum(d + 1, 0x7d);
+    d[0x7f] = checksum(d, 0x7f);
+    return EDID_LARGE_SIZE;
 }

@@ -90,9 +90,8 @@ static GPUResponse get_edid(VirtIOGPU *s, Command *c)
     if (n >= s->max_outputs) {
         return GPU_ERR_PARAMETER;
     }
-    edid_make(c->out + HEAD_SIZE + 8, MIN(s->scanout[n].want_w, EDID_SIDE_MAX),
-              MIN(s->scanout[n].want_h, EDID_SIDE_MAX), 2560, 2048);
-    st32_le(c->out + HEAD_SIZE, EDID_SIZE);
+    st32_le(c->out + HEAD_SIZE, edid_make_large(c->out + HEAD_SIZE + 8, s->scanout[n].want_w,
+                                                s->scanout[n].want_h, 2560, 2048));
     c->out_len = HEAD_SIZE + 8 + EDID_ROOM;
     return GPU_OK_EDID;
 }

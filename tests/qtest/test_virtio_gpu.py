@@ -405,6 +405,16 @@ class Window(TestCase):
         self.assertEqual(g.display_info()[:3], [(0, 0, 640, 480), (640, 0, 801, 603), None])
         e = g.edid(1)
         self.assertEqual((e[56] | (e[58] & 0xf0) << 4, e[59] | (e[61] & 0xf0) << 4), (801, 603))
+        g.set_config(4, struct.pack("<I", 1))
+        c.send(struct.pack(">BxHHBx", 251, 5120, 1440, 1) + struct.pack(">IHHHHI", 0, 0, 0, 5120, 1440, 0))
+        for _ in patiently():
+            if g.config(0, 1) == b"\1":
+                break
+        self.assertEqual(g.display_info()[1], (640, 0, 5120, 1440))
+        e = g.edid(1)                               # beyond 4095: in a DisplayID block
+        self.assertEqual((len(e), e[0x7e], sum(e[:128]) % 256, sum(e[128:]) % 256), (256, 1, 0, 0))
+        self.assertEqual((e[128], sum(e[129:255]) % 256, e[133], e[135]), (0x70, 0, 3, 20))
+        self.assertEqual(struct.unpack("<H", e[140:142]) + struct.unpack("<H", e[148:150]), (5119, 1439))
 
     def test_cursor(self):
         g, r = self.g, random.Random(7)
