@@ -7,8 +7,8 @@
  *
  *     queue 0   control: a command, its answer      queue 1   cursor: commands without answers
  *
- * Commands run on the vCPU that notified until they have cost BUDGET; the rest waits for a timer
- * so that everything else gets its turn.  A fence is done when its command is: nothing runs on.
+ * Commands run in the main thread, where front ends hear of their effects, and in turns: each
+ * ends when it has cost BUDGET.  A fence is done when its command is: nothing runs on.
  *
  * Not offered: 3D (VIRGL, capability sets), UUIDs of resources (no other device takes them),
  * blobs in host memory.
@@ -245,34 +245,6 @@ static void do_control(VirtIOGPU *s, VirtQueue *vq, VirtQElement *e)
     virtqueue_push(vq, e, answer(&c, r));
 }
 
-static void work(void *opaque)
-{
-    VirtIOGPU *s = opaque;
-    VirtQueue *vq = virtio_queue(&s->vdev, 0);
-    VirtQElement *e = NULL;
-
-    s->spent = 0;
-    g_clear_pointer(&s->saved, g_free);
-    s->saved_len = 0;
-    while (s->spent < BUDGET && (e = virtqueue_pop(vq, sizeof(*e)))) {
-        do_control(s, vq, e);
-        g_free(e);
-    }
-    virtqueue_notify(vq);
-    if (e) {                            /* the budget is spent, there may be more */
-        timer_mod(&s->work, vclock_ns());
-    }
-}
-
-static void handle_control(VirtQueue *vq)
-{
-    VirtIOGPU *s = gpu_of(virtqueue_device(vq));
-
-    if (!timer_pending(&s->work)) {
-        work(s);
-    }
-}
-
 static void do_cursor(VirtIOGPU *s, const Command *c)
 {
     uint32_t n = ld32_le(c->in + 24), x = ld32_le(c->in + 28), y = ld32_le(c->in + 32);
@@ -290,13 +262,14 @@ static void do_cursor(VirtIOGPU *s, const Command *c)
     }
 }
 
-static void handle_cursor(VirtQueue *vq)
+/* false: there is one more than its share of a turn. */
+static bool work_cursor(VirtIOGPU *s)
 {
-    VirtIOGPU *s = gpu_of(virtqueue_device(vq));
-    VirtQElement *e;
+    VirtQueue *vq = virtio_queue(&s->vdev, 1);
+    VirtQElement *e = NULL;
     Command c;
 
-    while ((e = virtqueue_pop(vq, sizeof(*e)))) {
+    for (unsigned n = 0; n < CURSOR_SIZE && (e = virtqueue_pop(vq, sizeof(*e))); n++) {
         if (get_command(&c, e)) {
             do_cursor(s, &c);
         } else {
@@ -306,6 +279,43 @@ static void handle_cursor(VirtQueue *vq)
         g_free(e);
     }
     virtqueue_notify(vq);
+    return !e;
+}
+
+static bool work_control(VirtIOGPU *s)
+{
+    VirtQueue *vq = virtio_queue(&s->vdev, 0);
+    VirtQElement *e = NULL;
+
+    while (s->spent < BUDGET && (e = virtqueue_pop(vq, sizeof(*e)))) {
+        do_control(s, vq, e);
+        g_free(e);
+    }
+    virtqueue_notify(vq);
+    return !e;
+}
+
+static void work(void *opaque)
+{
+    VirtIOGPU *s = opaque;
+    bool done;
+
+    s->spent = 0;
+    g_clear_pointer(&s->saved, g_free);
+    s->saved_len = 0;
+    done = work_control(s);
+    if (!work_cursor(s) || !done) {
+        timer_mod(&s->work, vclock_ns());
+    }
+}
+
+static void handle(VirtQueue *vq)
+{
+    VirtIOGPU *s = gpu_of(virtqueue_device(vq));
+
+    if (!timer_pending(&s->work)) {
+        timer_mod(&s->work, vclock_ns());
+    }
 }
 
 /* ---- the device -------------------------------------------------------------------------- */
@@ -393,8 +403,8 @@ bool virtio_gpu_realize(VirtIOGPU *s, Device *dev, const char *name, Console *fi
     if (!virtio_init(&s->vdev, dev, &virtio_gpu_type, GPU_CONFIG_SIZE, 2, err)) {
         return false;
     }
-    virtio_add_queue(&s->vdev, CONTROL_SIZE, handle_control);
-    virtio_add_queue(&s->vdev, CURSOR_SIZE, handle_cursor);
+    virtio_add_queue(&s->vdev, CONTROL_SIZE, handle);
+    virtio_add_queue(&s->vdev, CURSOR_SIZE, handle);
     timer_init(&s->work, ORRERY_CLOCK_VIRTUAL, work, s);
     s->resources = g_hash_table_new(NULL, NULL);
     for (unsigned n = 0; n < s->max_outputs; n++) {

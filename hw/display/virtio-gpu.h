@@ -91,7 +91,7 @@ typedef struct VirtIOGPU {
     uint64_t hostmem;
     GPUScanout scanout[GPU_SCANOUTS_MAX];
     uint32_t events;
-    Timer work;                             /* the rest of the commands, when they cost much */
+    Timer work;                             /* commands are waiting */
     uint64_t spent;                         /* in this turn, in about bytes copied */
     /* A card with another source of pictures for scanout 0: on tells which one shows. */
     void (*takes_over)(struct VirtIOGPU *s, bool on);

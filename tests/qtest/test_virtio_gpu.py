@@ -17,7 +17,7 @@ from screen import Picture                                          # noqa: E402
 import gpu                                                          # noqa: E402
 from gpu import ERR, ERR_MEMORY, ERR_PARAMETER, ERR_RESOURCE, ERR_SCANOUT, FORMATS, GPU, OK, packed   # noqa: E402
 import rfb                                                          # noqa: E402
-from virtio import MEM, WRITE                                       # noqa: E402
+from virtio import MEM, RINGS, WRITE                                       # noqa: E402
 
 DEVFN = 4 << 3
 
@@ -185,6 +185,7 @@ class Pictures(GPUTest):
             self.assertEqual(p.data, screendump(self.q).data)
             self.assertEqual(p.data, rgb(px[(y + 2) * 64 + x + 1] for y in range(40) for x in range(50)))
             self.assertEqual(other.command_line("vmstate_save"), state)
+            other.write(RINGS, self.q.read(RINGS, 0x20000))     # memory travels apart
             g.q = other
             for ring in g.queues.values():
                 ring.q = other
