@@ -159,58 +159,6 @@ void block_protect(CPU *c, const uint8_t *host)
     }
 }
 
-bool block_exposed(CPU *c, bool writable)
-{
-    CodePage *p = tcg_cpu(c)->making[0];
-
-    if (!p || writable) {
-        return true;
-    }
-    block_lock();
-    bool exposed = p->exposed;
-    p->trusted |= !exposed;
-    block_unlock();
-    return exposed;
-}
-
-static void drop_range(CodePage *p, unsigned from, unsigned to);
-
-/* [lock] */
-static void expose(CodePage *p, uint64_t who, uint64_t va, bool everywhere)
-{
-    if (!everywhere || (p->exposed && p->exposed_at != va)) {
-        p->exposed_for_good = true;
-    }
-    __atomic_store_n(&p->exposed, p->exposed | who, __ATOMIC_RELAXED);
-    p->exposed_at = va;
-    if (p->trusted) {
-        p->trusted = false;
-        drop_range(p, 0, GUEST_PAGE_SIZE - 1);
-    }
-}
-
-void page_fetched(CPU *c, RamBlock *ram, uint64_t off, uint64_t va, bool writable, bool global)
-{
-    uint64_t who = 1ull << (c->index & 63);
-    CodePage *p = code_page(ram->host + off, false);
-    bool everywhere = global || va >> 63;   /* what is up there is the kernel's, for all */
-
-    if (!p ? !writable : !(__atomic_load_n(&p->exposed, __ATOMIC_RELAXED) & who) == !writable) {
-        return;
-    }
-    if (!writable && (!everywhere || p->exposed_for_good)) {
-        return;
-    }
-    block_lock();
-    p = code_page(ram->host + off, true);
-    if (writable) {
-        expose(p, who, va, everywhere);
-    } else if (p->exposed_at == va && !p->exposed_for_good) {
-        __atomic_store_n(&p->exposed, p->exposed & ~who, __ATOMIC_RELAXED);
-    }
-    block_unlock();
-}
-
 bool block_made(CPU *c)
 {
     TcgCPU *t = tcg_cpu(c);
@@ -232,7 +180,7 @@ bool block_constant_changes(const uint8_t *host, unsigned len)
            (__atomic_load_n(&p->patched, __ATOMIC_RELAXED) & line_mask(at, at + len - 1));
 }
 
-/* ---- stores -------------------------------------------------------------------------------- */
+/* ---- dropping blocks ------------------------------------------------------------------------ */
 
 /* Bytes [from, to] of the page are changing: is b's code?  They may be a constant that it reads
  * itself, or (patched := its line) might. */
@@ -273,6 +221,61 @@ static void drop_range(CodePage *p, unsigned from, unsigned to)
         __atomic_fetch_or(&p->patched, patched, __ATOMIC_RELAXED);
     }
 }
+
+/* ---- pages that their own code can store to ------------------------------------------------- */
+
+bool block_exposed(CPU *c, bool writable)
+{
+    CodePage *p = tcg_cpu(c)->making[0];
+
+    if (!p || writable) {
+        return true;
+    }
+    block_lock();
+    bool exposed = p->exposed;
+    p->trusted |= !exposed;
+    block_unlock();
+    return exposed;
+}
+
+/* [lock] */
+static void expose(CodePage *p, uint64_t who, uint64_t va, bool everywhere)
+{
+    if (!everywhere || (p->exposed && p->exposed_at != va)) {
+        p->exposed_for_good = true;
+    }
+    __atomic_store_n(&p->exposed, p->exposed | who, __ATOMIC_RELAXED);
+    p->exposed_at = va;
+    if (p->trusted) {
+        p->trusted = false;
+        __atomic_fetch_add(&p->stores, 1, __ATOMIC_SEQ_CST);    /* for who is making one */
+        drop_range(p, 0, GUEST_PAGE_SIZE - 1);
+    }
+}
+
+void page_fetched(CPU *c, RamBlock *ram, uint64_t off, uint64_t va, bool writable, bool global)
+{
+    uint64_t who = 1ull << (c->index & 63);
+    CodePage *p = code_page(ram->host + off, false);
+    bool everywhere = global || va >> 63;   /* what is up there is the kernel's, for all */
+
+    if (!p ? !writable : !(__atomic_load_n(&p->exposed, __ATOMIC_RELAXED) & who) == !writable) {
+        return;
+    }
+    if (!writable && (!everywhere || p->exposed_for_good)) {
+        return;
+    }
+    block_lock();
+    p = code_page(ram->host + off, true);
+    if (writable) {
+        expose(p, who, va, everywhere);
+    } else if (p->exposed_at == va && !p->exposed_for_good) {
+        __atomic_store_n(&p->exposed, p->exposed & ~who, __ATOMIC_RELAXED);
+    }
+    block_unlock();
+}
+
+/* ---- stores -------------------------------------------------------------------------------- */
 
 /* Nothing here for long: stores may be quick again. */
 static void maybe_clear_guard(CodePage *p)

@@ -124,13 +124,9 @@ static void machine(int bits)
     x86_update_mode(cpu);
 }
 
-/* Run code until HLT.  The vector whose stub was reached, or -1. */
-static int run_code(const void *code, size_t len)
+/* Run until HLT.  The vector whose stub was reached, or -1. */
+static int run_on(void)
 {
-    uint8_t hlt = 0xf4;
-    uint32_t at = cpu->seg[R_CS].base + cpu->rip;
-    poke(at, code, len);
-    poke(at + len, &hlt, 1);
     cpu->cpu.halted = false;
     bql_unlock();
     ExitReason why = tcg->run(&cpu->cpu);
@@ -138,6 +134,14 @@ static int run_code(const void *code, size_t len)
     g_assert_cmpint(why, ==, EXIT_HALTED);
     uint64_t stop = cpu->seg[R_CS].base + cpu->rip - 1;
     return stop >= STUBS && stop < STUBS + 32 * 16 ? (int)(stop - STUBS) / 16 : -1;
+}
+static int run_code(const void *code, size_t len)
+{
+    uint8_t hlt = 0xf4;
+    uint32_t at = cpu->seg[R_CS].base + cpu->rip;
+    poke(at, code, len);
+    poke(at + len, &hlt, 1);
+    return run_on();
 }
 #define RUN(bytes) run_code(bytes, sizeof(bytes) - 1)
 
@@ -398,6 +402,40 @@ static void test_smc(void)
     g_assert_cmphex(cpu->r[R_EAX], ==, 2);
 }
 
+/* The same when the block was made while its page was mapped read-only. */
+static void test_smc_remapped(void)
+{
+    static const uint8_t code[] = { 0x39, 0xc8, 0xc6, 0x03, 0x15, 0x05, 1, 0, 0, 0 };
+
+    for (unsigned wp = 0; wp < 2; wp++) {
+        machine(64);
+        put64(TABLES + 0x1000, (TABLES + 0x2000) | 3);
+        put64(TABLES + 0x2000, (TABLES + 0x3000) | 3);
+        for (uint64_t n = 0; n < 512; n++) {
+            put64(TABLES + 0x3000 + n * 8, n << 12 | 3);
+        }
+        put64(TABLES + 0x3000 + CODE / 4096 * 8, CODE | 1);
+        cpu->cr0 |= CR0_WP;
+        x86_tlb_flush(cpu);
+        cpu->r[R_EAX] = 5;
+        cpu->r[R_ECX] = 9;
+        cpu->r[R_EBX] = DATA;
+        g_assert_cmpint(run_code(code, sizeof(code)), ==, -1);
+        g_assert_cmphex(cpu->r[R_EAX], ==, 6);
+        if (wp) {
+            cpu->cr0 &= ~(uint64_t)CR0_WP;
+        } else {
+            put64(TABLES + 0x3000 + CODE / 4096 * 8, CODE | 3);
+        }
+        x86_tlb_flush(cpu);
+        cpu->rip = CODE;
+        cpu->r[R_EAX] = 5;
+        cpu->r[R_EBX] = CODE + 5;
+        g_assert_cmpint(run_on(), ==, -1);
+        g_assert_cmphex(cpu->r[R_EAX], ==, 7);
+    }
+}
+
 /* In 64-bit mode an address that is not canonical raises #SS(0) where the access goes through SS,
  * else #GP(0) (SDM volume 1, 3.3.7.1; volume 3, chapter 6, interrupts 12 and 13). */
 static void test_not_canonical(void)
@@ -547,6 +585,7 @@ static const struct { const char *name; void (*fn)(void); } tests[] = {
     { "fault", test_fault },
     { "not-canonical", test_not_canonical },
     { "smc", test_smc },
+    { "smc-remapped", test_smc_remapped },
     { "modes", test_modes },
     { "perf", perf },
 };
