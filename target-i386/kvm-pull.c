@@ -40,10 +40,11 @@ void x86_kvm_pull_init(KvmCpu *k)
     pthread_kill(pthread_self(), SIG_PULL);
 }
 
+/* Without a local APIC in the kernel a vCPU there is always runnable. */
 static bool set_mp_state(KvmCpu *k, uint32_t state, Error **err)
 {
     struct kvm_mp_state s = { .mp_state = state };
-    int res = kvm_ioctl(k->fd, KVM_SET_MP_STATE, &s);
+    int res = kvm.irqchip ? kvm_ioctl(k->fd, KVM_SET_MP_STATE, &s) : 0;
 
     return res >= 0 || fail_errno(err, -res, "KVM_SET_MP_STATE");
 }
@@ -114,7 +115,9 @@ bool x86_kvm_visit(KvmCpu *k, Error **err)
     if (c->rip != rip || (state != KVM_MP_STATE_RUNNABLE && state != KVM_MP_STATE_HALTED)) {
         return x86_kvm_get(k, err);     /* INIT */
     }
-    c->cpu.halted = state == KVM_MP_STATE_HALTED;
+    if (kvm.irqchip) {
+        c->cpu.halted = state == KVM_MP_STATE_HALTED;
+    }
     return true;
 }
 

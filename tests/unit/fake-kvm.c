@@ -136,6 +136,9 @@ static int cpu_ioctl(unsigned long req, void *arg)
     COPY(VCPU_EVENTS, events);
     COPY(DEBUGREGS, debugregs);
     COPY(XSAVE, xsave);
+    COPY(MP_STATE, mp_state);
+    COPY(LAPIC, lapic);
+    case KVM_SET_SIGNAL_MASK: return 0;
     case KVM_GET_XCRS: memset(arg, 0, sizeof(struct kvm_xcrs)); return 0;
     case KVM_GET_MSRS: return msrs(arg, false);
     case KVM_SET_MSRS: return msrs(arg, true);
@@ -145,7 +148,7 @@ static int cpu_ioctl(unsigned long req, void *arg)
     case KVM_NMI: fake.nmis++; return 0;
     case KVM_SET_GUEST_DEBUG: fake.debug = *(struct kvm_guest_debug *)arg; return 0;
     case KVM_GET_TSC_KHZ: return 2000000;
-    case KVM_SET_TSC_KHZ: case KVM_SET_CPUID2: case KVM_SET_XCRS: case KVM_SET_MP_STATE: return 0;
+    case KVM_SET_TSC_KHZ: case KVM_SET_CPUID2: case KVM_SET_XCRS: return 0;
     case KVM_RUN: return fake.on_run(fake.runs++);
     }
     return -EINVAL;

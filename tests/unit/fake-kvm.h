@@ -34,6 +34,8 @@ typedef struct FakeKvm {
     struct kvm_xsave xsave;
     struct kvm_guest_debug debug;
     struct kvm_interrupt interrupt;
+    struct kvm_mp_state mp_state;
+    struct kvm_lapic_state lapic;
     unsigned interrupts, nmis;
     GHashTable *msrs;                   /* number to value, as pointers */
     uint8_t nested[FAKE_NESTED];

@@ -479,6 +479,122 @@ static void test_nested_guest(void)
     g_test_trap_assert_stderr("*can't emulate an instruction of a nested guest, suberror 1; the machine*");
 }
 
+/* ---- the interpreter beside a local APIC in the kernel -------------------------------------------- */
+
+static void chips(bool there)
+{
+    kvm.irqchip = there ? KVM_IRQCHIP_SPLIT : KVM_IRQCHIP_OFF;
+    x86_kvm_irqchip_active(true);
+    if (!there) {
+        x86_irqchip = NULL;
+    }
+    memset(&fake.lapic, 0, sizeof(fake.lapic));
+    memset(&fake.events, 0, sizeof(fake.events));
+    fake.mp_state.mp_state = KVM_MP_STATE_RUNNABLE;
+}
+
+/* A timer has run out: one visit makes a request of it, the next takes that. */
+static int late_timer(unsigned n)
+{
+    g_assert_cmpuint(fake.mp_state.mp_state, ==, KVM_MP_STATE_RUNNABLE);
+    if (n == 0) {
+        fake.lapic.regs[0x200 + 16 * 7 + 1] = 1 << 4;   /* vector 236 */
+    } else {
+        fake.lapic.regs[0x200 + 16 * 7 + 1] = 0;
+        fake.events.interrupt.injected = 1;
+        fake.events.interrupt.nr = 236;
+    }
+    return -EINTR;
+}
+
+static void test_pull(void)
+{
+    KvmCpu *k = kvm_cpu(c);
+    Error *err = NULL;
+
+    chips(true);
+    code(mov_and_spin, sizeof(mov_and_spin));
+    cpu->rflags |= FL_IF;
+    fake.on_run = late_timer;
+    g_assert_true(x86_kvm_pull(k, &err));
+    g_assert_cmpuint(fake.runs, ==, 2);
+    g_assert_cmpint(cpu->exc_vector, ==, 236);
+    g_assert_cmpint(cpu->exc_kind, ==, EVENT_EXTERNAL);
+    g_assert_true(k->here);
+    cpu->exc_vector = -1;
+    chips(false);
+}
+
+/* Without a local APIC in the kernel a halted vCPU stays so through a visit. */
+static int only_signal(unsigned n)
+{
+    return -EINTR;
+}
+
+static void test_visit_halted(void)
+{
+    code(mov_and_spin, sizeof(mov_and_spin));
+    c->halted = true;
+    fake.on_run = only_signal;
+    g_assert_true(x86_kvm_visit(kvm_cpu(c), NULL));
+    g_assert_cmpuint(fake.runs, ==, 1);
+    g_assert_true(c->halted);
+    c->halted = false;
+}
+
+/* The kernel's half makes a step at an instruction that does the access. */
+static int step_done(unsigned n)
+{
+    g_assert_cmphex(fake.sregs.cs.base, ==, 0xfeffa000);
+    g_assert_cmphex(fake.sregs.cr0 & (CR0_PE | CR0_PG), ==, 0);
+    g_assert_true(fake.debug.control & KVM_GUESTDBG_SINGLESTEP);
+    g_assert_cmphex(fake.regs.rflags & FL_IF, ==, 0);
+    g_assert_cmphex(fake.regs.rdi, ==, 0xfee00300);
+    if (n == 0) {
+        return -EINTR;                  /* a kick: once more */
+    }
+    fake.regs.rax = 0xffffffff12345678;
+    fake.run->exit_reason = KVM_EXIT_DEBUG;
+    return 0;
+}
+
+static int init_instead(unsigned n)
+{
+    fake.mp_state.mp_state = KVM_MP_STATE_INIT_RECEIVED;
+    return -EINTR;
+}
+
+static void test_chip_access(void)
+{
+    KvmCpu *k = kvm_cpu(c);
+    uint64_t val = 0;
+
+    chips(true);
+    code(mov_and_spin, sizeof(mov_and_spin));
+    fake.on_run = step_done;
+    g_assert_true(x86_kvm_chip_access(k, false, 0xfee00300, 4, false, &val));
+    g_assert_cmphex(val, ==, 0x12345678);
+    g_assert_cmphex(cpu->rip, ==, 0x8000);
+    val = 0xc4610;
+    fake.on_run = step_done;
+    g_assert_true(x86_kvm_chip_access(k, false, 0xfee00300, 4, true, &val));
+    g_assert_false(x86_kvm_chip_access(k, false, 0xfee00300, 8, true, &val));
+
+    fake.on_run = only_signal;          /* the true registers are back for a visit */
+    k->level = STATE_RUNTIME;
+    g_assert_true(x86_kvm_visit(k, NULL));
+    g_assert_cmphex(fake.sregs.cs.base, ==, 0);
+    g_assert_cmphex(fake.regs.rip, ==, 0x8000);
+    g_assert_false(fake.debug.control & KVM_GUESTDBG_SINGLESTEP);
+
+    fake.on_run = init_instead;
+    g_assert_true(x86_kvm_chip_access(k, false, 0xfee00300, 4, true, &val));
+    g_assert_true(x86_kvm_pull(k, NULL));
+    g_assert_true(cpu->wait_sipi);
+    cpu->wait_sipi = c->halted = false;
+    chips(false);
+}
+
 static void start(void)
 {
     Error *err = NULL;
@@ -520,6 +636,9 @@ int main(int argc, char **argv)
     g_test_add_func("/kvm/dirty-log", test_dirty_log);
     g_test_add_func("/kvm/slots-run-out", test_slots_run_out);
     g_test_add_func("/kvm/slot-refused", test_slot_refused);
+    g_test_add_func("/kvm/pull", test_pull);
+    g_test_add_func("/kvm/visit-halted", test_visit_halted);
+    g_test_add_func("/kvm/chip-access", test_chip_access);
     g_test_add_func("/kvm/nested", test_nested);
     g_test_add_func("/kvm/nested-guest", test_nested_guest);
     return g_test_run();
