@@ -5,7 +5,8 @@ reading and writing, raw and qcow2, 8 requests under way, the image in the host'
 
     tests/bench/disks.py [-n ROUNDS] [--ms N] [--device nvme,serial=x] [--accel kvm]
 
-The emulators take turns; each row tells the medians and their ratio.
+The emulators take turns; each row tells the medians and their ratio.  Each load runs for a moment
+before it is measured: translating the guest's code is no work of the disk.
 """
 
 import argparse
@@ -72,7 +73,8 @@ def measure(emulator, a, iso, images):
         disks = sorted(set(re.findall(r"vd\w|nvme\dn\d|sd\w", vm.shell("ls /sys/block"))))
         for kind, disk in zip(images, disks):
             for load in KINDS:
-                out = vm.shell("/mnt/guest-disk /dev/%s %s %d" % (disk, load, a.ms), 120)
+                out = vm.shell("/mnt/guest-disk /dev/%s %s %d >/dev/null; /mnt/guest-disk /dev/%s %s %d"
+                               % (disk, load, a.ms // 3, disk, load, a.ms), 120)
                 n, ns = map(int, re.search(r"requests (\d+) ns (\d+)", out).groups())
                 rates[kind, load] = n * 1e9 / ns
     return rates
