@@ -205,7 +205,8 @@ class VM:
         # the marks differ from what the terminal echoes by the quotes
         mark = "%d" % start
         self.send("echo B''%s; %s; echo E''%s:$?\n" % (mark, command, mark))
-        m = self.wait_serial(r"\nB%s\r\n(.*?)E%s:(\d+)\r" % (mark, mark), timeout, start)
+        # (a late prompt may stand before the first)
+        m = self.wait_serial(r"B%s\r\n(.*?)E%s:(\d+)\r" % (mark, mark), timeout, start)
         text = m.group(1).decode(errors="replace").replace("\r", "")
         if m.group(2) != b"0":
             raise Failed("guest command '%s' failed: %s" % (command, text))
