@@ -296,10 +296,12 @@ def test_network_cards():
 # ---- two machines on one wire ---------------------------------------------------------------------
 
 def pair(first, second):
-    """Two machines with a card each on the given back-ends ping and send each other bytes."""
+    """Two machines with a card each on the given back-ends ping and send each other bytes, the
+    second time both ways at once."""
+    import wires
     card = ["-device", "virtio-net-pci,netdev=w,mac=52:54:00:00:00:%02x"]
-    with linux(["-netdev", first, card[0], card[1] % 1]) as a, \
-            linux(["-netdev", second, card[0], card[1] % 2]) as b:
+    with wires.linux(["-netdev", first, card[0], card[1] % 1]) as a, \
+            wires.linux(["-netdev", second, card[0], card[1] % 2]) as b:
         for vm, last in ((a, 1), (b, 2)):
             vm.wait_serial("BusyBox shell", 300)
             vm.shell("ifconfig eth0 192.168.7.%d up" % last)
@@ -314,6 +316,8 @@ def pair(first, second):
                        "cat /tmp/sum", 60)
         if sent.split()[0] != came.split()[0]:
             raise Failed("sent %s, came %s" % (sent, came))
+        wires.start_iperf_server(b, "192.168.7.2")
+        wires.iperf(a, "192.168.7.2", 2, "--bidir")
 
 
 @weight(3)
@@ -338,15 +342,18 @@ def test_network_pair_dgram():
 
 @weight(3)
 def test_network_pxe():
-    """SeaBIOS starts iPXE from the card's ROM; iPXE gets a script and a boot program over TFTP."""
-    with tempfile.TemporaryDirectory() as d:
-        kernel, initrd = material.net_kernel()
+    """SeaBIOS starts iPXE from the card's ROM; iPXE gets a script and the kernel by TFTP, the
+    initramfs by HTTP."""
+    kernel, initrd = material.net_kernel()
+    with open(initrd, "rb") as f:
+        data = f.read()
+    with tempfile.TemporaryDirectory() as d, http_server({"initrd": data}) as web:
         shutil.copy(kernel, d + "/vmlinuz")
-        shutil.copy(initrd, d + "/initrd")
         with open(d + "/boot.ipxe", "w") as f:
-            f.write("#!ipxe\nkernel vmlinuz initrd=initrd %s\ninitrd initrd\nboot\n" % APPEND)
+            f.write("#!ipxe\nkernel vmlinuz initrd=initrd %s\ninitrd http://10.0.2.2:%d/initrd\n"
+                    "boot\n" % (APPEND, web))
         with VM(["-netdev", "user,id=n,tftp=%s,bootfile=boot.ipxe" % d,
-                 "-device", "e1000,netdev=n,bootindex=1"], mem="512") as vm:
+                 "-device", "virtio-net-pci,netdev=n,bootindex=1"], mem="512") as vm:
             vm.wait_serial("BusyBox shell", 400)
             expect(vm.shell("cat /proc/cmdline"), "initrd=initrd")
 

@@ -8,12 +8,13 @@ import random
 import select
 import socket
 import struct
+import subprocess
 import sys
 import unittest
 import zlib
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from libqtest import PATIENCE, QTest, TestCase, main               # noqa: E402
+from libqtest import EMULATOR, PATIENCE, QTest, TestCase, main               # noqa: E402
 import pokes                                                        # noqa: E402
 
 MAC = bytes.fromhex("525400123456")
@@ -544,6 +545,32 @@ class Cards(unittest.TestCase):
         card.send(frame(OTHER, 101, MAC))
         self.assertEqual(wire.get(), frame(OTHER, 101, MAC))
         self.assertIn("not found", q.qmp_raw("set_link", name="x", up=True)["error"]["desc"])
+
+    def test_alone(self):
+        """A card without a back-end, and the other way round, are told of; the machine runs."""
+        q = QTest(["-M", "pc", "-m", "16", "-device", "e1000,id=lone", "-netdev",
+                   "dgram,id=wire,local.type=inet,local.host=127.0.0.1,local.port=0,"
+                   "remote.type=inet,remote.host=127.0.0.1,remote.port=9"])
+        E1000(q).send(frame(OTHER, 100, MAC))
+        status, text = q.close()
+        self.assertIn(status, (0, -15), text)
+        self.assertIn("warning: nic lone has no peer", text)
+        self.assertIn("warning: netdev wire has no peer", text)
+
+    @unittest.skipUnless(os.path.exists("/dev/net/tun"), "the host has no /dev/net/tun")
+    def test_tap_permission(self):
+        """Who may not make tap interfaces is told so in one line."""
+        user = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+        try:
+            p = subprocess.run([EMULATOR, "-M", "pc", "-display", "none", "-netdev",
+                                "tap,id=n,script=no,downscript=no"], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               timeout=60 * PATIENCE, cwd="/", **user)
+        except PermissionError:
+            self.skipTest("the emulator can't be run by another user")
+        self.assertEqual(p.returncode, 1, p.stdout)
+        self.assertRegex(p.stdout, r"/dev/net/tun.*(not permitted|denied)")
+        self.assertEqual(len(p.stdout.strip().split("\n")), 1, p.stdout)
 
     def test_netdev_del(self):
         q, wire = self.start("e1000")
