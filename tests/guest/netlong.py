@@ -176,23 +176,25 @@ def log_in_by_ssh(port, key):
         raise Failed("ssh: status %d\n%s\n%s" % (p.returncode, p.stdout, p.stderr))
 
 
-INTERVAL = re.compile(r"\[ *\d+\]\[(TX|RX)-C\] +([\d.]+)-([\d.]+) +sec +([\d.]+) KBytes", re.I)
+INTERVAL = re.compile(r"\[ *\d+\]\[(TX|RX)-C\] +([\d.]+)-([\d.]+) +sec +([\d.]+) +([KMG]?)Bytes")
+UNITS = {"": 1 / 1024, "K": 1, "M": 1024, "G": 1 << 20}
 
 
 def stalls(text):
     """Longest time without a byte, and KiB in all: {direction: (seconds, KiB)}, from iperf3's
     lines, one a second."""
     found = {}
-    for way, begin, end, kib in INTERVAL.findall(text.split("- - - -")[0]):
+    for way, begin, end, number, unit in INTERVAL.findall(text.split("- - - -")[0]):
+        kib = float(number) * UNITS[unit]
         idle, longest, total = found.get(way, (0.0, 0.0, 0.0))
-        idle = 0.0 if float(kib) else idle + float(end) - float(begin)
-        found[way] = idle, max(longest, idle), total + float(kib)
+        idle = 0.0 if kib else idle + float(end) - float(begin)
+        found[way] = idle, max(longest, idle), total + kib
     return {way: found[way][1:] for way in found}
 
 
 def parallel_traffic(vm, port, seconds):
     """iperf3 in both directions at once; gives MiB/s up and down."""
-    text = vm.shell("iperf3 -c 10.0.2.2 -p %d --bidir -t %d -i 1 -f K 2>&1" % (port, seconds),
+    text = vm.shell("iperf3 -c 10.0.2.2 -p %d --bidir -t %d -i 1 -f M 2>&1" % (port, seconds),
                     seconds + 120)
     found = stalls(text)
     if sorted(found) != ["RX", "TX"] or "iperf Done" not in text:

@@ -25,8 +25,9 @@ from vm import PATIENCE, VM, Failed, Skipped
 # model: module of its driver (already in the initramfs' list)
 CARDS = ["e1000", "e1000e", "virtio-net-pci", "rtl8139", "pcnet", "ne2k_pci"]
 BLIND = ("ne2k_pci",)                   # no carrier to be seen
-# lpj=: a busy host may keep the kernel from finding out by itself for minutes
-APPEND = "console=ttyS0 mitigations=off net.ifnames=0 lpj=10000000 quiet"
+# On a busy host the kernel may take minutes to find out how fast its loops are, or take a late timer
+# for a broken one.
+APPEND = "console=ttyS0 mitigations=off net.ifnames=0 lpj=10000000 no_timer_check quiet"
 MEGABYTE = 1 << 20
 
 
