@@ -25,7 +25,9 @@
 
 #define REFRESH_MS      16
 #define POLL_MS         15
-#define POLL_IDLE_MS    50              /* while nobody can be typing */
+#define POLL_QUIET_MS   35              /* nothing came for QUIET_NS: the first event may wait a little */
+#define POLL_IDLE_MS    60              /* while nobody can be typing */
+#define QUIET_NS        (2 * NS_PER_SEC)
 
 enum { CLOSE_ON, CLOSE_OFF, CLOSE_POWERDOWN };
 enum { GRAB_LCTRL_LALT, GRAB_LSHIFT_LCTRL_LALT, GRAB_RCTRL };
@@ -50,6 +52,7 @@ typedef struct SdlDisplay {
     SDL_Cursor *hidden;
     KeyState keys;
     Timer poll;
+    int64_t last_event;
     bool grabbed;                       /* by the window at hand */
     bool start_full_screen;             /* the first one */
     bool focused, show_cursor, said_running, said_grabbed, chord_used;
@@ -590,8 +593,10 @@ static void take_window(const SDL_Event *e)
 static void poll_events(void *opaque)
 {
     SDL_Event e;
+    int64_t now = clock_ns(ORRERY_CLOCK_REAL);
 
     while (lib.PollEvent(&e)) {
+        sdl.last_event = now;
         take_window(&e);
         input_from(win->console);
         switch (e.type) {
@@ -610,8 +615,8 @@ static void poll_events(void *opaque)
         }
         set_title();
     }
-    timer_mod(&sdl.poll, clock_ns(ORRERY_CLOCK_REAL)
-              + (sdl.focused ? POLL_MS : POLL_IDLE_MS) * NS_PER_MS);
+    timer_mod(&sdl.poll, now + NS_PER_MS * (!sdl.focused ? POLL_IDLE_MS
+                                            : now - sdl.last_event > QUIET_NS ? POLL_QUIET_MS : POLL_MS));
 }
 
 /* ---- life ---------------------------------------------------------------------------- */
