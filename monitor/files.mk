@@ -10,6 +10,7 @@ emu += monitor/qmp-nbd.c        # ... NBD server
 emu += monitor/qmp-char.c       # ... character devices
 emu += monitor/qmp-object.c     # ... types, paths, devices, objects
 emu += monitor/qmp-display.c    # QMP: VNC servers
+emu += monitor/qmp-fd.c         # ... descriptors that clients pass
 emu += monitor/qmp-input.c      # ... keys and pointer
 emu += monitor/qmp-memory.c     # ... memory and screen to files
 emu += monitor/qmp-net.c        # ... network

@@ -57,7 +57,13 @@ typedef struct QmpCommand {
 extern const QmpCommand qmp_session_commands[], qmp_run_commands[], qmp_query_commands[],
     qmp_block_commands[], qmp_char_commands[], qmp_object_commands[], qmp_input_commands[],
     qmp_memory_commands[], qmp_net_commands[], qmp_display_commands[], qmp_job_commands[],
-    qmp_transaction_commands[], qmp_nbd_commands[];
+    qmp_transaction_commands[], qmp_nbd_commands[], qmp_fd_commands[];
+
+/* Whose command is being run; NULL: no session's. */
+Monitor *qmp_session(void);
+/* A descriptor that the session's client gave a name with getfd, now the caller's; -1 and err. */
+int qmp_fd_take(const char *name, Error **err);
+void qmp_fd_forget(const void *session);        /* it ends */
 
 void qmp_foreach_command(void (*fn)(const QmpCommand *c, void *opaque), void *opaque);
 /* Run one by name with checked arguments, as if it came from a client.  NULL means {} unless

@@ -29,8 +29,13 @@ static const QmpCommand *const tables[] = {
     qmp_session_commands, qmp_run_commands, qmp_query_commands, qmp_block_commands,
     qmp_char_commands, qmp_object_commands, qmp_input_commands, qmp_memory_commands,
     qmp_net_commands, qmp_display_commands,
-    qmp_job_commands, qmp_transaction_commands, qmp_nbd_commands,
+    qmp_job_commands, qmp_transaction_commands, qmp_nbd_commands, qmp_fd_commands,
 };
+
+Monitor *qmp_session(void)
+{
+    return current ? &current->mon : NULL;
+}
 
 /* ---- output ------------------------------------------------------------------------------ */
 
@@ -401,6 +406,7 @@ static void chr_event(void *opaque, CharEvent e)
     } else if (e == CHAR_CLOSED) {
         s->negotiated = false;
         s->stale = true;
+        qmp_fd_forget(s);
         monitor_discard(&s->mon);
     }
 }

@@ -20,6 +20,7 @@
 #include "ui/display.h"
 #include "ui/keystate.h"
 #include "ui/vnc.h"
+#include "util/parse.h"
 
 static Opts *options;                   /* of -display, with "type" */
 static bool announce;                   /* nobody asked for the VNC server: say where it is */
@@ -189,6 +190,22 @@ bool display_start(Error **err)
         return false;
     }
     return true;
+}
+
+Json *display_query(void)
+{
+    static const char *const flags[] = { "full-screen", "window-close", "show-cursor" };
+    Json *o = json_object();
+    bool on;
+
+    json_set_str(o, "type", chosen ? chosen->name : "none");
+    for (size_t i = 0; i < G_N_ELEMENTS(flags); i++) {
+        const char *v = options ? opts_get(options, flags[i]) : NULL;
+        if (v && parse_bool(v, &on)) {
+            json_set_bool(o, flags[i], on);
+        }
+    }
+    return o;
 }
 
 void display_stop(void)

@@ -15,5 +15,7 @@ bool display_shows_terminals(void);
 /* The machine with its consoles is there: show it. */
 bool display_start(Error **err);
 void display_stop(void);
+/* QMP's DisplayOptions: "type", and what was said about the window. */
+struct Json *display_query(void);
 
 #endif

@@ -345,7 +345,7 @@ void vnc_client_close(VncClient *c)
     mainloop_defer(free_client, c);     /* one of its handlers may be running */
 }
 
-VncClient *vnc_client_new(VncServer *s, int fd, const VncListener *l)
+VncClient *vnc_client_new(VncServer *s, int fd, const VncListener *l, bool skip_auth)
 {
     bool websocket = l && l->websocket;
     VncClient *c = g_new0(VncClient, 1);
@@ -354,6 +354,7 @@ VncClient *vnc_client_new(VncServer *s, int fd, const VncListener *l)
     socket_prepare(fd);
     c->server = s;
     c->listener = l;
+    c->skip_auth = skip_auth;
     c->fd = fd;
     c->websocket = websocket;
     c->in = g_byte_array_new();

@@ -126,6 +126,7 @@ struct VncClient {
     guint in_watch, out_watch;
     bool closing;                       /* freed from the main loop, soon */
     bool connected_said, initialized;
+    bool skip_auth;                     /* whoever passed the connection knows who it is */
     char *host, *service, *family, *dname;
 
     /* transport: TLS, WebSocket, then the bytes of the protocol */
@@ -181,7 +182,7 @@ struct VncClient {
 /* ---- vnc.c: servers ------------------------------------------------------------------ */
 
 /* l: where it came in, NULL: by another way.  The socket is the client's from now on. */
-VncClient *vnc_client_new(VncServer *s, int fd, const VncListener *l);
+VncClient *vnc_client_new(VncServer *s, int fd, const VncListener *l, bool skip_auth);
 Json *vnc_server_info(const VncServer *s, const VncListener *l);
 const char *vnc_auth_name(const VncServer *s);
 /* The pace of the refresh timer follows what clients want. */

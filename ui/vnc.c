@@ -257,7 +257,7 @@ static void client_came(int fd, GIOCondition cond, void *opaque)
         return;
     }
     if (make_room(l->server)) {
-        vnc_client_new(l->server, client, l);
+        vnc_client_new(l->server, client, l, false);
     } else {
         close(client);
     }
@@ -489,7 +489,7 @@ static bool open_sockets(VncServer *s, const VncOptions *v, Error **err)
         }
         int fd = socket_connect(&a, true, NULL, err);
         socket_address_clear(&a);
-        return fd >= 0 && vnc_client_new(s, fd, NULL);
+        return fd >= 0 && vnc_client_new(s, fd, NULL, false);
     }
     if (v->websocket && !websocket_address(v, &a, &ws, err)) {
         socket_address_clear(&a);
@@ -508,22 +508,32 @@ static bool open_sockets(VncServer *s, const VncOptions *v, Error **err)
 
 /* ---- life ---------------------------------------------------------------------------- */
 
+static void free_listener(VncListener *l)
+{
+    mainloop_unwatch(l->watch);
+    close(l->fd);
+    socket_forget(&l->addr);
+    socket_address_clear(&l->addr);
+    g_free(l->host);
+    g_free(l->service);
+    g_free(l->family);
+    g_free(l);
+}
+
+/* The first `keep` listeners stay. */
+static void drop_listeners(VncServer *s, guint keep)
+{
+    while (s->listeners->len > keep) {
+        free_listener(g_ptr_array_steal_index(s->listeners, keep));
+    }
+}
+
 static void free_server(VncServer *s)
 {
     while (s->clients->len) {
         vnc_client_close(s->clients->pdata[s->clients->len - 1]);
     }
-    for (guint i = 0; i < s->listeners->len; i++) {
-        VncListener *l = s->listeners->pdata[i];
-        mainloop_unwatch(l->watch);
-        close(l->fd);
-        socket_forget(&l->addr);
-        socket_address_clear(&l->addr);
-        g_free(l->host);
-        g_free(l->service);
-        g_free(l->family);
-        g_free(l);
-    }
+    drop_listeners(s, 0);
     if (s->console) {
         console_unlisten(s->console, &vnc_display_listener, s);
     }
@@ -573,6 +583,82 @@ static bool vnc_start(Opts *o, Error **err)
         servers = g_ptr_array_new();
     }
     g_ptr_array_add(servers, s);
+    return true;
+}
+
+/* ---- from the monitor ----------------------------------------------------------------- */
+
+bool vnc_add_client(int fd, bool skip_auth, Error **err)
+{
+    VncServer *s = find_server(NULL, err);
+
+    if (!s || !make_room(s)) {
+        close(fd);
+        return s && fail(err, "the VNC server has %u clients already", s->clients->len);
+    }
+    vnc_client_new(s, fd, NULL, skip_auth);
+    return true;
+}
+
+static bool address_of(const Json *j, SocketAddress *a, Error **err)
+{
+    const char *type, *host, *port, *path;
+
+    *a = (SocketAddress) { .fd = -1, .ipv4 = true, .ipv6 = true };
+    if (!json_get_str(j, "type", JSON_REQUIRED, &type, err)) {
+        return false;
+    }
+    if (!strcmp(type, "unix")) {
+        if (!json_get_str(j, "path", JSON_REQUIRED, &path, err)) {
+            return false;
+        }
+        a->path = g_strdup(path);
+        return strlen(path) < 108 || fail(err, "path '%s' is too long", path);
+    }
+    if (strcmp(type, "inet")) {
+        return fail(err, "Parameter 'type' does not accept value '%s' (inet, unix)", type);
+    }
+    if (!json_get_str(j, "host", JSON_REQUIRED, &host, err)
+        || !json_get_str(j, "port", JSON_REQUIRED, &port, err)) {
+        return false;
+    }
+    a->host = g_strdup(host);
+    a->port = g_strdup(port);
+    return true;
+}
+
+bool vnc_listen_at(const Json *addresses, Error **err)
+{
+    VncServer *s = find_server(NULL, err);
+    SocketAddress a;
+
+    if (!s) {
+        return false;
+    }
+    guint old = s->listeners->len;
+    for (guint i = 0; i < json_len(addresses); i++) {
+        bool ok = address_of(json_at(addresses, i), &a, err);
+        if (!ok) {
+            socket_address_clear(&a);
+        }
+        if (!ok || !listen_on(s, &a, false, err)) {
+            drop_listeners(s, old);
+            return false;
+        }
+    }
+    for (guint i = 0; i < old; i++) {           /* WebSockets stay where they are */
+        VncListener *l = s->listeners->pdata[0];
+        g_ptr_array_steal_index(s->listeners, 0);
+        if (l->websocket) {
+            g_ptr_array_add(s->listeners, l);
+            continue;
+        }
+        for (guint k = 0; k < s->clients->len; k++) {
+            VncClient *c = s->clients->pdata[k];
+            c->listener = c->listener == l ? NULL : c->listener;
+        }
+        free_listener(l);
+    }
     return true;
 }
 

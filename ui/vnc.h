@@ -17,5 +17,10 @@ bool vnc_set_password(const char *id, const char *password, Error **err);
 bool vnc_expire_password(const char *id, const char *when, Error **err);
 /* Read the certificates of TLS again. */
 bool vnc_reload_certificates(const char *id, Error **err);
+/* A connection that somebody else accepted; the descriptor is the server's in any case.
+ * skip_auth: who it is has been found out already. */
+bool vnc_add_client(int fd, bool skip_auth, Error **err);
+/* Other places to listen at: QMP's SocketAddress objects.  On failure nothing changes. */
+bool vnc_listen_at(const Json *addresses, Error **err);
 
 #endif

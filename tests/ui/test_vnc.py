@@ -3,6 +3,7 @@
 """The VNC server: every encoding and pixel format against a screendump, versions, passwords, TLS,
 WebSocket, sharing, keys and pointer, slow and many clients."""
 
+import json
 import os
 import random
 import shutil
@@ -356,6 +357,72 @@ class Protocol(VncCase):
 
     def test_name(self):
         self.assertEqual(self.connect().name, "Orrery")
+
+
+class FromMonitor(VncCase):
+    """What QMP does to a server."""
+    options = ",password=on"
+
+    def pass_fd(self, sock, name):
+        import array
+        line = json.dumps({"execute": "getfd", "arguments": {"fdname": name}}).encode() + b"\n"
+        self.q._qmp.sock.sendmsg([line], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [sock.fileno()]))])
+        self.assertEqual(json.loads(self.q._qmp.get()), {"return": {}})
+
+    def add_client(self, name="s", **arguments):
+        ours, theirs = socket.socketpair()
+        self.pass_fd(theirs, name)
+        theirs.close()
+        self.q.qmp("add_client", protocol="vnc", fdname=name, **arguments)
+        return ours
+
+    def test_add_client(self):
+        self.paint()
+        self.q.qmp("set_password", protocol="vnc", password="secret")
+        c = rfb.Client(None, sock=self.add_client(skipauth=True))
+        self.addCleanup(c.close)
+        self.same(c)
+        d = rfb.Client(None, sock=self.add_client(), password="secret")
+        self.addCleanup(d.close)
+        self.same(d)
+        with self.assertRaises((rfb.Refused, rfb.Closed)):
+            rfb.Client(None, sock=self.add_client(), password="wrong")
+
+    def test_add_client_refused(self):
+        for arguments, words in (({"protocol": "vnc", "fdname": "none"}, "'none'"),
+                                 ({"protocol": "spice", "fdname": "a"}, "spice"),
+                                 ({"protocol": "vnc", "fdname": "a", "tls": True}, "VeNCrypt")):
+            a, b = socket.socketpair()
+            self.pass_fd(b, "a")
+            b.close()
+            r = self.q.qmp_raw("add_client", **arguments)
+            self.assertIn(words, r["error"]["desc"])
+            self.q.qmp_raw("closefd", fdname="a")
+            self.assertEqual(a.recv(1), b"")            # the server keeps no end of it
+            a.close()
+        self.assertIn("error", self.q.qmp_raw("getfd", fdname="x"))
+        self.assertIn("error", self.q.qmp_raw("closefd", fdname="x"))
+
+    def test_other_addresses(self):
+        self.paint()
+        self.q.qmp("set_password", protocol="vnc", password="secret")
+        old = self.connect(password="secret")
+        new = self.dir + "/other"
+        self.q.qmp("display-update", type="vnc", addresses=[{"type": "unix", "path": new},
+                                                           {"type": "inet", "host": "127.0.0.1", "port": "0"}])
+        self.same(old)                                  # who is there stays
+        places = self.q.qmp("query-vnc-servers")[0]["server"]
+        self.assertEqual([p["family"] for p in places], ["unix", "ipv4"])
+        self.assertFalse(os.path.exists(self.path))
+        self.same(self.connect(where=new, password="secret"))
+        self.assertEqual(self.q.qmp("query-vnc")["service"], new)
+        r = self.q.qmp_raw("display-update", type="vnc", addresses=[{"type": "unix", "path": "/nonexistent/x"}])
+        self.assertIn("error", r)
+        self.assertEqual(len(self.q.qmp("query-vnc-servers")[0]["server"]), 2)
+        self.assertIn("error", self.q.qmp_raw("display-update", type="vnc", addresses=[{"type": "fd", "str": "3"}]))
+
+    def test_display_options(self):
+        self.assertEqual(self.q.qmp("query-display-options"), {"type": "none"})
 
 
 class Input(VncCase):
