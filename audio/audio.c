@@ -60,6 +60,7 @@ static void mix(AudioDev *d, unsigned n)
         add_voice(d->voices->pdata[i], sum, n, d->spec.rate);
     }
     d->frames += n;
+    audio_taps_frames(d, sum, n);
     if (d->driver->play) {
         audio_encode(&d->spec, sum, raw, n);
         d->driver->play(d->state, raw, n);
@@ -118,7 +119,10 @@ void audio_clock(AudioDev *d)
     if (on != d->running && d->driver && d->driver->run) {
         d->driver->run(d->state, on);
     }
-    d->running = on;
+    if (on != d->running) {
+        d->running = on;
+        audio_taps_running(d, on);
+    }
     if (!on) {
         timer_del(&d->timer);
     } else if (!timer_pending(&d->timer)) {
@@ -129,6 +133,7 @@ void audio_clock(AudioDev *d)
 void audio_dev_init(AudioDev *d)
 {
     d->voices = g_ptr_array_new();
+    d->taps = g_ptr_array_new();
     timer_init(&d->timer, ORRERY_CLOCK_VIRTUAL, tick, d);
 }
 

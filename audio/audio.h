@@ -13,6 +13,7 @@
 #define AUDIO_AUDIO_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include "util/error.h"
 #include "util/opts.h"
@@ -60,6 +61,16 @@ void audio_voice_set_active(AudioVoice *v, bool on);
 bool audio_voice_active(const AudioVoice *v);
 /* Factors 0 (nothing) to 1. */
 void audio_voice_set_volume(AudioVoice *v, bool mute, float left, float right);
+
+/* ---- taps: for those who listen to what a back-end plays -------------------------------- */
+
+typedef struct AudioTap AudioTap;
+typedef struct AudioTapOps {
+    void (*frames)(void *opaque, const void *frames, size_t bytes);     /* in the tap's format */
+    void (*running)(void *opaque, bool on);     /* a first voice plays, none does any more */
+} AudioTapOps;
+AudioTap *audio_tap_new(AudioDev *dev, const AudioSpec *spec, const AudioTapOps *ops, void *opaque);
+void audio_tap_free(AudioTap *t);
 
 /* ---- back-ends ---------------------------------------------------------------------- */
 

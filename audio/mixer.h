@@ -33,6 +33,7 @@ struct AudioDev {
     int64_t period_ns;
     Timer timer;                        /* pending while a voice is active */
     GPtrArray *voices;                  /* of AudioVoice* */
+    GPtrArray *taps;                    /* of AudioTap* */
     bool running;
     int64_t began;                      /* vclock when the first voice became active */
     uint64_t played;                    /* frames since */
@@ -43,6 +44,9 @@ struct AudioDev {
 void audio_dev_init(AudioDev *d);
 /* A voice came, went, or changed its mind: start or stop the clock. */
 void audio_clock(AudioDev *d);
+/* What is played goes to the taps (audio/tap.c), and whether anything is. */
+void audio_taps_frames(AudioDev *d, const AudioFrame *frames, unsigned n);
+void audio_taps_running(AudioDev *d, bool on);
 /* For a device without audiodev=. */
 AudioDev *audiodev_default(const char *user);
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audio/audio.h"
 #include "hw/core/machine.h"
 #include "system/cmdline.h"
 #include "system/object-tls.h"
@@ -138,6 +139,28 @@ static const char *hook_guest_name(void)
     return config.m.name;
 }
 
+static void *hook_audio_find(const char *id, Error **err)
+{
+    AudioDev *dev = audiodev_find(id);
+    if (!dev) {
+        fail(err, "audiodev=%s: there is no -audiodev of that id", id);
+    }
+    return dev;
+}
+
+static void *hook_audio_tap(void *dev, unsigned rate, unsigned channels, unsigned format,
+                            const UiAudioListener *l, void *opaque)
+{
+    const AudioTapOps ops = { l->frames, l->running };
+    AudioSpec spec = { rate, channels, (AudioFormat)format };
+    return audio_tap_new(dev, &spec, &ops, opaque);
+}
+
+static void hook_audio_untap(void *tap)
+{
+    audio_tap_free(tap);
+}
+
 /* ---- starting ------------------------------------------------------------------------ */
 
 static bool start_vncs(Error **err)
@@ -174,6 +197,9 @@ bool display_start(Error **err)
     ui_hooks.guest_name = hook_guest_name;
     ui_hooks.tls_creds = tls_object_find;
     ui_hooks.secret = secret_find;
+    ui_hooks.audio_find = hook_audio_find;
+    ui_hooks.audio_tap = hook_audio_tap;
+    ui_hooks.audio_untap = hook_audio_untap;
     ui_keymap = config.keymap;
     if (!keysym_load_layout(config.keymap, err) || !start_vncs(err)) {
         return false;

@@ -7,6 +7,7 @@
 #define UI_DISPLAY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include "util/error.h"
 #include "util/opts.h"
 
@@ -29,6 +30,12 @@ typedef struct DisplayType {
 const DisplayType *display_type_find(const char *name);
 void display_type_help(GString *out);
 
+/* Who listens to the guest's sound. */
+typedef struct UiAudioListener {
+    void (*frames)(void *opaque, const void *frames, size_t bytes);
+    void (*running)(void *opaque, bool on);
+} UiAudioListener;
+
 /* What the system does for front ends; set once at start, before any starts. */
 typedef struct UiHooks {
     void (*powerdown)(void);            /* press the power button */
@@ -38,6 +45,12 @@ typedef struct UiHooks {
     const char *(*guest_name)(void);    /* of -name, or NULL */
     struct TlsCreds *(*tls_creds)(const char *id, Error **err);     /* borrowed */
     char *(*secret)(const char *id, Error **err);                   /* g_free */
+    /* An -audiodev, or NULL and err; a tap on it: rate 4000..192000, 1 or 2 channels, format 0 to 5:
+     * U8 S8 U16 S16 U32 S32, little-endian. */
+    void *(*audio_find)(const char *id, Error **err);
+    void *(*audio_tap)(void *dev, unsigned rate, unsigned channels, unsigned format,
+                       const UiAudioListener *l, void *opaque);
+    void (*audio_untap)(void *tap);
 } UiHooks;
 extern UiHooks ui_hooks;
 

@@ -13,6 +13,7 @@ emu += ui/vnc-client.c          # ... connections, buffers
 emu += ui/vnc-auth.c            # ... versions, passwords, TLS
 emu += ui/vnc-ws.c              # ... WebSocket
 emu += ui/vnc-msg.c             # ... messages, keys, pointer
+emu += ui/vnc-audio.c           # ... the guest's sound
 emu += ui/vnc-clipboard.c       # ... texts of the clipboard
 emu += ui/vnc-update.c          # ... what changed, scrolling, pseudo encodings
 emu += ui/vnc-pixel.c           # ... pixel formats

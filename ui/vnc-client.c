@@ -336,6 +336,7 @@ void vnc_client_close(VncClient *c)
     timer_del(&c->refine_timer);
     vnc_drop_update(c);
     vnc_clipboard_leave(c);
+    vnc_audio_stop(c);
     g_ptr_array_remove(s->clients, c);
     if (!s->clients->len) {
         vnc_release_keys(s);
@@ -365,6 +366,9 @@ VncClient *vnc_client_new(VncServer *s, int fd, const VncListener *l, bool skip_
     c->scratch = g_byte_array_new();
     c->update.rects = g_array_new(FALSE, FALSE, sizeof(pixman_box16_t));
     c->quality = c->compress = -1;
+    c->audio_format = 3;                /* S16, as long as it says nothing */
+    c->audio_channels = 2;
+    c->audio_rate = 44100;
     c->last_x = c->last_y = -1;
     c->encoding = ENC_RAW;
     timer_init(&c->refine_timer, ORRERY_CLOCK_REAL, vnc_refine_timer, c);

@@ -98,6 +98,7 @@ struct VncServer {
     KeyState keys;
     Timer key_timer;
     GQueue key_queue;                   /* of VncKey*, key-delay-ms apart */
+    void *audio;                        /* ui_hooks.audio_find; NULL: clients hear nothing */
     unsigned locks, leds_seen;          /* the guest's locks as far as known; LEDs at last look */
 };
 
@@ -161,7 +162,7 @@ struct VncClient {
     pixman_box16_t wanted;              /* region of the request */
     uint64_t *dirty;                    /* bitmap of tiles, rows of dirty_words */
     unsigned dirty_words;
-    bool send_size, send_cursor, send_pointer_type, send_leds, send_ext_key, send_xvp;
+    bool send_size, send_cursor, send_pointer_type, send_leds, send_ext_key, send_xvp, send_audio_ack;
     unsigned size_reason, size_status;  /* of ExtendedDesktopSize */
     bool was_absolute, copying;         /* copying: see vnc-update.c, scroll */
     unsigned leds;
@@ -171,6 +172,11 @@ struct VncClient {
     uint64_t *lossy;                    /* tiles sent with loss, a bitmap as dirty is; NULL: none */
     bool refining;                      /* nothing is sent with loss now */
     Timer refine_timer;
+
+    void *audio_tap;                    /* while it listens */
+    uint8_t audio_format, audio_channels;
+    uint32_t audio_rate;
+    bool audio_begun;                   /* as it was told */
 
     uint8_t buttons;
     int last_x, last_y;                 /* pointer, -1 = unknown */
@@ -232,6 +238,12 @@ void vnc_clipboard_continue(VncClient *c);      /* the socket took what was befo
 /* A text of so many bytes comes, in pieces. */
 void vnc_clipboard_begin(VncClient *c, bool extended, uint32_t len);
 void vnc_clipboard_bytes(VncClient *c, const uint8_t *p, size_t len, bool last);
+
+/* ---- vnc-audio.c ---------------------------------------------------------------------- */
+
+/* Like VncHandler, of a message of at least 4 bytes. */
+size_t vnc_audio_message(VncClient *c, const uint8_t *p, size_t len);
+void vnc_audio_stop(VncClient *c);
 
 /* ---- vnc-update.c: what is sent ------------------------------------------------------ */
 

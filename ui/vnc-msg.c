@@ -13,7 +13,7 @@ enum { /* message types */
     SET_PIXEL_FORMAT = 0, SET_ENCODINGS = 2, UPDATE_REQUEST = 3, KEY_EVENT = 4, POINTER_EVENT = 5,
     CUT_TEXT = 6, XVP = 250, SET_DESKTOP_SIZE = 251, QEMU_MESSAGE = 255,
 };
-enum { QEMU_EXT_KEY = 0 };
+enum { QEMU_EXT_KEY = 0, QEMU_AUDIO = 1 };
 enum { XVP_INIT = 1, XVP_SHUTDOWN, XVP_REBOOT, XVP_RESET };
 
 #define KEYS_WAITING_MAX 1024
@@ -242,6 +242,7 @@ static unsigned feature_of(int32_t encoding)
     case ENC_WMVI: return HAS_WMVI;
     case ENC_XVP: return HAS_XVP;
     case ENC_EXT_CLIPBOARD: return HAS_CLIPBOARD;
+    case ENC_AUDIO: return HAS_AUDIO;
     default: return 0;
     }
 }
@@ -276,6 +277,7 @@ static void take_encodings(VncClient *c, const uint8_t *p, unsigned n)
     c->send_ext_key |= fresh & HAS_EXT_KEY;
     c->send_pointer_type |= fresh & HAS_POINTER_TYPE;
     c->send_leds |= fresh & HAS_LED_STATE;
+    c->send_audio_ack |= (fresh & HAS_AUDIO) && c->server->audio;
     c->send_cursor |= fresh & (HAS_CURSOR | HAS_ALPHA_CURSOR);
     if (fresh & HAS_EXT_DESKTOP_SIZE) {
         c->send_size = true;            /* tells the client that it may ask for sizes */
@@ -342,7 +344,10 @@ static size_t take_qemu_message(VncClient *c, const uint8_t *p, size_t len)
     if (len < 2) {
         return 2;
     }
-    if (p[1] != QEMU_EXT_KEY) {         /* audio: not offered */
+    if (p[1] == QEMU_AUDIO) {
+        return len < 4 ? 4 : vnc_audio_message(c, p, len);
+    }
+    if (p[1] != QEMU_EXT_KEY) {
         vnc_client_close(c);
         return 0;
     }

@@ -452,13 +452,17 @@ static void notice_changes(VncClient *c)
 
 static unsigned count_pseudo(const VncClient *c)
 {
-    return c->send_cursor + c->send_pointer_type + c->send_leds + c->send_ext_key;
+    return c->send_cursor + c->send_pointer_type + c->send_leds + c->send_ext_key + c->send_audio_ack;
 }
 
 static void send_pseudo(VncClient *c)
 {
     if (c->send_ext_key) {
         vnc_rect_header(c, 0, 0, c->w, c->h, ENC_EXT_KEY);
+    }
+    if (c->send_audio_ack) {
+        vnc_rect_header(c, 0, 0, c->w, c->h, ENC_AUDIO);
+        c->send_audio_ack = false;
     }
     if (c->send_pointer_type) {
         c->was_absolute = input_is_absolute();

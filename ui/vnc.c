@@ -328,7 +328,6 @@ static bool refuse_missing(Opts *o, Error **err)
     return (!sasl || fail(err, "-vnc: sasl=on: SASL is not supported (use password=on, tls-creds=ID)"))
            && (adaptive_off || fail(err, "-vnc: non-adaptive=off: encodings are never changed by what "
                                     "is on the screen"))
-           && refuse(o, "audiodev", "VNC clients are not sent sound (leave it away)", err)
            && refuse(o, "tls-authz", "authorization lists are not supported (verify-peer=on of the "
                      "credentials turns strangers away)", err)
            && refuse(o, "sasl-authz", "SASL is not supported", err);
@@ -344,6 +343,10 @@ static bool take_options(VncServer *s, VncOptions *v, Opts *o, Error **err)
     v->password_secret = opts_get(o, "password-secret");
     v->tls = opts_get(o, "tls-creds");
     v->display = opts_get(o, "display");
+    const char *audio = opts_get(o, "audiodev");
+    if (audio && !(s->audio = ui_hooks.audio_find(audio, err))) {
+        return false;
+    }
     bool v4 = opts_has(o, "ipv4"), v6 = opts_has(o, "ipv6"), v4_on, v6_on;
     if (!opts_bool(o, "password", v->password_secret, &s->wants_password, err)
         || !opts_bool(o, "reverse", false, &v->reverse, err)

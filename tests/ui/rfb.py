@@ -17,7 +17,7 @@ PATIENCE = float(os.environ.get("ORRERY_PATIENCE", "1"))
 
 RAW, COPYRECT, RRE, HEXTILE, ZLIB, TIGHT, ZRLE = 0, 1, 2, 5, 6, 7, 16
 DESKTOP_SIZE, LAST_RECT, CURSOR, POINTER_TYPE, EXT_KEY = -223, -224, -239, -257, -258
-LED_STATE, EXT_DESKTOP_SIZE, XVP, ALPHA_CURSOR, WMVI = -261, -308, -309, -314, 0x574d5669
+AUDIO, LED_STATE, EXT_DESKTOP_SIZE, XVP, ALPHA_CURSOR, WMVI = -259, -261, -308, -309, -314, 0x574d5669
 NONE, VNC, VENCRYPT = 1, 2, 19
 
 
@@ -303,6 +303,10 @@ class Client:
             self.messages.append((kind, self.read(self.u32())))
         elif kind == 250:
             self.messages.append((kind, self.read(3)))
+        elif kind == 255:                   # QEMU's: sound begins (1), ends (0), comes (2)
+            assert self.u8() == 1
+            what = self.u16()
+            self.messages.append((kind, what, self.read(self.u32()) if what == 2 else b""))
         elif kind != 2:
             raise AssertionError("message %d" % kind)
         return kind
@@ -412,7 +416,7 @@ class Client:
         elif e == WMVI:
             self.format = Format.unpack(self.read(16))
         else:
-            assert e in (POINTER_TYPE, EXT_KEY, LAST_RECT), e
+            assert e in (POINTER_TYPE, EXT_KEY, AUDIO, LAST_RECT), e
         self.pseudo.append((e, x, y, w, h, data))
 
     def raw(self, x, y, w, h):

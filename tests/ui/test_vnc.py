@@ -425,6 +425,73 @@ class FromMonitor(VncCase):
         self.assertEqual(self.q.qmp("query-display-options"), {"type": "none"})
 
 
+class Sound(VncCase):
+    """The speaker's tone, as clients of QEMU's audio extension hear it."""
+    machine = ("-M", "pc,pcspk-audiodev=snd", "-m", "16", "-vga", "std", "-audiodev", "none,id=snd")
+    options = ",audiodev=snd"
+
+    def listener(self, fmt=3, channels=2, rate=44100):
+        c = self.connect(rfb.RAW, rfb.AUDIO)
+        c.picture()
+        self.assertIn(rfb.AUDIO, [p[0] for p in c.pseudo])
+        c.send(struct.pack(">BBHBBI", 255, 1, 2, fmt, channels, rate))
+        c.send(struct.pack(">BBH", 255, 1, 0))
+        c.picture()                             # it has been taken
+        return c
+
+    def tone(self, ms):
+        for port, v in ((0x43, 0xb6), (0x42, 0xa9), (0x42, 4), (0x61, 3)):
+            self.q.outb(port, v)
+        for _ in range(ms):
+            self.q.clock_step(10 ** 6)
+        self.q.outb(0x61, 0)
+        for _ in range(400):
+            self.q.clock_step(10 ** 6)
+
+    def heard(self, c):
+        """From "begin" to "end"."""
+        while (255, 0, b"") not in c.messages:
+            c.message()
+        self.assertEqual(c.messages[0], (255, 1, b""))
+        return b"".join(m[2] for m in c.messages if m[0] == 255)
+
+    def test_tone(self):
+        clients = [self.listener(), self.listener(3, 1, 8000), self.listener(0, 2, 22050)]
+        self.tone(200)
+        for c, rate, size, code in zip(clients, (44100, 8000, 22050), (4, 2, 2), ("<hh", "<h", "BB")):
+            data = self.heard(c)
+            self.assertEqual(len(data) % size, 0)
+            left = [v[0] - (128 if code == "BB" else 0) for v in struct.iter_unpack(code, data)]
+            self.assertGreater(len(left), rate // 6)
+            rises = [i for i in range(1, rate * 18 // 100) if left[i - 1] < 0 <= left[i]]
+            hz = (len(rises) - 1) * rate / (rises[-1] - rises[0])
+            self.assertAlmostEqual(hz, 1193182 / 0x4a9, delta=5)
+
+    def test_only_who_asked(self):
+        silent, off = self.connect(rfb.RAW, rfb.AUDIO), self.listener()
+        off.send(struct.pack(">BBH", 255, 1, 1))
+        off.picture()
+        self.tone(50)
+        for c in (silent, off):
+            c.picture()
+            self.assertEqual([m for m in c.messages if m[0] == 255 and m[1] == 2], [])
+
+    def test_slow_listener(self):
+        """Sound that is not taken is dropped; the machine and others go on."""
+        slow, good = self.listener(5, 2, 192000), self.listener()
+        self.tone(3000)
+        self.heard(good)
+
+    def test_nonsense(self):
+        for message in (struct.pack(">BBHBBI", 255, 1, 2, 9, 2, 44100), struct.pack(">BBHBBI", 255, 1, 2, 3, 7, 44100),
+                        struct.pack(">BBHBBI", 255, 1, 2, 3, 2, 1), struct.pack(">BBH", 255, 1, 77)):
+            c = self.connect(rfb.RAW, rfb.AUDIO)
+            c.send(message)
+            with self.assertRaises(rfb.Closed):
+                while True:
+                    c.message()
+
+
 class Input(VncCase):
     more = ("-monitor", "vc", "-serial", "vc:40Cx10C")
 
