@@ -503,11 +503,35 @@ static bool check_lines(const SB16 *s, Error **err)
     return (s->dma16 >= 5 && s->dma16 <= 7) || fail(err, "sb16: dma16=%u: it has 5, 6 and 7", s->dma16);
 }
 
+/* Two cards can't share ports, an interrupt line or a channel. */
+static bool check_others(const SB16 *s, Error **err)
+{
+    const Bus *bus = s->dev.bus;
+
+    for (guint i = 0; i < bus->devices->len; i++) {
+        const SB16 *o = bus->devices->pdata[i];
+        if (o == s || o->dev.type != s->dev.type) {
+            continue;
+        }
+        if (s->iobase < o->iobase + PORTS && o->iobase < s->iobase + PORTS) {
+            return fail(err, "sb16: iobase=0x%x: another sb16 has these ports (0x240)", s->iobase);
+        }
+        if (s->irq_no == o->irq_no) {
+            return fail(err, "sb16: irq=%u: another sb16 has it", s->irq_no);
+        }
+        if (s->dma8 == o->dma8 || s->dma16 == o->dma16) {
+            return fail(err, "sb16: dma=%u,dma16=%u: another sb16 has dma=%u,dma16=%u", s->dma8, s->dma16,
+                        o->dma8, o->dma16);
+        }
+    }
+    return true;
+}
+
 static bool sb16_realize(Device *dev, Error **err)
 {
     SB16 *s = (SB16 *)dev;
 
-    if (!check_lines(s, err)) {
+    if (!check_lines(s, err) || !check_others(s, err)) {
         return false;
     }
     s->isa = (ISABus *)dev->bus;

@@ -85,8 +85,8 @@ class Options(Sound):
         self.assertIn("there is no audiodev 'y'", self.refused("-M", "pc,pcspk-audiodev=y"))
         self.assertIn("model", self.refused("-audio", "none"))
         self.assertIn("model=gus", self.refused("-audio", "none,model=gus"))
-        self.assertIn("audiodev=x", self.refused("-audiodev", "none,id=x", "-vnc",
-                                                 "unix:%s/v,audiodev=x" % self.dir.name))
+        self.assertIn("audiodev=y", self.refused("-audiodev", "none,id=x", "-vnc",
+                                                 "unix:%s/v,audiodev=y" % self.dir.name))
 
     def test_help(self):
         p = subprocess.run([EMULATOR, "-audiodev", "help"], stdout=subprocess.PIPE, text=True,
@@ -726,6 +726,14 @@ class SB16(Sound):
         q.qmp("query-status")
 
     def test_refused(self):
+        for more, words in (("", "iobase"), (",iobase=0x240", "irq=5"), (",iobase=0x22f,irq=7", "iobase"),
+                            (",iobase=0x240,irq=7", "dma=1,dma16=5"), (",iobase=0x240,irq=7,dma=3", "dma=3")):
+            p = subprocess.run([EMULATOR, "-accel", "qtest", "-display", "none", "-device", "sb16", "-device",
+                                "sb16" + more], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True, timeout=60 * PATIENCE)
+            self.assertEqual(p.returncode, 1)
+            self.assertIn(words, p.stdout.splitlines()[-1])
+        self.machine("-device", "sb16", "-device", "sb16,iobase=0x240,irq=7,dma=3,dma16=6")
         for props, words in (("irq=3", "irq=3"), ("dma=2", "dma=2"), ("dma16=4", "dma16=4")):
             p = subprocess.run([EMULATOR, "-accel", "qtest", "-display", "none", "-device", "sb16," + props],
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
