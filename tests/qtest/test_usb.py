@@ -604,6 +604,43 @@ class KeyboardTest(Host):
         self.assertRaises(Stalled, self.control, 5, 0x21, 9, 0x300, data=b"\2")
 
 
+class WakeTest(Host):
+    """The machine in S3: who may wake it."""
+    devices = ["usb-kbd,port=1", "usb-tablet,port=2"]
+    PM, BASE = 0x0b, 0x600
+
+    def sleep(self, wakes):
+        q = self.q
+        for port, address in ((0, 4), (1, 5)):
+            self.attach(port, address)
+            if wakes[port]:
+                self.control(address, 0, 3, 1)          # remote wakeup
+            q.outw(PORT + 2 * port, ENABLED | SUSPEND)
+        q.pci_writel(self.PM, 0x40, self.BASE | 1)
+        q.pci_writeb(self.PM, 0x80, 1)
+        q.outw(self.BASE + 4, 0x2400)                   # SLP_EN, type of S3
+        q.wait_event("SUSPEND")
+
+    def status(self):
+        return self.q.qmp("query-status")["status"]
+
+    def test_a_key_wakes(self):
+        self.sleep((True, False))
+        self.move("abs", 5, 6)                          # the tablet may not
+        self.q.clock_step(10 * MS)
+        self.assertEqual(self.status(), "suspended")
+        self.q.qmp("input-send-event", events=[{"type": "key", "data": {
+            "down": True, "key": {"type": "qcode", "data": "a"}}}])
+        self.q.wait_event("WAKEUP")
+        self.assertEqual(self.status(), "running")
+
+    def test_the_pointer_wakes(self):
+        self.sleep((False, True))
+        self.move("abs", 7, 8)
+        self.q.wait_event("WAKEUP")
+        self.assertEqual(self.status(), "running")
+
+
 class HubTest(Host):
     devices = ["usb-hub,id=h,port=1", "usb-tablet,id=t,port=1.3", "usb-kbd,port=1.8"]
 
