@@ -60,9 +60,19 @@ class Sizes(Managed):
         x = test_sdl.X
         self.paint(320, 240)
         self.shown()
-        x.do("windowsize", "--sync", x.window, 500, 400)
-        self.paint(400, 300)
-        self.wait("the size", lambda: x.geometry()[2:] == (500, 400))
+        self.set_mode(200, 100)
+        self.q.write(test_vnc.LFB, b"\x99\x66\x33\0" * 200 * 100)
+        self.shown()
+        x.do("windowsize", "--sync", x.window, 400, 400)
+
+        def scaled():
+            w, h, data = x.picture()
+            return w == 400 and data[3 * 200 * w:3 * 201 * w] == b"\x33\x66\x99" * w
+        self.wait("the scaled picture", scaled)         # the window has noticed
+        self.set_mode(100, 50)
+        self.q.write(test_vnc.LFB, b"\x99\x66\x33\0" * 100 * 50)
+        self.dump()
+        self.wait("the picture, scaled too", scaled)
         self.chord("u")
         self.shown()
 

@@ -56,9 +56,8 @@ class XServer:
         self.manager = subprocess.Popen(
             ["openbox", "--config-file", config], env=dict(self.env, HOME=self.dir),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        # it makes windows of its own when it is ready
-        self.wait("the window manager", lambda: self.do("search", "--class", "openbox").split()
-                  or self.do("get_desktop").strip() == "0")
+        # what it supports it says when it has taken over; a window mapped in between would be lost
+        self.wait("the window manager", lambda: self.do("get_num_desktops").strip())
 
     def close(self):
         if self.manager:
