@@ -53,11 +53,13 @@ class XServer:
         config = os.path.join(self.dir, "openbox.xml")
         with open(config, "w") as f:
             f.write(OPENBOX)
+        ready = os.path.join(self.dir, "managed")
         self.manager = subprocess.Popen(
-            ["openbox", "--config-file", config], env=dict(self.env, HOME=self.dir),
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        # what it supports it says when it has taken over; a window mapped in between would be lost
-        self.wait("the window manager", lambda: self.do("get_num_desktops").strip())
+            ["openbox", "--config-file", config, "--startup", "touch " + ready],
+            env=dict(self.env, HOME=self.dir), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+        # a window that is mapped while the manager takes over is never shown
+        self.wait("the window manager", lambda: os.path.exists(ready))
 
     def close(self):
         if self.manager:
