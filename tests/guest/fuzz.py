@@ -37,11 +37,15 @@ NOT_ADDED = {"ide-hd", "ide-cd", "floppy", "isa-fdc", "VGA", "isa-vga", "isa-deb
 
 
 def everything():
-    """-device for one of each type that a user can plug in."""
-    args = []
-    for name in pokes.device_types():
-        if name not in NOT_ADDED:
+    """-device for one of each type that a user can plug in.  PCI has no slot for each: they
+    are functions of some."""
+    args, functions = [], 0
+    for name, bus in pokes.device_types().items():
+        if name not in NOT_ADDED and not name.startswith("virtio-balloon-pci-"):
             args += pokes.device_args(name, name.replace("-", "").replace("_", ""))
+            if bus == "PCI":
+                args[-1] += ",multifunction=on,addr=%x.%x" % (0x10 + functions // 8, functions % 8)
+                functions += 1
     return args
 
 
@@ -52,7 +56,7 @@ class Fuzz(VM):
         with open(material.assembled("fuzz", 0xffff0000), "rb") as f, open(rom, "wb") as g:
             g.write(seed.to_bytes(4, "little") + f.read()[4:])
         self.told = self.folder.name + "/told"
-        super().__init__(["-bios", rom, "-no-shutdown", "-action", "panic=none",
+        super().__init__(["-bios", rom, "-no-shutdown", "-action", "panic=none,watchdog=none",
                           "-chardev", "file,id=told,path=" + self.told,
                           "-device", "isa-debugcon,iobase=0x402,chardev=told"] + args,
                          serial=False, mem="16")
