@@ -222,6 +222,13 @@ enum {
     LAZY_IMAGE,                         /* fl_image: native code runs, or has been left */
 };
 
+/* A page that native code has an access in: see jit-loop.c. */
+typedef struct JitMemo {
+    uint64_t page, room;                /* in it while address - page < room; 0: not known */
+    uintptr_t addend;                   /* as in TlbEntry */
+} JitMemo;
+#define JIT_MEMOS 4
+
 typedef struct X86CPU {
     CPU cpu;                            /* always first */
 
@@ -239,6 +246,8 @@ typedef struct X86CPU {
     bool rep_open;                      /* a repeated instruction returned before its end: once
                                            more, after the loop has looked at requests */
     uint64_t jit_tmp[3];                /* native code's own */
+    JitMemo jit_memo[JIT_MEMOS];        /* see jit-loop.c ... */
+    const void *jit_memo_of;            /* ... and the block whose they are; NULL: of none */
     const uint8_t *jit_resume;          /* ... where a slow path wants it to go on */
     int32_t jit_heat;                   /* ... counts down to the next sample */
     uint32_t jit_random;

@@ -248,7 +248,7 @@ Rm jit_compact_probe(Jit *j, unsigned size, ProbeKind kind)
 bool jit_cold_probe(Jit *j, const JitCold *k, TlbAccess acc)
 {
     const Insn *i = &j->insn[k->n];
-    if (!is_pow2(k->size) || k->size > 16 || k->x87_note || k->vec.loaded || apart(i) ||
+    if (j->loop.memos || !is_pow2(k->size) || k->size > 16 || k->x87_note || k->vec.loaded || apart(i) ||
         j->nside == JIT_MAX_SIDE) {
         return false;
     }

@@ -65,6 +65,9 @@ void jit_entry(Jit *j)
         second_page(j);
     }
     j->inside = j->a.p - j->buf;
+    if (j->loop.on) {
+        jit_loop_head(j);
+    }
 }
 
 static bool in_page(int32_t target)
@@ -72,8 +75,7 @@ static bool in_page(int32_t target)
     return target >= 0 && target < (int32_t)GUEST_PAGE_SIZE;
 }
 
-/* The next `size` bytes, `before` bytes from here, can be written in one piece. */
-static void align(Jit *j, unsigned before, unsigned size)
+void jit_align(Jit *j, unsigned before, unsigned size)
 {
     while (((j->a.p - j->buf + before) & 7) > 8 - size) {
         asm_8(&j->a, 0x90);
@@ -102,7 +104,7 @@ static JitExit *new_exit(Jit *j, unsigned n, int32_t target)
 /* The call of a thunk that jit_link makes a jump. */
 static void exit_here(Jit *j, JitExit *e)
 {
-    align(j, 0, 5);
+    jit_align(j, 0, 5);
     jit_call_thunk(j, jit_thunks.exit[e->saves]);
     e->p = j->a.p - 4 - j->buf;
 }
@@ -139,7 +141,7 @@ static void exit_if(Jit *j, unsigned cc, unsigned n, int32_t target)
     }
     bool here = in_page(target);
     if (here) {
-        align(j, 2, 4);
+        jit_align(j, 2, 4);
     }
     JitCold *k = jit_cold(j, COLD_CODE, asm_jcc(&j->a, cc));
     k->fn = here ? cold_exit : cold_cross;
@@ -147,6 +149,24 @@ static void exit_if(Jit *j, unsigned cc, unsigned n, int32_t target)
     if (here) {
         new_exit(j, n, target)->p = k->from - j->buf;
     }
+}
+
+static void cold_loop_exit(Jit *j, JitCold *k)
+{
+    JitExit *e = &j->exit[1];
+    e->stub = j->a.p - j->buf;
+    jit_vec_store(j, &k->vec);
+    jit_call_thunk(j, jit_thunks.exit[e->saves]);
+}
+
+/* To the block's start; jit_link leads it to JitBlock.again. */
+static void loop_branch(Jit *j, unsigned cc)
+{
+    jit_align(j, 2, 4);
+    JitCold *k = jit_cold(j, COLD_CODE, asm_jcc(&j->a, cc));
+    k->fn = cold_loop_exit;
+    k->disp = 1;
+    new_exit(j, 1, j->start)->p = k->from - j->buf;
 }
 
 void jit_leave(Jit *j, unsigned off)
@@ -188,6 +208,12 @@ void jit_link(Block *from, unsigned n, Block *to)
         return;
     }
     const JitBlock *jb = jit_block(to);
+    if (n == 1 && jit_block(from)->again) {
+        if (to == from) {
+            patch(from, e, 0xe9, block_code(from) + jb->again);
+        }
+        return;
+    }
     bool forward = to->host >= from->host + from->size;
     patch(from, e, 0xe9, block_code(to) + (e->saves && jb->needs_flags ? 0 : forward ? jb->no_poll : jb->poll));
 }
@@ -196,7 +222,9 @@ void jit_exit_taken(X86CPU *c, const uint8_t *ret)
 {
     Block *b = block_of_code(ret - 1);
     const JitExit *e = jit_block(b)->exit;
-    unsigned at = ret - block_code(b), n = e[1].used && at == (e[1].stub ? e[1].stub + 5u : e[1].p + 4u);
+    unsigned at = ret - block_code(b);
+    unsigned n = e[1].used && (jit_block(b)->again ? at != e[0].p + 4u
+                                                   : at == (e[1].stub ? e[1].stub + 5u : e[1].p + 4u));
 
     c->tcg.from = b;
     c->tcg.from_link = n;
@@ -294,6 +322,7 @@ static void cold_run(Jit *j, JitCold *k)
         jit_call_operand(j, k->n + n);
         jit_call_thunk(j, jit_thunks.call);
     }
+    jit_memo_forget(j);
     jit_cold_end(j, k);
     asm_patch32(asm_jmp(&j->a), k->back);
 }
@@ -506,9 +535,13 @@ static bool op_jcc(Jit *j, const Insn *i, unsigned arg)
     if (!near_ok(j, i)) {
         return false;
     }
-    jit_vec_flush(j);
-    unsigned cc = jit_cond(j, i->reg);
-    exit_if(j, cc, 1, i->imm);
+    if ((int64_t)i->imm == (int64_t)j->start && jit_loop_end(j)) {
+        loop_branch(j, jit_cond(j, i->reg));
+    } else {
+        jit_vec_flush(j);
+        unsigned cc = jit_cond(j, i->reg);
+        exit_if(j, cc, 1, i->imm);
+    }
     jit_exit(j, 0, jit_next(i));
     return true;
 }

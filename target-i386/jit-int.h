@@ -6,6 +6,7 @@
  *   jit-mem.c     effective addresses, the inline TLB probe, its slow paths, flags to and fro
  *   jit-alu.c     integer arithmetic      jit-mov.c   moves
  *   jit-flow.c    stack, branches, calls, ends of blocks, links between blocks
+ *   jit-loop.c    blocks that jump back to their own start
  *   jit-thunk.c   code made once: entry, exit, calls of handlers and slow paths, look-up
  *   jit-compact.c ... what compact code calls; finding the instruction by the return address
  *   jit-simd.c    SSE                 jit-vec.c   AVX, and SSE's rarer instructions
@@ -162,13 +163,32 @@ typedef struct JitSide {
 
 #define JIT_MAX_COLD 320
 #define JIT_MAX_SIDE 256
-#define JIT_MAX_FIX 1600
+#define JIT_MAX_FIX 2000
 enum { FIX_THUNK, FIX_BLOCK, FIX_CALL };
 typedef struct JitFix {
     uint8_t *at;                /* 32-bit displacement, or 64-bit constant */
     uint8_t kind;
     uint64_t value;             /* address of the thunk, offset in Block, number of the call */
 } JitFix;
+
+/*
+ * A block that ends with a branch to its own start, made a second time: what it holds in vector
+ * registers at its end it holds at its start.  (jit-loop.c)
+ */
+typedef struct JitLoop {
+    bool found;                 /* it is such a block: what follows was found out by the first time */
+    bool on;                    /* this is the second time */
+    bool vex;
+    JitVec vec;                 /* at the branch */
+    bool closed;                /* ... and the branch leads back to `back` */
+    bool calls;                 /* handlers, from the main path */
+    uint8_t *back;              /* where the branch leads, while it is linked to the block itself */
+    uint8_t *enter, *head;      /* displacement of the jump to the set-up; the first instruction */
+    unsigned memos;             /* X86CPU.jit_memo[] in use */
+    bool memo_next;             /* the next probe is to use one */
+    bool strided[18];           /* by register: changes by a constant from round to round ... */
+    int64_t stride[18];         /* ... which is this */
+} JitLoop;
 
 typedef struct Jit {
     Asm a;
@@ -200,6 +220,7 @@ typedef struct Jit {
     unsigned poll_after;        /* look for requests behind this instruction; 0: none */
     uint8_t x87_note;           /* instruction + 1 whose address FIP must still get */
     bool ended;                 /* nothing runs on past this instruction */
+    JitLoop loop;
     JitExit exit[2];
     unsigned ncold, nfix, ncall;
     JitCold cold[JIT_MAX_COLD];
@@ -221,6 +242,8 @@ typedef struct JitBlock {
     uint8_t ncall;
     uint8_t poll, no_poll;      /* entries for backward and forward jumps, from its code's start */
     uint8_t inside;             /* ... and for the loop */
+    uint8_t again;              /* ... and for the branch at its end to its start (exit[1]; its stub
+                                   calls the thunk at its end); 0: as others */
     bool needs_flags;           /* reads flags of its predecessor, or lets them pass: who has them
                                    in EFLAGS alone enters at its code's start */
     bool compact;
@@ -281,6 +304,9 @@ void jit_mem_st(Jit *j, const Insn *i, unsigned size, Rm src);
 void jit_mem_sti(Jit *j, const Insn *i, unsigned size, int32_t imm);
 /* A branch to the slow path of the whole instruction: cc as now in EFLAGS. */
 void jit_cold_insn(Jit *j, unsigned cc, bool jump);
+/* The look at the TLB alone: T1 = addend, T0 = page; EFLAGS are clobbered.  Returns the
+ * displacement of the branch to be taken if it is not plain memory. */
+uint8_t *jit_probe_code(Jit *j, unsigned base, int32_t disp, unsigned size, TlbAccess acc);
 JitCold *jit_cold(Jit *j, ColdKind kind, uint8_t *from);
 /* Around calls of C in a cold part. */
 void jit_cold_begin(Jit *j, const JitCold *k);
@@ -332,7 +358,9 @@ bool jit_flags_maybe(const Insn *i, const InsnDesc *d);
 const uint8_t *jit_constant(Jit *j, const Insn *i, unsigned size);
 /* What names of rows tell, looked up once. */
 enum { JR_X87 = 1, JR_GOES_ON = 2, JR_PUSH = 4, JR_POP = 8,
-       JR_STORES = 16, JR_STORES_MEM = 32 };
+       JR_STORES = 16, JR_STORES_MEM = 32,
+       JR_FIRST = 64,           /* of general registers it writes at most its first operand; */
+       JR_NO_GPR = 128 };       /* ... none; neither: who knows */
 extern uint8_t *jit_row;                            /* [insn_row_count] */
 /* Call the current instruction's handler. */
 void jit_fallback(Jit *j, const Insn *i);
@@ -355,11 +383,33 @@ static inline unsigned jit_next(const Insn *i)      /* of the following instruct
 void jit_entry(Jit *j);
 /* Leave behind the current instruction if somebody wants the vCPU. */
 void jit_poll(Jit *j);
+/* The next `size` bytes, `before` bytes from here, can be written in one piece. */
+void jit_align(Jit *j, unsigned before, unsigned size);
 /* Leave through link n for a target (from the page's start). */
 void jit_exit(Jit *j, unsigned n, int32_t target);
 /* Leave for the loop, going on at offset off. */
 void jit_leave(Jit *j, unsigned off);
 void jit_link(Block *from, unsigned n, Block *to);
+
+/* ---- jit-loop.c ------------------------------------------------------------------------------------- */
+
+/* A conditional branch to the block's start is about to be made.  True: by jit_loop_branch;
+ * where it leads finds the flags it wants in the image. */
+bool jit_loop_end(Jit *j);
+/* The block was translated.  Is it worth a second time, as a loop? */
+bool jit_loop_wanted(Jit *j);
+/* The second time: what stands before the first instruction, and, among the cold parts, the
+ * set-up. */
+void jit_loop_head(Jit *j);
+void jit_loop_setup(Jit *j);
+/* May the instruction's access remember its page?  (When it is the next thing written.) */
+bool jit_memo_ok(const Jit *j, const Insn *i);
+/* In place of jit_probe_code: the branch to the cold part is that of the cold part which the
+ * caller notes next. */
+void jit_memo_probe(Jit *j, unsigned base, int32_t disp, unsigned size, TlbAccess acc);
+/* In a cold part, behind C code: nothing is remembered.  Changes nothing else. */
+void jit_memo_forget(Jit *j);
+uint8_t jit_row_writes(const InsnRow *r, const InsnDesc *d);
 
 /* ---- jit-x87.c -------------------------------------------------------------------------------------- */
 
@@ -437,6 +487,7 @@ typedef struct JitThunks {
     const uint8_t *poll;            /* at the start of a block */
     const uint8_t *poll_leave;      /* ... leave */
     const uint8_t *save_flags, *load_flags;
+    const uint8_t *forget;          /* nothing is in X86CPU.jit_memo; changes nothing else */
     const uint8_t *resume_jump;     /* not called: look rip up */
     const uint8_t *probe_kind[PROBE_KINDS][5];      /* by log2(size) */
     const uint8_t *again[2][5];     /* jit_cold_probe: for reading, writing; by log2(size) */

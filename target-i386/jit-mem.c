@@ -233,13 +233,11 @@ void jit_cold_insn(Jit *j, unsigned cc, bool jump)
     jit_cold(j, jump ? COLD_JUMP : COLD_INSN, asm_jcc(&j->a, cc));
 }
 
-/* Returns the displacement of the branch to the cold part. */
-static uint8_t *probe(Jit *j, unsigned base, int32_t disp, unsigned size, TlbAccess acc)
+uint8_t *jit_probe_code(Jit *j, unsigned base, int32_t disp, unsigned size, TlbAccess acc)
 {
     Asm *a = &j->a;
     int32_t table = acc * (int32_t)sizeof(TlbEntry) * TLB_SIZE;
 
-    jit_flags_clobber(j, j->live_in);
     if (disp) {
         asm_lea(a, 8, J_T1, rm_m(base, disp));
     } else {
@@ -259,6 +257,18 @@ static uint8_t *probe(Jit *j, unsigned base, int32_t disp, unsigned size, TlbAcc
     uint8_t *from = asm_jcc(a, CC_NE);
     asm_ld(a, 8, J_T1, rm_m(J_T1, table + 8));
     return from;
+}
+
+/* Returns the displacement of the branch to the cold part, NULL: whoever gets there sees to it. */
+static uint8_t *probe(Jit *j, unsigned base, int32_t disp, unsigned size, TlbAccess acc)
+{
+    jit_flags_clobber(j, j->live_in);
+    if (!j->loop.memo_next) {
+        return jit_probe_code(j, base, disp, size, acc);
+    }
+    j->loop.memo_next = false;
+    jit_memo_probe(j, base, disp, size, acc);
+    return NULL;
 }
 
 /* The same by a thunk: m is the operand then. */
@@ -324,6 +334,7 @@ Rm jit_mem_ld(Jit *j, const Insn *i, unsigned size)
         return m;
     }
     jit_flags_clobber(j, j->live_in);
+    j->loop.memo_next = jit_memo_ok(j, i);
     unsigned base = jit_ea(j, i, &disp);
     return jit_probe_ld(j, base, disp, size);
 }
@@ -336,6 +347,7 @@ Rm jit_mem_insn(Jit *j, const Insn *i, unsigned size, TlbAccess acc)
         return m;
     }
     jit_flags_clobber(j, j->live_in);
+    j->loop.memo_next = jit_memo_ok(j, i);
     unsigned base = jit_ea(j, i, &disp);
     return jit_probe_insn(j, base, disp, size, acc);
 }
@@ -376,6 +388,7 @@ Rm jit_mem_probe(Jit *j, const Insn *i, unsigned size)
         return m;
     }
     jit_flags_clobber(j, j->live_in);
+    j->loop.memo_next = jit_memo_ok(j, i);
     unsigned base = jit_ea(j, i, &disp);
     JitCold *k = jit_cold(j, COLD_PROBE, probe(j, base, disp, size, TLB_WRITE));
     k->back = j->a.p;
@@ -393,6 +406,7 @@ static JitCold *mem_st(Jit *j, const Insn *i, unsigned size, Rm *m)
         return NULL;
     }
     jit_flags_clobber(j, j->live_in);
+    j->loop.memo_next = jit_memo_ok(j, i);
     unsigned base = jit_ea(j, i, &disp);
     JitCold *k = jit_cold(j, COLD_STORE, probe(j, base, disp, size, TLB_WRITE));
     k->base = base;

@@ -179,8 +179,15 @@ static void load_regs(const uint8_t *list, unsigned n)
 #define STORE_ALL() store_regs(pinned, sizeof(pinned))
 #define LOAD_ALL()  load_regs(pinned, sizeof(pinned))
 
+/* C code may change what loops remember. */
+static void forget_owner(void)
+{
+    asm_op(&a, 8, 0xc7, 0, jit_field(OFF(jit_memo_of)));
+    asm_32(&a, 0);
+}
 static void call_c(const void *fn)
 {
+    forget_owner();
     asm_movi(&a, H_RAX, (uintptr_t)fn);
     asm_op(&a, 4, 0xff, 2, rm_r(H_RAX));
 }
@@ -216,6 +223,7 @@ static void make_enter(void)
     asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 8);
     asm_mov_r(&a, 8, J_CPU, H_RDI);
     asm_mov_r(&a, 8, J_T0, H_RSI);
+    forget_owner();
     LOAD_ALL();
     jmp_reg(J_T0);
 }
@@ -265,6 +273,7 @@ static void make_call(const void *c_function)
     if (c_function) {
         call_c(c_function);
     } else {
+        forget_owner();
         asm_op(&a, 4, 0xff, 2, rm_m(H_RSI, offsetof(Insn, fn)));
     }
     asm_movi(&a, H_RAX, (uintptr_t)&block_kills);
@@ -352,6 +361,16 @@ static void make_x87_load(void)
     call_c(x86_x87_load);
     load_regs(volatiles, sizeof(volatiles));
     asm_alui(&a, 8, ALU_ADD, rm_r(H_RSP), 8);
+    asm_8(&a, 0xc3);
+}
+
+static void make_forget(void)
+{
+    jit_thunks.forget = at();
+    for (unsigned n = 0; n < JIT_MEMOS; n++) {
+        asm_op(&a, 8, 0xc7, 0, jit_field(OFF(jit_memo[0].room) + (int)(n * sizeof(JitMemo))));
+        asm_32(&a, 0);
+    }
     asm_8(&a, 0xc3);
 }
 
@@ -575,6 +594,7 @@ void jit_make_thunks(uint8_t *rx)
     jit_thunks.probe = at();
     make_load(slow_probe);
     make_x87_load();
+    make_forget();
     make_store();
     jit_thunks.dead = at();
     asm_st(&a, 8, jit_field(OFF(rip)), J_T0);

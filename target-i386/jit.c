@@ -162,7 +162,7 @@ static void look_up_rows(void)
         const InsnRow *row = &insn_rows[r];
         jit_row[r] = (jit_is_x87(row) ? JR_X87 : 0) | (goes_on(row, &insn_desc[r]) ? JR_GOES_ON : 0) |
                      (strcmp(row->name, "push") ? 0 : JR_PUSH) | (strcmp(row->name, "pop") ? 0 : JR_POP) |
-                     stores(row, &insn_desc[r]);
+                     stores(row, &insn_desc[r]) | jit_row_writes(row, &insn_desc[r]);
     }
 }
 
@@ -186,6 +186,7 @@ void jit_fallback(Jit *j, const Insn *i)
     jit_flags_clobber(j, flags && is_jump(i) ? FLB_ARITH : j->live_in);
     jit_vec_flush(j);
     jit_call_operand(j, j->n);
+    j->loop.calls = true;
     if (is_jump(i)) {
         jit_jmp_thunk(j, jit_thunks.jump);
         j->ended = true;
@@ -269,6 +270,7 @@ static void cold_call(Jit *j, const JitCold *k)
         jit_call_thunk(j, jit_flags_matter(i) ? jit_thunks.call_flags : jit_thunks.call);
     }
     jit_vec_load(j, &k->vec_end);
+    jit_memo_forget(j);
     cold_flags(j, k);
     asm_patch32(asm_jmp(&j->a), j->insn_end[k->n]);
 }
@@ -282,6 +284,7 @@ static void cold_probe(Jit *j, const JitCold *k)
     asm_op(a, 8, 0x85, J_T1, rm_r(J_T1));
     uint8_t *no = asm_jcc(a, CC_E);
     jit_cold_end(j, k);
+    jit_memo_forget(j);
     asm_patch32(asm_jmp(a), k->back);
     asm_patch32(no, a->p);
     cold_call(j, k);
@@ -325,6 +328,7 @@ static void emit_cold(Jit *j, JitCold *k)
         return;
     }
     jit_cold_end(j, k);
+    jit_memo_forget(j);
     asm_patch32(asm_jmp(&j->a), k->back);
 }
 
@@ -436,6 +440,9 @@ static bool translate(Jit *j, bool stop)
     j->x87_ready = false;
     j->x87_note = 0;
     j->poll_after = j->done_ahead = 0;
+    j->loop.memos = 0;
+    j->loop.closed = false;
+    j->loop.memo_next = false;
     j->ended = false;
     j->holes = 0;
     memset(j->exit, 0, sizeof(j->exit));
@@ -446,7 +453,7 @@ static bool translate(Jit *j, bool stop)
         one_insn(j);
         if (j->a.p > j->buf + JIT_BUF_SIZE / 2 || j->ncold > JIT_MAX_COLD - 16 ||
             j->nside > JIT_MAX_SIDE - 32 ||
-            j->nfix + 4 * j->ncold > JIT_MAX_FIX - 16) {
+            j->nfix + 5 * j->ncold > JIT_MAX_FIX - 16) {
             return false;
         }
     }
@@ -464,6 +471,9 @@ static bool translate(Jit *j, bool stop)
             return false;
         }
         emit_cold(j, &j->cold[k]);
+    }
+    if (j->loop.on) {
+        jit_loop_setup(j);
     }
     return !asm_full(&j->a);
 }
@@ -574,11 +584,20 @@ Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, const uint8_t 
     j->host = host - j->start;
     j->host2 = host2;
     j->end = j->start + size;
+    j->loop = (JitLoop) { 0 };
     while (!translate(j, stop) || !fits(j)) {
         g_assert(j->count > 1);
         j->count /= 2;
         j->end = jit_next(&insn[j->count - 1]);
+        j->loop = (JitLoop) { 0 };
         stop = false;
+    }
+    if (jit_loop_wanted(j)) {
+        j->loop.on = true;
+        if (!translate(j, stop) || !fits(j)) {
+            j->loop = (JitLoop) { 0 };
+            translate(j, stop);
+        }
     }
     size_t code = j->a.p - j->buf;
     Block *b = block_alloc(&c->cpu, payload_size(j), code, j->holes, j->host2);
@@ -592,7 +611,8 @@ Block *x86_jit_block(X86CPU *c, uint64_t pc, const uint8_t *host, const uint8_t 
     jb->poll = j->poll;
     jb->no_poll = j->no_poll;
     jb->inside = j->inside;
-    g_assert(j->inside <= UINT8_MAX);
+    jb->again = j->loop.closed ? j->loop.back - j->buf : 0;
+    g_assert(j->inside <= UINT8_MAX && (!j->loop.closed || j->loop.back - j->buf <= UINT8_MAX));
     memcpy(jb->exit, j->exit, sizeof(jb->exit));
     memcpy(code_rw(rx), j->buf, code);
     fix_all(j, b, rx);

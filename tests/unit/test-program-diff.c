@@ -230,23 +230,73 @@ static void push_pop(Program *p)
     }
 }
 
-/* Accesses near each other through RSI. */
+/* An access through RSI or RDI. */
+static void access_by(Program *p, bool rdi, uint8_t disp)
+{
+    static const uint8_t form[][4] = {
+        { 2, 0x48, 0x89 }, { 2, 0x48, 0x8b }, { 1, 0x89 }, { 1, 0x8b }, { 2, 0x48, 0x01 },
+        { 2, 0x48, 0x03 }, { 2, 0x0f, 0xb6 }, { 1, 0x88 }, { 1, 0x8a }, { 2, 0x0f, 0x10 },
+        { 2, 0x0f, 0x11 }, { 2, 0x48, 0x87 }, { 3, 0xf0, 0x0f, 0xc1 }, { 3, 0xf0, 0x0f, 0xb1 },
+        { 2, 0x48, 0x31 }, { 2, 0x48, 0x3b }, { 3, 0xf2, 0x0f, 0x10 }, { 3, 0xf2, 0x0f, 0x58 },
+        { 3, 0x66, 0x0f, 0x6f }, { 3, 0x66, 0x0f, 0x7f }, { 2, 0x0f, 0x58 },
+    };
+    static const uint8_t reg[] = { 0, 1, 2, 3, 5 };
+    const uint8_t *f = form[below(G_N_ELEMENTS(form))];
+    if (f[1] == 0x66 || (f[1] == 0x0f && f[2] == 0x58)) {
+        disp &= below(32) ? 0x70 : 0x7f;                            /* aligned, mostly */
+    }
+    put(p, f + 1, f[0]);
+    PUT(p, 0x46 + rdi + (reg[below(sizeof(reg))] << 3), disp);
+    p->undefined |= FL_AF;             /* of XOR */
+}
+
+/* Accesses near each other. */
 static void by_base(Program *p)
 {
-    static const uint8_t form[][3] = {
-        { 0x48, 0x89 }, { 0x48, 0x8b }, { 0x89 }, { 0x8b }, { 0x48, 0x01 }, { 0x48, 0x03 },
-        { 0x0f, 0xb6 }, { 0x88 }, { 0x8a }, { 0x0f, 0x10 }, { 0x0f, 0x11 }, { 0x48, 0x87 },
-        { 0xf0, 0x0f, 0xc1 }, { 0xf0, 0x0f, 0xb1 }, { 0x48, 0x31 }, { 0x48, 0x3b },
-    };
-    static const uint8_t reg[] = { 0, 1, 2, 3, 5, 7 };
     PUT(p, 0xbe);
-    put32(p, below(4) ? DATA_PAGE + 300 + below(3000) : DATA_PAGE - below(90));
+    put32(p, (below(4) ? DATA_PAGE + 300 + below(3000) : DATA_PAGE - below(90)) & (below(2) ? ~15u : ~0u));
     for (unsigned n = 1 + below(5); n; n--) {
-        const uint8_t *f = form[below(G_N_ELEMENTS(form))];
-        put(p, f, f[2] ? 3 : f[1] ? 2 : 1);
-        PUT(p, 0x46 | reg[below(sizeof(reg))] << 3, below(below(8) ? 64 : 256));
+        access_by(p, false, below(below(8) ? 64 : 256));
     }
-    p->undefined |= FL_AF;             /* of XOR */
+}
+
+/* A loop through memory, one or two pointers, over the end of the page up or down. */
+static void walk(Program *p)
+{
+    uint64_t counter = COUNTERS + 4 * p->counters;
+    int step[2];
+    if (p->counters >= 60) {
+        return;
+    }
+    p->counters++;
+    for (unsigned k = 0; k < 2; k++) {
+        step[k] = below(2) ? 16 * ((int)below(9) - 4) : (int)below(128) - 64;
+        PUT(p, 0xbe + k);
+        put32(p, (step[k] < 0 ? DATA_PAGE + 2900 - below(2000) : LOW_PAGE + 200 + below(2800)) &
+                 (below(4) ? ~15u : ~0u));
+    }
+    PUT(p, 0xc7, 0x05);                                             /* mov dword [counter], n */
+    put_rip(p, counter, 4);
+    put32(p, 2 + below(60));
+    settle(p);
+    unsigned head = p->len;
+    for (unsigned n = 1 + below(6); n; n--) {
+        unsigned k = below(3) == 0;
+        access_by(p, k, below(112));
+        if (!below(4)) {
+            PUT(p, 0x48, 0x83, 0xc6 + k, step[k]);                  /* add */
+            step[k] = 0;
+        }
+    }
+    for (unsigned k = 0; k < 2; k++) {
+        if (step[k] && below(8)) {
+            PUT(p, 0x48, 0x8d, 0x76 + 9 * k, step[k]);              /* lea rsi, [rsi + step] */
+        }
+    }
+    settle(p);
+    PUT(p, 0xff, 0x0d);                                             /* dec dword [counter] */
+    put_rip(p, counter, 0);
+    PUT(p, 0x75, (int)head - (int)(p->len + 2));
 }
 
 /* Short ones; or long ones, over the end of a page, up or down. */
@@ -356,7 +406,8 @@ static void items(Program *p, unsigned n, unsigned depth)
         case 4: call(p); break;
         case 5: computed_jump(p); break;
         case 6: push_pop(p); break;
-        case 7: case 8: by_base(p); break;
+        case 7: by_base(p); break;
+        case 8: below(2) ? by_base(p) : walk(p); break;
         case 9: string(p); break;
         case 10: spot(p, below(2)); break;
         case 11: patch(p); break;
