@@ -228,6 +228,11 @@ typedef struct JitMemo {
     uintptr_t addend;                   /* as in TlbEntry */
 } JitMemo;
 #define JIT_MEMOS 4
+#define JIT_SHARED 4
+/* Bits of jit_holds: for reading, for writing; of jit_shared[n], of jit_memo[n]; and JIT_FIRST_FAILED. */
+#define JIT_HOLDS_SHARED(n, write) (1u << ((n) + 4 * (write)))
+#define JIT_HOLDS_MEMO(n, write)   (0x100u << ((n) + 4 * (write)))
+#define JIT_FIRST_FAILED 0x10000u
 
 typedef struct X86CPU {
     CPU cpu;                            /* always first */
@@ -247,6 +252,11 @@ typedef struct X86CPU {
                                            more, after the loop has looked at requests */
     uint64_t jit_tmp[3];                /* native code's own */
     JitMemo jit_memo[JIT_MEMOS];        /* see jit-loop.c ... */
+    struct {
+        uint64_t page;
+        uintptr_t addend;
+    } jit_shared[JIT_SHARED];           /* see jit-share.c */
+    uint32_t jit_holds;                 /* which of both must hold behind a slow path; JIT_HOLDS_* */
     const void *jit_memo_of;            /* ... and the block whose they are; NULL: of none */
     const uint8_t *jit_resume;          /* ... where a slow path wants it to go on */
     int32_t jit_heat;                   /* ... counts down to the next sample */

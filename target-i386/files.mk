@@ -13,6 +13,7 @@ emu += target-i386/jit-vec.c      # ... AVX, vector registers held
 emu += target-i386/jit-x87.c      # ... x87, MMX
 emu += target-i386/jit-compact.c  # ... what compact code calls
 emu += target-i386/jit-loop.c     # ... blocks that jump back to their own start
+emu += target-i386/jit-share.c    # ... accesses that share a look at the TLB
 emu += target-i386/jit-thunk.c    # ... entry, exit, calls of C
 emu += target-i386/disas.c        # disassembly for logs and the monitor
 emu += target-i386/op-alu.c       # ADD..CMP, TEST, INC, DEC, NEG, NOT, XADD, CMPXCHG

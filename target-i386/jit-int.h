@@ -6,6 +6,7 @@
  *   jit-mem.c     effective addresses, the inline TLB probe, its slow paths, flags to and fro
  *   jit-alu.c     integer arithmetic      jit-mov.c   moves
  *   jit-flow.c    stack, branches, calls, ends of blocks, links between blocks
+ *   jit-share.c   accesses that share a look at the TLB
  *   jit-loop.c    blocks that jump back to their own start
  *   jit-thunk.c   code made once: entry, exit, calls of handlers and slow paths, look-up
  *   jit-compact.c ... what compact code calls; finding the instruction by the return address
@@ -127,6 +128,7 @@ typedef struct JitCold {
     ColdKind kind;
     uint8_t *from;              /* displacement of the jump that leads here */
     uint8_t *back;              /* where to go on; NULL: at the end of instruction n */
+    uint8_t *checked;           /* ... and with the addend in T1, behind the look at the TLB */
     unsigned n;                 /* instruction */
     uint8_t base, size;         /* address: base + disp */
     int32_t disp;
@@ -134,7 +136,9 @@ typedef struct JitCold {
     bool imm;                   /* COLD_STORE: the value is a constant, else in src */
     Rm src;
     uint64_t value;
+    bool first;                 /* of several that share a check */
     uint8_t fl, live;           /* at the branch */
+    uint8_t fl_end;             /* fl at the end of the instruction */
     uint8_t x87_note;
     JitVec vec, vec_end;        /* at the branch, and at the end of the instruction */
     void (*fn)(struct Jit *j, struct JitCold *c);
@@ -163,13 +167,32 @@ typedef struct JitSide {
 
 #define JIT_MAX_COLD 320
 #define JIT_MAX_SIDE 256
-#define JIT_MAX_FIX 2000
+#define JIT_MAX_FIX 2400
 enum { FIX_THUNK, FIX_BLOCK, FIX_CALL };
 typedef struct JitFix {
     uint8_t *at;                /* 32-bit displacement, or 64-bit constant */
     uint8_t kind;
     uint64_t value;             /* address of the thunk, offset in Block, number of the call */
 } JitFix;
+
+/* The memory access of an instruction, and those that share a check: jit-share.c. */
+typedef struct JitAccess {
+    uint8_t size;               /* 0: none that can share */
+    bool write;
+    uint8_t base, index, scale, age[2];
+    int64_t at;                 /* from where base and index were when they last changed otherwise */
+    uint8_t share;              /* number + 1 */
+} JitAccess;
+typedef struct JitShare {
+    uint8_t first, last;        /* instructions */
+    int64_t lo, hi;             /* checked */
+    bool write;                 /* ... for writing */
+    bool live;                  /* it was, and holds */
+    bool begun;
+    bool memo;                  /* page and addend are in jit_memo[slot], else in jit_shared[slot] */
+    uint8_t slot;
+} JitShare;
+#define JIT_MAX_SHARES 16
 
 /*
  * A block that ends with a branch to its own start, made a second time: what it holds in vector
@@ -221,6 +244,9 @@ typedef struct Jit {
     uint8_t x87_note;           /* instruction + 1 whose address FIP must still get */
     bool ended;                 /* nothing runs on past this instruction */
     JitLoop loop;
+    unsigned shares;
+    JitShare share[JIT_MAX_SHARES];
+    JitAccess access[JIT_MAX_INSNS];
     JitExit exit[2];
     unsigned ncold, nfix, ncall;
     JitCold cold[JIT_MAX_COLD];
@@ -308,6 +334,8 @@ void jit_cold_insn(Jit *j, unsigned cc, bool jump);
  * displacement of the branch to be taken if it is not plain memory. */
 uint8_t *jit_probe_code(Jit *j, unsigned base, int32_t disp, unsigned size, TlbAccess acc);
 JitCold *jit_cold(Jit *j, ColdKind kind, uint8_t *from);
+/* The flags as the main path has them behind the instruction, fl as there. */
+void jit_cold_flags(Jit *j, const JitCold *k, uint8_t fl);
 /* Around calls of C in a cold part. */
 void jit_cold_begin(Jit *j, const JitCold *k);
 void jit_cold_end(Jit *j, const JitCold *k);
@@ -362,6 +390,8 @@ enum { JR_X87 = 1, JR_GOES_ON = 2, JR_PUSH = 4, JR_POP = 8,
        JR_FIRST = 64,           /* of general registers it writes at most its first operand; */
        JR_NO_GPR = 128 };       /* ... none; neither: who knows */
 extern uint8_t *jit_row;                            /* [insn_row_count] */
+/* Is there a native form?  (It may not do all forms.) */
+bool jit_native(const Insn *i);
 /* Call the current instruction's handler. */
 void jit_fallback(Jit *j, const Insn *i);
 /* T0 := address of the JitCall of instruction n. */
@@ -409,7 +439,29 @@ bool jit_memo_ok(const Jit *j, const Insn *i);
 void jit_memo_probe(Jit *j, unsigned base, int32_t disp, unsigned size, TlbAccess acc);
 /* In a cold part, behind C code: nothing is remembered.  Changes nothing else. */
 void jit_memo_forget(Jit *j);
-uint8_t jit_row_writes(const InsnRow *r, const InsnDesc *d);
+/* The general registers an instruction may write, as bits; ~0: who knows.  And, if it is one: does
+ * it add a constant to all of it? */
+uint32_t jit_insn_writes(const Insn *i);
+bool jit_insn_adds(const Insn *i, int64_t *by);
+uint8_t jit_row_writes(const InsnRow *r, const InsnDesc *d);        /* JR_FIRST, JR_NO_GPR or 0 */
+
+/* ---- jit-share.c ------------------------------------------------------------------------------------ */
+
+/* Before the block's code is written. */
+void jit_share_plan(Jit *j);
+/* The current instruction's access, of `size` bytes, was checked with an earlier one: T1 = addend,
+ * EFLAGS as they were.  Else false. */
+bool jit_share_member(Jit *j, unsigned size, TlbAccess acc);
+/* It is the first of several: what is to be checked at once.  When that is done (T1 = addend):
+ * jit_share_begin. */
+bool jit_share_first(Jit *j, unsigned *size, TlbAccess acc, int32_t *disp);
+void jit_share_begin(Jit *j, bool memo);
+/* C code is called in the main path. */
+void jit_share_end(Jit *j);
+/* The cold part, if there are accesses behind it that share a check with one before. */
+bool jit_cold_shared(Jit *j, const JitCold *k);
+/* Do an instruction inside a share by its handler.  True: leave, rip is set. */
+bool jit_call_shared(X86CPU *c, const Insn *i, const uint8_t *ret);
 
 /* ---- jit-x87.c -------------------------------------------------------------------------------------- */
 
@@ -487,6 +539,9 @@ typedef struct JitThunks {
     const uint8_t *poll;            /* at the start of a block */
     const uint8_t *poll_leave;      /* ... leave */
     const uint8_t *save_flags, *load_flags;
+    const uint8_t *refill;          /* T0 = address, T1 = size | JIT_REFILL_WRITE: T1 := addend if it
+                                       is plain memory in one page, or 0; raises nothing */
+    const uint8_t *call_shared;     /* jit_call_shared: T0 = JitCall, X86CPU.jit_holds is set */
     const uint8_t *forget;          /* nothing is in X86CPU.jit_memo; changes nothing else */
     const uint8_t *resume_jump;     /* not called: look rip up */
     const uint8_t *probe_kind[PROBE_KINDS][5];      /* by log2(size) */
@@ -499,6 +554,7 @@ typedef struct JitThunks {
     const uint8_t *computed;        /* T0 = target, as indirect; does not come back */
 } JitThunks;
 extern JitThunks jit_thunks;
+#define JIT_REFILL_WRITE 0x100
 #define JIT_INFO(i, size) ((i)->off | (uint32_t)(i)->len << 13 | (uint32_t)(size) << 17)
 
 void jit_make_thunks(uint8_t *rx);

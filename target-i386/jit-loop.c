@@ -71,8 +71,7 @@ uint8_t jit_row_writes(const InsnRow *r, const InsnDesc *d)
     return 0;
 }
 
-/* The general registers an instruction may write, as bits; ~0: who knows. */
-static uint32_t writes(const Insn *i)
+uint32_t jit_insn_writes(const Insn *i)
 {
     uint8_t row = i->row == NO_ROW ? 0 : jit_row[i->row];
     if (!(row & JR_FIRST)) {
@@ -97,8 +96,8 @@ static uint32_t writes(const Insn *i)
     return 1u << (o->type[0] == 'b' ? n >> 3 : n);
 }
 
-/* ADD, SUB, INC, DEC, LEA of a constant to the whole register it writes. */
-static bool adds(const Insn *i, int64_t *by)
+/* ADD, SUB, INC, DEC, LEA. */
+bool jit_insn_adds(const Insn *i, int64_t *by)
 {
     const char *name = insn_rows[i->row].name;
     const InsnDesc *d = &insn_desc[i->row];
@@ -128,9 +127,9 @@ static void find_strides(Jit *j)
     }
     for (unsigned n = 0; n < j->count; n++) {
         const Insn *i = &j->insn[n];
-        uint32_t mask = writes(i);
+        uint32_t mask = jit_insn_writes(i);
         int64_t by;
-        if (is_pow2(mask) && adds(i, &by)) {
+        if (is_pow2(mask) && jit_insn_adds(i, &by)) {
             l->stride[__builtin_ctz(mask)] += by;
             continue;
         }

@@ -304,7 +304,7 @@ Rm jit_probe_ld(Jit *j, unsigned base, int32_t disp, unsigned size)
         return m;
     }
     JitCold *k = jit_cold(j, COLD_LOAD, probe(j, base, disp, size, TLB_READ));
-    k->back = j->a.p;
+    k->back = k->checked = j->a.p;
     k->base = base;
     k->disp = disp;
     k->size = size;
@@ -318,7 +318,7 @@ Rm jit_probe_insn(Jit *j, unsigned base, int32_t disp, unsigned size, TlbAccess 
         return m;
     }
     JitCold *k = jit_cold(j, COLD_INSN, probe(j, base, disp, size, acc));
-    k->back = j->a.p;
+    k->back = k->checked = j->a.p;
     k->base = base;
     k->disp = disp;
     k->size = size;
@@ -326,30 +326,55 @@ Rm jit_probe_insn(Jit *j, unsigned base, int32_t disp, unsigned size, TlbAccess 
     return rm_mx(base, J_T1, 0, disp);
 }
 
+/* The memory operand, by fast code.  *cold: its cold part, to be filled in by the caller; NULL:
+ * checked before. */
+static Rm mem_access(Jit *j, const Insn *i, unsigned size, TlbAccess acc, ColdKind kind, JitCold **cold)
+{
+    int32_t disp, from;
+    unsigned all = size;
+
+    if (jit_share_member(j, size, acc)) {
+        unsigned base = jit_ea(j, i, &disp);
+        *cold = NULL;
+        return rm_mx(base, J_T1, 0, disp);
+    }
+    jit_flags_clobber(j, j->live_in);
+    unsigned base = jit_ea(j, i, &disp), memos = j->loop.memos;
+    from = disp;
+    bool first = jit_share_first(j, &all, acc, &from);
+    j->loop.memo_next = jit_memo_ok(j, i);
+    JitCold *k = jit_cold(j, kind, probe(j, base, from, all, acc));
+    k->back = k->checked = j->a.p;
+    k->base = base;
+    k->disp = from;
+    k->size = all;
+    k->read = acc == TLB_READ;
+    k->first = first;
+    if (first) {
+        jit_share_begin(j, j->loop.memos != memos);
+    }
+    *cold = k;
+    return rm_mx(base, J_T1, 0, disp);
+}
+
 Rm jit_mem_ld(Jit *j, const Insn *i, unsigned size)
 {
-    int32_t disp;
+    JitCold *k;
     Rm m;
     if (compact_mem(j, i, size, PROBE_LOAD, &m)) {
         return m;
     }
-    jit_flags_clobber(j, j->live_in);
-    j->loop.memo_next = jit_memo_ok(j, i);
-    unsigned base = jit_ea(j, i, &disp);
-    return jit_probe_ld(j, base, disp, size);
+    return mem_access(j, i, size, TLB_READ, COLD_LOAD, &k);
 }
 
 Rm jit_mem_insn(Jit *j, const Insn *i, unsigned size, TlbAccess acc)
 {
-    int32_t disp;
+    JitCold *k;
     Rm m;
     if (compact_mem(j, i, size, acc == TLB_READ ? PROBE_READ : PROBE_WRITE, &m)) {
         return m;
     }
-    jit_flags_clobber(j, j->live_in);
-    j->loop.memo_next = jit_memo_ok(j, i);
-    unsigned base = jit_ea(j, i, &disp);
-    return jit_probe_insn(j, base, disp, size, acc);
+    return mem_access(j, i, size, acc, COLD_INSN, &k);
 }
 
 Rm jit_probe_locked(Jit *j, unsigned base, int32_t disp, unsigned size)
@@ -382,37 +407,21 @@ Rm jit_mem_locked(Jit *j, const Insn *i, unsigned size)
 
 Rm jit_mem_probe(Jit *j, const Insn *i, unsigned size)
 {
-    int32_t disp;
+    JitCold *k;
     Rm m;
     if (compact_mem(j, i, size, PROBE_WRITE, &m)) {
         return m;
     }
-    jit_flags_clobber(j, j->live_in);
-    j->loop.memo_next = jit_memo_ok(j, i);
-    unsigned base = jit_ea(j, i, &disp);
-    JitCold *k = jit_cold(j, COLD_PROBE, probe(j, base, disp, size, TLB_WRITE));
-    k->back = j->a.p;
-    k->base = base;
-    k->disp = disp;
-    k->size = size;
-    return rm_mx(base, J_T1, 0, disp);
+    return mem_access(j, i, size, TLB_WRITE, COLD_PROBE, &k);
 }
 
-/* NULL: compact. */
+/* NULL: no cold part. */
 static JitCold *mem_st(Jit *j, const Insn *i, unsigned size, Rm *m)
 {
-    int32_t disp;
-    if (compact_mem(j, i, size, PROBE_WRITE, m)) {
-        return NULL;
+    JitCold *k = NULL;
+    if (!compact_mem(j, i, size, PROBE_WRITE, m)) {
+        *m = mem_access(j, i, size, TLB_WRITE, COLD_STORE, &k);
     }
-    jit_flags_clobber(j, j->live_in);
-    j->loop.memo_next = jit_memo_ok(j, i);
-    unsigned base = jit_ea(j, i, &disp);
-    JitCold *k = jit_cold(j, COLD_STORE, probe(j, base, disp, size, TLB_WRITE));
-    k->base = base;
-    k->disp = disp;
-    k->size = size;
-    *m = rm_mx(base, J_T1, 0, disp);
     return k;
 }
 

@@ -33,6 +33,7 @@ static Rm memory16(Jit *j, const Insn *i, TlbAccess acc)
 {
     Rm m = jit_mem_insn(j, i, 16, acc);
     if (insn_rows[i->row].attr & A_AL) {
+        jit_flags_clobber(j, j->live_in);
         asm_lea(&j->a, 8, J_T0, rm_m(m.reg, m.disp));
         asm_op(&j->a, 1, 0xf6, 0, rm_r(J_T0));          /* TEST */
         asm_8(&j->a, 15);

@@ -10,6 +10,7 @@
 #if HAVE_JIT
 
 #include "accel/tcg/code.h"
+#include "accel/tcg/slow.h"
 #include "target-i386/flow.h"
 #include "target-i386/jit-int.h"
 #include "target-i386/simd-fp.h"
@@ -141,6 +142,17 @@ static uint64_t slow_probe(X86CPU *c, uint64_t va, uint32_t info)
     info_sync(c, info, &size);
     tcg_probe(&c->cpu, data_mode(c), va, size, TLB_WRITE);
     uint8_t *host = tlb_host(c->tcg.data, TLB_WRITE, va, size);
+    return host ? (uintptr_t)host - va : 0;
+}
+
+static uint64_t refill(X86CPU *c, uint64_t va, uint64_t what)
+{
+    unsigned size = what & 0xff;
+    TlbAccess acc = what & JIT_REFILL_WRITE ? TLB_WRITE : TLB_READ;
+    if ((va ^ (va + size - 1)) & GUEST_PAGE_MASK || !tlb_get(&c->cpu, data_mode(c), va, acc, false)) {
+        return 0;
+    }
+    uint8_t *host = tlb_host(c->tcg.data, acc, va, size);
     return host ? (uintptr_t)host - va : 0;
 }
 
@@ -289,10 +301,12 @@ static void make_call(const void *c_function)
     leave_stored();
 }
 
+/* The third argument of the function is the return address. */
 static void make_call_end(const void *c_function)
 {
     STORE_ALL();
     count_call();
+    asm_ld(&a, 8, H_RDX, rm_m(H_RSP, 0));
     asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 8);
     cpu_arg();
     asm_mov_r(&a, 8, H_RSI, J_T0);
@@ -336,6 +350,21 @@ static void make_load(const void *c_function)
     asm_alui(&a, 8, ALU_ADD, rm_m(H_RSP, 0), 4);
     asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 8);
     call_c(c_function);
+    asm_mov_r(&a, 8, J_T1, H_RAX);
+    load_regs(volatiles, sizeof(volatiles));
+    asm_alui(&a, 8, ALU_ADD, rm_r(H_RSP), 8);
+    asm_8(&a, 0xc3);
+}
+
+static void make_refill(void)
+{
+    jit_thunks.refill = at();
+    STORE_ALL();
+    cpu_arg();
+    asm_mov_r(&a, 8, H_RSI, J_T0);
+    asm_mov_r(&a, 8, H_RDX, J_T1);
+    asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 8);
+    call_c(refill);
     asm_mov_r(&a, 8, J_T1, H_RAX);
     load_regs(volatiles, sizeof(volatiles));
     asm_alui(&a, 8, ALU_ADD, rm_r(H_RSP), 8);
@@ -585,6 +614,8 @@ void jit_make_thunks(uint8_t *rx)
     make_call_end(call_end_with_flags);
     jit_thunks.call_x87 = at();
     make_call_end(call_x87);
+    jit_thunks.call_shared = at();
+    make_call_end(jit_call_shared);
     jit_thunks.sse_ready = at();
     make_call_end(sse_ready);
     make_zero_upper(0, 8);
@@ -594,6 +625,7 @@ void jit_make_thunks(uint8_t *rx)
     jit_thunks.probe = at();
     make_load(slow_probe);
     make_x87_load();
+    make_refill();
     make_forget();
     make_store();
     jit_thunks.dead = at();

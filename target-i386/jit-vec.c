@@ -276,6 +276,7 @@ static void mark_written(Jit *j, const Insn *i, const Form *f, unsigned arg)
 
 static void check_aligned(Jit *j, Rm m, unsigned size)
 {
+    jit_flags_clobber(j, j->live_in);
     asm_lea(&j->a, 8, J_T0, rm_m(m.reg, m.disp));
     asm_op(&j->a, 1, 0xf6, 0, rm_r(J_T0));              /* TEST */
     asm_8(&j->a, size - 1);

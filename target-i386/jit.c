@@ -187,6 +187,7 @@ void jit_fallback(Jit *j, const Insn *i)
     jit_vec_flush(j);
     jit_call_operand(j, j->n);
     j->loop.calls = true;
+    jit_share_end(j);
     if (is_jump(i)) {
         jit_jmp_thunk(j, jit_thunks.jump);
         j->ended = true;
@@ -237,10 +238,9 @@ static void cold_value(Jit *j, const JitCold *k)
     }
 }
 
-/* The flags as the main path has them behind the instruction. */
-static void cold_flags(Jit *j, const JitCold *k)
+void jit_cold_flags(Jit *j, const JitCold *k, uint8_t fl)
 {
-    if ((k->fl & FL_HOST) && (k->live & FLB_ARITH)) {
+    if ((fl & FL_HOST) && (k->live & FLB_ARITH)) {
         jit_emit_load_flags(j, k->live & FLB_ARITH);
     }
 }
@@ -271,7 +271,7 @@ static void cold_call(Jit *j, const JitCold *k)
     }
     jit_vec_load(j, &k->vec_end);
     jit_memo_forget(j);
-    cold_flags(j, k);
+    jit_cold_flags(j, k, k->fl);
     asm_patch32(asm_jmp(&j->a), j->insn_end[k->n]);
 }
 
@@ -290,6 +290,11 @@ static void cold_probe(Jit *j, const JitCold *k)
     cold_call(j, k);
 }
 
+bool jit_native(const Insn *i)
+{
+    return native[i->row];
+}
+
 static void emit_cold(Jit *j, JitCold *k)
 {
     const Insn *i = &j->insn[k->n];
@@ -297,6 +302,9 @@ static void emit_cold(Jit *j, JitCold *k)
     asm_patch32(k->from, j->a.p);
     if (k->kind == COLD_CODE) {
         k->fn(j, k);
+        return;
+    }
+    if (jit_cold_shared(j, k)) {
         return;
     }
     if ((k->kind == COLD_PROBE || (k->kind == COLD_INSN && k->size)) &&
@@ -415,10 +423,10 @@ static void one_insn(Jit *j)
     }
     j->insn_end[j->n] = j->a.p;
     for (unsigned k = first_cold; k < j->ncold; k++) {
+        j->cold[k].fl_end = j->fl;
+        j->cold[k].vec_end = j->vec;
         if (j->cold[k].kind == COLD_INSN || j->cold[k].kind == COLD_PROBE) {
-            /* they come back here */
-            j->cold[k].fl = j->fl;
-            j->cold[k].vec_end = j->vec;
+            j->cold[k].fl = j->fl;                  /* they come back here */
         }
     }
     for (unsigned k = first_side; k < j->nside; k++) {
@@ -447,13 +455,17 @@ static bool translate(Jit *j, bool stop)
     j->holes = 0;
     memset(j->exit, 0, sizeof(j->exit));
     liveness(j);
+    j->shares = 0;
+    if (!j->compact && !j->one && j->code64) {
+        jit_share_plan(j);
+    }
     j->n = 0;
     jit_entry(j);
     for (; j->n < j->count && !j->ended; j->n++) {
         one_insn(j);
         if (j->a.p > j->buf + JIT_BUF_SIZE / 2 || j->ncold > JIT_MAX_COLD - 16 ||
             j->nside > JIT_MAX_SIDE - 32 ||
-            j->nfix + 5 * j->ncold > JIT_MAX_FIX - 16) {
+            j->nfix + 6 * j->ncold > JIT_MAX_FIX - 16) {
             return false;
         }
     }
