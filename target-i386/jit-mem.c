@@ -437,6 +437,7 @@ void jit_mem_st(Jit *j, const Insn *i, unsigned size, Rm src)
         asm_ldz(&j->a, size, J_T0, src);
         reg = J_T0;
     } else if (reg >= H_AH) {                       /* no REX with AH: by way of the image's scratch */
+        jit_flags_clobber(j, j->live_in);
         asm_mov_r(&j->a, 8, J_T0, reg - H_AH);
         asm_op(&j->a, 8, 0xc1, 5, rm_r(J_T0));
         asm_8(&j->a, 8);
