@@ -83,6 +83,18 @@ class Screens(TestCase):
                 break
         self.assertNotIn((3, 0, 20 * 32767 // 159), seen)
 
+    def test_resize(self):
+        """The driver is told of the size that a person gives a window."""
+        g = GPU(self.q, 4 << 3)
+        g.picture(1, 160, 120, 2, bytes(4 * 160 * 120))
+        g.picture(2, 160, 120, 2, bytes(4 * 160 * 120), head=1)
+        for n, w, h in ((1, 301, 203), (0, 400, 250)):
+            g.set_config(4, struct.pack("<I", 1))
+            X.wait("the guest's size", lambda: X.do("getwindowgeometry", self.windows[n]).split()[-1] == "160x120")
+            X.do("windowsize", "--sync", self.windows[n], w, h)
+            X.wait("the event", lambda: g.config(0, 1) == b"\1")
+            self.assertEqual(g.display_info()[n][2:], (w, h))
+
     def test_chords(self):
         """Ctrl-Alt-3 shows the monitor in the first window, whichever has the keyboard."""
         X.do("windowfocus", "--sync", self.windows[1])
