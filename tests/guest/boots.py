@@ -11,6 +11,7 @@ import shutil
 import struct
 import tempfile
 
+import kvmhost
 import material
 from vm import VM, Failed, Skipped, Terminal
 
@@ -674,8 +675,8 @@ COMMON_CPU = ("qemu64,-pni,-vmx,-svm,-kvmclock,-kvmclock-stable-bit,-kvm-steal-t
 
 
 def need_kvm():
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        raise Skipped("/dev/kvm is absent or refuses")
+    if not kvmhost.usable():
+        raise Skipped(kvmhost.WHY_NOT)
 
 
 def info_kvm(vm):

@@ -15,7 +15,7 @@ import time
 import unittest
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(TOP, "tests", "qtest"))
+sys.path[0:0] = [os.path.join(TOP, "tests", "qtest"), os.path.join(TOP, "tests", "guest")]
 EMULATOR = os.environ.get("ORRERY", os.path.join(TOP, "build", "orrery-system-x86_64"))
 if os.path.exists(EMULATOR):
     EMULATOR = os.path.abspath(EMULATOR)

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: MIT
 """-gdb: what the remote protocol answers, and where the guest stops, under each accelerator."""
 
-import os
 import re
 import select
 import shutil
@@ -12,6 +11,8 @@ import time
 import unittest
 
 from qmptest import PATIENCE, Emulator, main
+
+import kvmhost
 
 BASE = 0xffff0000               # of CS after reset; the ROM lies there
 CODE = (b"\x31\xc0"             # 00  xor ax, ax
@@ -76,8 +77,8 @@ class Gdb(unittest.TestCase):
     accel = "tcg"
 
     def setUp(self):
-        if self.accel == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
-            self.skipTest("/dev/kvm is absent or refuses")
+        if self.accel == "kvm" and not kvmhost.usable():
+            self.skipTest(kvmhost.WHY_NOT)
         self.vm = Emulator(["-M", "pc", "-accel", self.accel, "-m", "4", "-nodefaults", "-S", "-bios",
                             "DIR/rom", "-smp", "2", "-gdb", "unix:DIR/gdb,server=on,wait=off"], prepare=rom)
         self.addCleanup(self.vm.close)

@@ -26,6 +26,11 @@ import tempfile
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, "tests", "guest"))
+sys.dont_write_bytecode = True
+
+import kvmhost          # noqa: E402
+
 EMULATOR = os.environ.get("ORRERY", os.path.join(TOP, "build", "orrery-system-x86_64"))
 PATIENCE = float(os.environ.get("ORRERY_PATIENCE", "1"))
 
@@ -214,8 +219,8 @@ def parse_arguments():
 def main():
     a = parse_arguments()
     Test.accelerator, Test.least_smp = a.accel, a.smp
-    if a.accel == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        print("skipped: /dev/kvm is absent or refuses")
+    if a.accel == "kvm" and not kvmhost.usable():
+        print("skipped: " + kvmhost.WHY_NOT)
         return 0
     dirs = [d for d in os.environ.get("KVM_UNIT_TESTS", "").split(":") if d]
     if not dirs:

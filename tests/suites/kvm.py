@@ -17,6 +17,11 @@ import sys
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, "tests", "guest"))
+sys.dont_write_bytecode = True
+
+import kvmhost          # noqa: E402
+
 EMULATOR = os.environ.get("ORRERY", os.path.join(TOP, "build", "orrery-system-x86_64"))
 PATIENCE = float(os.environ.get("ORRERY_PATIENCE", "1"))
 
@@ -67,8 +72,8 @@ def main():
     ap.add_argument("-t", "--time", type=float, default=300, help="limit for each guest, s [300]")
     ap.add_argument("--guests-only", action="store_true")
     a = ap.parse_args()
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        print("skipped: /dev/kvm is absent or refuses")
+    if not kvmhost.usable():
+        print("skipped: " + kvmhost.WHY_NOT)
         return 0
     bad = guests(a.qemu, a.time)
     if not a.guests_only:
