@@ -252,6 +252,17 @@ static bool segment(const uint8_t *frame, size_t len, const NetOffload *off, Net
     return number;
 }
 
+void net_prepare_large(uint8_t *frame, size_t len)
+{
+    NetHeaders h;
+
+    if (net_parse(frame, len, &h) && h.proto == PROTO_TCP && h.payload) {
+        fix_ip(frame + h.l3, h.v6, len - h.l3, 0);
+        st16_be(frame + h.l4 + 16, (uint16_t)~net_sum_done(
+            net_sum_pseudo(frame + h.l3, h.v6, PROTO_TCP, len - h.l4)));
+    }
+}
+
 /* A frame that stays large but gets its checksum: the one in it is of the pseudo header. */
 static void fill_large(uint8_t *frame, size_t len, const NetOffload *off)
 {

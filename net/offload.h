@@ -33,6 +33,9 @@ bool net_offload_needed(const NetOffload *off, uint32_t takes);
 void net_finish(const struct iovec *iov, int n, size_t len, const NetOffload *off, uint32_t takes,
                 void (*fn)(void *opaque, const struct iovec *iov, int n, const NetOffload *off),
                 void *opaque);
+/* A large TCP segment from a card's driver, which leaves lengths and checksums to the card: IP
+ * lengths, IP checksum, and the pseudo header's sum in TCP's, as NetOffload has them. */
+void net_prepare_large(uint8_t *frame, size_t len);
 /* Fill in the checksum that off asks for; false: it points outside the frame. */
 bool net_fill_checksum(uint8_t *frame, size_t len, const NetOffload *off);
 

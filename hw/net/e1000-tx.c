@@ -78,6 +78,7 @@ static void offload(E1000 *s, NetOffload *off)
         off->gso = c->flags & TUCMD_IP ? NET_GSO_TCP4 : NET_GSO_TCP6;
         off->gso_size = c->mss;
         off->header_len = c->hdrlen;
+        net_prepare_large(s->packet, s->packet_len);
         e1000_count(s, S_TSCTC, 1);
     }
 }

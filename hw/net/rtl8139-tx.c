@@ -95,6 +95,7 @@ static void offload(Rtl8139 *s, uint32_t first, NetOffload *off)
         off->gso = NET_GSO_TCP4;
         off->gso_size = D_MSS(first);
         off->header_len = h.payload;
+        net_prepare_large(s->packet, s->packet_len);
     } else if (!(first & D_LGSEN) && ((h.proto == 6 && (first & D_TCPCS))
                                       || (h.proto == 17 && (first & D_UDPCS)))
                && h.end <= s->packet_len) {

@@ -270,6 +270,24 @@ static void test_coalesce(void)
 
 /* ---- wires --------------------------------------------------------------------------------------- */
 
+/* As Linux' e1000 driver leaves it: no lengths, no sums. */
+static void test_prepare_large(void)
+{
+    g_autofree uint8_t *f = g_malloc0(4000);
+    unsigned len = make_tcp(f, 1, 3000, 0x10);
+
+    memset(f + 16, 0, 2);
+    memset(f + 24, 0, 2);
+    memset(f + 50, 0xee, 2);
+    net_prepare_large(f, len);
+    g_assert_cmpuint(ld16_be(f + 16), ==, len - 14);
+    g_assert_cmphex(net_sum_done(net_sum(0, f + 14, 20)), ==, 0);
+    NetOffload off = { .flags = NET_OFFLOAD_CSUM, .csum_start = 34, .csum_offset = 16 };
+    g_assert_true(net_fill_checksum(f, len, &off));
+    g_assert_cmphex(net_sum_done(net_sum(net_sum_pseudo(f + 14, false, 6, len - 34), f + 34,
+                                         len - 34)), ==, 0);
+}
+
 static void test_queue(void)
 {
     End *a = end_new("a"), *b = end_new("b");
@@ -363,6 +381,7 @@ int main(int argc, char **argv)
     g_test_add_func("/net/segments", test_segments);
     g_test_add_func("/net/hostile", test_hostile);
     g_test_add_func("/net/coalesce", test_coalesce);
+    g_test_add_func("/net/prepare-large", test_prepare_large);
     g_test_add_func("/net/queue", test_queue);
     g_test_add_func("/net/hub", test_hub);
     g_test_add_func("/net/macs", test_macs);
