@@ -176,7 +176,7 @@ static bool choose_display(Plan *p, const Wish *w, Error **err)
         note(p, "Screen: VNC at 127.0.0.1:%d (vncviewer 127.0.0.1:%d)", 5900 + p->vnc, p->vnc);
     }
     if (show == SHOW_WINDOW && !w->no_sound && have_sound()) {
-        add_option(p, "-audio", "sdl,model=ac97");
+        add_option(p, "-audio", "sdl,model=hda");
     }
     return true;
 }
