@@ -139,4 +139,5 @@ help:
 
 .PHONY: all objs test-packages check tests-bins sanitized sanitized-tests install clean distclean help demo bench
 .DELETE_ON_ERROR:
--include $(emu-objs:.o=.d) $(lib-objs:.o=.d) $(img-objs:.o=.d) $(nbd-objs:.o=.d) $(run-objs:.o=.d) $(patsubst %.c,$(BUILD)/obj/%.d,$(lib-tests) $(unit-tests))
+-include $(emu-objs:.o=.d) $(lib-objs:.o=.d) $(img-objs:.o=.d) $(nbd-objs:.o=.d) $(run-objs:.o=.d) $(patsubst %.c,$(BUILD)/obj/%.d,$(lib-tests) $(unit-tests)) \
+	$(patsubst %.o,$(BUILD)/obj/%.d,$(sort $(foreach t,$(lib-tests) $(unit-tests),$($(basename $(notdir $(t)))-objs))))

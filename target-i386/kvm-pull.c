@@ -23,6 +23,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <time.h>
 
 #include "target-i386/helper.h"
 
@@ -174,8 +175,13 @@ bool x86_kvm_pull(KvmCpu *k, Error **err)
 
 bool x86_kvm_wait(KvmCpu *k, Error **err)
 {
+    const struct timespec moment = { .tv_nsec = 1000000 };
     uint32_t state;
 
+    if (x86_of(k)->smm) {               /* the kernel does not know: what wakes it there does not here */
+        nanosleep(&moment, NULL);
+        return true;
+    }
     if (!set_mp_state(k, KVM_MP_STATE_UNINITIALIZED, err)) {
         return false;
     }

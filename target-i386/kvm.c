@@ -294,7 +294,8 @@ static KvmVerdict handle(KvmCpu *k)
 /* A vCPU that waits for SIPI would run on in the kernel. */
 static bool starts_in_kernel(KvmCpu *k)
 {
-    return kvm.software && kvm.irqchip && k->here && x86_of(k)->wait_sipi;
+    return kvm.irqchip && k->here && x86_of(k)->wait_sipi
+           && (kvm.software || __atomic_load_n(&kvm.homeless, __ATOMIC_RELAXED));
 }
 
 /*
