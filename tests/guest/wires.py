@@ -264,7 +264,6 @@ def check_bridge(helper, seconds):
                 raise Skipped(helper + " is not installed")
             with open(d + "/bridge.conf", "w") as f:
                 f.write("allow orrerybr\n")
-            os.makedirs("/etc/qemu", exist_ok=True)
             if not os.path.exists("/etc/qemu/bridge.conf"):
                 raise Skipped("there is no /etc/qemu/bridge.conf")
             subprocess.run(["mount", "--bind", d + "/bridge.conf", "/etc/qemu/bridge.conf"],
