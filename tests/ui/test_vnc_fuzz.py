@@ -14,6 +14,7 @@ import struct
 import sys
 import time
 import unittest
+import zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "qtest"), os.path.join(HERE, "..", "guest")]
@@ -25,8 +26,9 @@ SESSIONS = int(os.environ.get("ORRERY_SESSIONS", "300"))
 SEED = int(os.environ.get("ORRERY_SEED", "1"))
 # what the sanitizers keep of freed memory comes on top
 GROWTH = (16 << 20) * (3 if "ASAN_OPTIONS" in os.environ else 1)
+EXT_CLIPBOARD = 0xc0a1e5ce - (1 << 32)
 ENCODINGS = [0, 1, 2, 5, 6, 7, 16, -223, -224, -239, -240, -257, -258, -259, -261, -307, -308, -309,
-             -312, -313, -314, 0x574d5669, -32, -23, -256, -247, 0x7fffffff, -1]
+             -312, -313, -314, 0x574d5669, EXT_CLIPBOARD, -32, -23, -256, -247, 0x7fffffff, -1]
 
 
 def u(r, *sizes):
@@ -42,7 +44,7 @@ def some_format(r):
 
 
 def message(r):
-    kind = r.randrange(14)
+    kind = r.randrange(16)
     if kind == 0:
         return b"\0\0\0\0" + some_format(r)
     if kind <= 2:
@@ -67,6 +69,12 @@ def message(r):
         return struct.pack(">BxHHBx", 251, *u(r, 2, 2), n) + bytes(16 * n)
     if kind == 12:
         return bytes([250, 0, 1, r.randrange(8)])
+    if kind == 13:                          # sound: on, off, format
+        return struct.pack(">BBHBBI", 255, 1, r.choice((0, 1, 2, 2, 9)), *u(r, 1, 1, 4))
+    if kind == 14:                          # the extended clipboard
+        data = r.choice((b"", zlib.compress(r.choice((b"\0\0\0\2a\0", bytes(1 << 20)))), r.randbytes(20)))
+        flags = r.choice((1 << r.randrange(24, 29) | 1, r.getrandbits(32)))
+        return struct.pack(">BxxxiI", 6, -4 - len(data), flags) + data
     return r.randbytes(r.randrange(1, 40))
 
 
@@ -107,10 +115,10 @@ class Hostile(test_vnc.VncCase):
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
-        return ["-vnc", "unix:%s/vnc,websocket=127.0.0.1:%d,lossy=on,power-control=on"
+        return ["-vnc", "unix:%s/vnc,websocket=127.0.0.1:%d,lossy=on,power-control=on,audiodev=snd"
                 % (self.dir, self.port)]
 
-    more = ("-monitor", "vc", "-serial", "vc")
+    more = ("-monitor", "vc", "-serial", "vc", "-audiodev", "none,id=snd")
 
     def session(self, r):
         pieces = script(r)
