@@ -106,16 +106,32 @@ cat >"$r/etc/X11/desktop" <<'END'
 #!/bin/sh
 xsetroot -solid '#204060'
 xset s off -dpms
-openbox &
 if [ -e /dev/virtio-ports/com.redhat.spice.0 ]; then
     mkdir -p /run/spice-vdagentd
     spice-vdagentd -X -f -x &
     (sleep 2; exec spice-vdagent -x) &
 fi
+# not before the manager has taken over: a window that is mapped meanwhile is never shown
+exec openbox --startup /usr/local/bin/terminal
+END
+cat >"$r/usr/local/bin/terminal" <<'END'
+#!/bin/sh
 (sleep 1; echo 'the desktop is there' >/dev/ttyS0) &
 exec xterm -geometry 80x24+40+40 -fn 10x20 -bg white -fg black
 END
-chmod 755 "$r/etc/X11/desktop"
+cat >"$r/usr/local/bin/click" <<'END'
+#!/bin/sh
+# where xterm sees the next click, on the serial port: ESC [ M button column row
+printf '\\033[?1000h'
+stty raw -echo
+echo ready >/dev/ttyS0
+dd bs=1 count=6 2>/dev/null | od -An -tu1 >/dev/ttyS0
+dd bs=1 count=6 >/dev/null 2>&1
+stty sane
+printf '\\033[?1000l'
+echo over >/dev/ttyS0
+END
+chmod 755 "$r/etc/X11/desktop" "$r/usr/local/bin/click" "$r/usr/local/bin/terminal"
 ln -sf /dev/null "$r/etc/systemd/system/spice-vdagentd.service"
 ln -sf /dev/null "$r/etc/systemd/system/spice-vdagentd.socket"
 ln -sf /lib/systemd/system/serial-getty@.service \\

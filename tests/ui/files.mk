@@ -10,3 +10,8 @@ help-lines += "make check-viewers  other people's VNC viewers, those that are in
 check-viewers: all
 	$(Q)ORRERY=$(abspath $(EMULATOR)) python3 tests/ui/clients.py
 .PHONY: check-viewers
+
+help-lines += "make check-desktop  a graphical installer and an X desktop, operated in the window"
+check-desktop: all
+	$(Q)ORRERY=$(abspath $(EMULATOR)) python3 tests/ui/desktop.py
+.PHONY: check-desktop
