@@ -64,6 +64,9 @@ typedef struct SdlDisplay {
 static SdlDisplay sdl;
 static SdlWindow *win = sdl.windows;    /* at hand: events come from it */
 static SdlLib lib;
+/* SDL is at work.  Where the connection to the X server breaks Xlib calls exit() from within:
+ * what runs at the exit must not ask that server again. */
+static bool inside;
 
 /* ---- the picture --------------------------------------------------------------------- */
 
@@ -90,10 +93,13 @@ static void present(SdlWindow *v)
                           p + (ptrdiff_t)v->dirty.y * stride + 4 * v->dirty.x, stride);
         v->dirty.w = 0;
     }
+    bool was = inside;
+    inside = true;
     lib.SetRenderDrawColor(v->renderer, 0, 0, 0, 255);
     lib.RenderClear(v->renderer);
     lib.RenderCopy(v->renderer, v->texture, NULL, NULL);
     lib.RenderPresent(v->renderer);
+    inside = was;
 }
 
 /* The window takes the picture's size unless a person gave it another. */
@@ -595,6 +601,7 @@ static void poll_events(void *opaque)
     SDL_Event e;
     int64_t now = clock_ns(ORRERY_CLOCK_REAL);
 
+    inside = true;
     while (lib.PollEvent(&e)) {
         sdl.last_event = now;
         take_window(&e);
@@ -609,6 +616,7 @@ static void poll_events(void *opaque)
         case SDL_CLIPBOARDUPDATE: clipboard_event(); break;
         }
     }
+    inside = false;
     if (sdl.said_running != guest_runs()) {
         if (!guest_runs()) {
             set_grab(false);            /* a paused guest has no use for it */
@@ -698,9 +706,10 @@ static void make_cursor_and_icons(void)
 
 static void sdl_stop(void)
 {
-    if (!sdl.count) {
+    if (!sdl.count || inside) {
         return;
     }
+    inside = true;
     timer_del(&sdl.poll);
     for (unsigned i = 0; i < sdl.count; i++) {
         SdlWindow *v = &sdl.windows[i];
@@ -714,6 +723,7 @@ static void sdl_stop(void)
     clipboard_leave(&clipboard_peer, NULL);
     lib.Quit();                         /* takes windows, renderers, cursors along */
     sdl.count = 0;
+    inside = false;
 }
 
 static bool sdl_start(Opts *o, Error **err)

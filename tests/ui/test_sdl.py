@@ -242,6 +242,21 @@ class Guest(unittest.TestCase):
             p.wait()
 
 
+class ServerGone(unittest.TestCase):
+    def test_the_machine_ends(self):
+        """Without its X server the program ends at once, it does not hang."""
+        x = xserver.XServer()
+        p = subprocess.Popen([EMULATOR, "-M", "pc", "-m", "16", "-accel", "tcg", "-display", "sdl"], env=x.env,
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            x.find_window()
+            x.close()
+            self.assertEqual(p.wait(60 * PATIENCE), 1)
+        finally:
+            p.kill()
+            p.wait()
+
+
 class CommandLine(test_vnc.CommandLine):
     test_next_free_display = None
 
