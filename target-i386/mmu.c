@@ -412,6 +412,7 @@ static bool translate(X86CPU *c, uint64_t la, MmuAccess acc, int mmu, bool debug
         out->pa = (uint32_t)la & x86_a20_mask;
         out->size = GUEST_PAGE_SIZE;
         out->prot = MMU_PROT_R | MMU_PROT_W | MMU_PROT_X;
+        out->writable = true;
         out->global = false;
         out->error = 0;
         return true;
