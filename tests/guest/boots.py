@@ -739,7 +739,7 @@ def test_kvm_and_back():
 
 
 @weight(3)
-def test_kvm_chips_and_back():
+def long_kvm_chips_and_back():
     """The same with two vCPUs and all interrupt controllers in the kernel."""
     expect(change_accel("kvm,kernel-irqchip=on", ("tcg", "kvm"), 1, smp=2), r"kernel-irqchip=on")
 
@@ -773,13 +773,13 @@ def kvm_irqchip(where):
 
 
 @weight(3)
-def test_kvm_irqchip_on():
+def long_kvm_irqchip_on():
     """Linux with all interrupt controllers in the kernel (kernel-irqchip=on)."""
     kvm_irqchip("on")
 
 
 @weight(3)
-def test_kvm_irqchip_split():
+def long_kvm_irqchip_split():
     """Linux with the local APICs in the kernel (kernel-irqchip=split)."""
     kvm_irqchip("split")
 

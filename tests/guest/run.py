@@ -33,6 +33,12 @@ import screens          # noqa: E402
 import vm               # noqa: E402
 
 
+def long_tests():
+    """Tests that run when they are named only."""
+    return [(name[5:], fn) for name, fn in inspect.getmembers(boots, inspect.isfunction)
+            if name.startswith("long_")]
+
+
 def tests():
     found = []
     for module in (cmdline, fuzz, screens, graphics, network, paravirt, disks, boots):
@@ -66,14 +72,15 @@ def main():
     p.add_argument("-j", "--jobs", type=int, default=2)
     a = p.parse_args()
     known = tests()
+    by_name = dict(known + long_tests())
     if a.list:
         for n, f in known:
             print("%-24s %s" % (n, (f.__doc__ or "").strip().split("\n")[0]))
         return 0
     for n in a.names:
-        if n not in dict(known):
+        if n not in by_name:
             sys.exit("run.py: no test '%s' (-l lists them)" % n)
-    chosen = [(n, f) for n, f in known if not a.names or n in a.names]
+    chosen = [(n, by_name[n]) for n in a.names] if a.names else known
     count = {"ok": 0, "FAILED": 0, "skipped": 0}
     with concurrent.futures.ThreadPoolExecutor(a.jobs) as pool:
         for done in concurrent.futures.as_completed([pool.submit(run_one, n, f) for n, f in chosen]):
