@@ -27,6 +27,9 @@
 #define GSIS        24
 #define RTE_LEVEL   (1ull << 15)
 #define RTE_MASKED  (1ull << 16)
+#define LAPIC_TMR   0x18                /* registers by number: 256 bits in eight words each */
+#define LAPIC_IRR   0x20
+#define LAPIC_WORDS 8
 
 static uint32_t lines;                  /* levels of GSIs as last told [bql] */
 
@@ -297,6 +300,39 @@ static void get_lapic(X86CPU *c, LapicImage *l)
     }
 }
 
+/*
+ * Between here and x86_kvm_lapic_put, which the vCPU's thread calls before it runs, devices may
+ * interrupt already: such a request is in the kernel's registers and must outlive ours.  What was
+ * requested there before must not.
+ */
+static void forget_requests(KvmCpu *k)
+{
+    struct kvm_lapic_state s = { 0 };
+
+    if (kvm_ioctl(k->fd, KVM_GET_LAPIC, &s) >= 0) {
+        for (unsigned n = 0; n < LAPIC_WORDS; n++) {
+            memset(s.regs + 16 * (LAPIC_IRR + n), 0, 4);
+        }
+        kvm_told(kvm_ioctl(k->fd, KVM_SET_LAPIC, &s), "the state of a local APIC can't be set");
+    }
+}
+
+static void add_requests(KvmCpu *k, LapicImage *l)
+{
+    struct kvm_lapic_state s = { 0 };
+
+    if (kvm_ioctl(k->fd, KVM_GET_LAPIC, &s) < 0) {
+        return;
+    }
+    for (unsigned n = 0; n < LAPIC_WORDS; n++) {
+        uint32_t irr, tmr;
+        memcpy(&irr, s.regs + 16 * (LAPIC_IRR + n), 4);
+        memcpy(&tmr, s.regs + 16 * (LAPIC_TMR + n), 4);
+        l->reg[LAPIC_TMR + n] = (l->reg[LAPIC_TMR + n] & ~irr) | (tmr & irr);
+        l->reg[LAPIC_IRR + n] |= irr;
+    }
+}
+
 static void put_lapic(X86CPU *c, const LapicImage *l)
 {
     KvmCpu *k = kvm_cpu(&c->cpu);
@@ -305,6 +341,7 @@ static void put_lapic(X86CPU *c, const LapicImage *l)
     if (a) {
         a->lapic = *l;
         a->lapic_waits = true;
+        forget_requests(k);
     }
 }
 
@@ -316,6 +353,7 @@ bool x86_kvm_lapic_put(KvmCpu *k, Error **err)
     if (!a->lapic_waits) {
         return true;
     }
+    add_requests(k, &a->lapic);
     for (unsigned n = 0; n < 64; n++) {
         memcpy(s.regs + 16 * n, &a->lapic.reg[n], 4);
     }
