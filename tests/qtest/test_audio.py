@@ -275,10 +275,11 @@ class Guest(Sound):
         samples = [f[0] for f in read_wav(self.path)[3]]
         self.assertGreater(len(samples), 48000 * 0.9)
         up = rising(samples[2400:45000])
-        # a busy host may be late here and there, and then some periods are longer
+        # a busy host may be late here and there, and then some periods are longer, one is cut
         gaps = sorted(b - a for a, b in zip(up, up[1:]))
-        self.assertAlmostEqual(gaps[len(gaps) // 2], 48000 / (PIT_HZ / 1193), delta=1)
-        self.assertGreater(sum(g - gaps[0] <= 2 for g in gaps), len(gaps) * 0.8)
+        middle = gaps[len(gaps) // 2]
+        self.assertAlmostEqual(middle, 48000 / (PIT_HZ / 1193), delta=1)
+        self.assertGreater(sum(abs(g - middle) <= 2 for g in gaps), len(gaps) * 0.8)
 
 
 class AC97(Sound):
