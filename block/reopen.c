@@ -81,7 +81,7 @@ static bool take_backing(Change *c, Json *o, Error **err)
 static bool take_the_same(Change *c, Json *o, Error **err)
 {
     BlockNode *n = c->node;
-    g_autofree char *driver = NULL, *name = NULL, *filename = NULL;
+    g_autofree char *driver = NULL, *filename = NULL;
     g_autoptr(Json) file = json_steal(o, "file");
     if (!block_take_str(o, "driver", &driver, err) || !block_take_str(o, "filename", &filename, err)) {
         return false;
