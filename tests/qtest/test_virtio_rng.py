@@ -55,11 +55,12 @@ class FromFile(unittest.TestCase):
             got, n = dev.run(0, [], [16])
             self.assertEqual(got[:n], bytes(range(n)))
 
-    def test_slow_source(self):
-        """A pipe that nobody writes to: the request waits, the machine does not."""
-        path = tempfile.mktemp()
+    def waiting(self):
+        """A request of 16 bytes at a pipe that is empty: machine, driver, pipe, buffer."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = os.path.join(folder.name, "pipe")
         os.mkfifo(path)
-        self.addCleanup(os.unlink, path)
         pipe = os.open(path, os.O_RDWR)
         self.addCleanup(os.close, pipe)
         q = self.machine(path)
@@ -68,6 +69,11 @@ class FromFile(unittest.TestCase):
         at = dev.alloc(16)
         dev.queues[0].add([(at, 16, WRITE)])
         dev.kick(0)
+        return q, dev, pipe, at
+
+    def test_slow_source(self):
+        """A pipe that nobody writes to: the request waits, the machine does not."""
+        q, dev, pipe, at = self.waiting()
         self.assertEqual(q.readw(dev.queues[0].device + 2), 0)
         os.write(pipe, b"0123456789")
         self.assertEqual(dev.queues[0].get(), 10)
@@ -90,17 +96,7 @@ class FromFile(unittest.TestCase):
             self.assertEqual(dev.queues[0].get(), 10)
 
     def test_reset_while_waiting(self):
-        path = tempfile.mktemp()
-        os.mkfifo(path)
-        self.addCleanup(os.unlink, path)
-        pipe = os.open(path, os.O_RDWR)
-        self.addCleanup(os.close, pipe)
-        q = self.machine(path)
-        dev = VirtIO(q, DEVFN)
-        dev.setup()
-        at = dev.alloc(16)
-        dev.queues[0].add([(at, 16, WRITE)])
-        dev.kick(0)
+        q, dev, pipe, at = self.waiting()
         q.reset()
         os.write(pipe, b"lost")
         for _ in patiently(1):

@@ -6,7 +6,6 @@ import os
 import random
 import struct
 import sys
-import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "qtest"), os.path.join(HERE, "..", "guest")]
@@ -19,13 +18,7 @@ from virtio import WRITE, VirtIO                                    # noqa: E402
 
 def setUpModule():
     global X
-    gone = xserver.missing()
-    if gone:
-        raise unittest.SkipTest("not installed: " + " ".join(gone))
-    with open(os.path.join(os.path.dirname(EMULATOR), "config.h")) as f:
-        if "CONFIG_SDL" not in f.read():
-            raise unittest.SkipTest("built without SDL")
-    X = xserver.XServer()
+    X = xserver.for_window(EMULATOR)
 
 
 def tearDownModule():

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import tempfile
 import time
+import unittest
 
 PATIENCE = float(os.environ.get("ORRERY_PATIENCE", "1"))
 
@@ -122,3 +123,14 @@ class XServer:
         """The window's part of it: width, height, RGB bytes."""
         x, y, w, h = self.geometry()
         return w, h, b"".join(row[3 * x:3 * (x + w)] for row in self.screen()[y:y + h])
+
+
+def for_window(emulator):
+    """A server for tests of the emulator's window; without what they need they are skipped."""
+    gone = missing()
+    if gone:
+        raise unittest.SkipTest("not installed: " + " ".join(gone))
+    with open(os.path.join(os.path.dirname(emulator), "config.h")) as f:
+        if "CONFIG_SDL" not in f.read():
+            raise unittest.SkipTest("built without SDL")
+    return XServer()
