@@ -515,7 +515,8 @@ def assembled(name, address=0x7c00):
         run(tool("X86_LD", "ld") + ["-m", "elf_i386", "-Ttext", hex(address), "-e", "_start",
                                     "--build-id=none", "-o", out + ".elf", out + ".o"])
         run(tool("X86_OBJCOPY", "objcopy") + ["-O", "binary", "-j", ".text", out + ".elf", out])
-    return cached(name + ".bin", make, read_text(src) + read_text(folder + "/boot.inc") + hex(address))
+    includes = sorted(glob.glob(os.path.join(folder, "*.inc")))
+    return cached(name + ".bin", make, "".join(map(read_text, [src] + includes)) + hex(address))
 
 
 def freestanding(name):

@@ -5,6 +5,7 @@
 #include "block/backend.h"
 #include "block/blkdebug.h"
 #include "block/drive.h"
+#include "tests/unit/common.h"
 #include "util/bql.h"
 #include "util/iov.h"
 #include "util/mainloop.h"
@@ -16,13 +17,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define assert_error(err, text)                                                     \
-    do {                                                                            \
-        g_assert_nonnull(err);                                                      \
-        g_assert_cmpstr((err)->message, ==, text);                                  \
-        g_clear_error(&(err));                                                      \
-    } while (0)
 
 static char *dir;                       /* for the images of this run */
 
@@ -632,17 +626,6 @@ static void test_drive_places(void)
     block_close_all();
 }
 
-static void remove_tree(void)
-{
-    GDir *d = g_dir_open(dir, 0, NULL);
-    for (const char *name; (name = g_dir_read_name(d));) {
-        g_autofree char *path = g_build_filename(dir, name, NULL);
-        unlink(path);
-    }
-    g_dir_close(d);
-    rmdir(dir);
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -663,6 +646,6 @@ int main(int argc, char **argv)
     g_test_add_func("/block/media", test_media);
     g_test_add_func("/block/places", test_drive_places);
     int ret = g_test_run();
-    remove_tree();
+    remove_folder(dir);
     return ret;
 }

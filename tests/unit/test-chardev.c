@@ -3,6 +3,7 @@
  * Character devices: every back-end with a real other end, back-pressure, mux, shorthands.
  */
 #include "chardev/char.h"
+#include "tests/unit/common.h"
 #include "util/bql.h"
 #include "util/mainloop.h"
 #include "util/timer.h"
@@ -18,13 +19,6 @@
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
-
-#define assert_error(err, text)                                                     \
-    do {                                                                            \
-        g_assert_nonnull(err);                                                      \
-        g_assert_cmpstr((err)->message, ==, text);                                  \
-        g_clear_error(&(err));                                                      \
-    } while (0)
 
 static char *dir;
 
@@ -686,17 +680,6 @@ static void test_logfile(void)
     g_assert_cmpstr(text, ==, "logged");
 }
 
-static void remove_tree(void)
-{
-    GDir *d = g_dir_open(dir, 0, NULL);
-    for (const char *name; (name = g_dir_read_name(d));) {
-        g_autofree char *path = g_build_filename(dir, name, NULL);
-        unlink(path);
-    }
-    g_dir_close(d);
-    rmdir(dir);
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -718,6 +701,6 @@ int main(int argc, char **argv)
     g_test_add_func("/chardev/specs", test_specs);
     g_test_add_func("/chardev/logfile", test_logfile);
     int ret = g_test_run();
-    remove_tree();
+    remove_folder(dir);
     return ret;
 }

@@ -3,19 +3,13 @@
  * The device model: types, buses, properties, globals, life, reset, -device, info qtree.
  */
 #include "hw/core/device.h"
+#include "tests/unit/common.h"
 #include "util/bql.h"
 #include "util/mainloop.h"
 #include "util/opts.h"
 #include "util/rcu.h"
 
 #include <string.h>
-
-#define assert_error(err, text)                                                     \
-    do {                                                                            \
-        g_assert_nonnull(err);                                                      \
-        g_assert_cmpstr((err)->message, ==, text);                                  \
-        g_clear_error(&(err));                                                      \
-    } while (0)
 
 static GString *trace;
 

@@ -2,6 +2,7 @@
 /*
  * Values, option strings, -readconfig, properties, the log's options.
  */
+#include "tests/unit/common.h"
 #include "util/log.h"
 #include "util/opts.h"
 #include "util/parse.h"
@@ -9,13 +10,6 @@
 
 #include <string.h>
 #include <unistd.h>
-
-#define assert_error(err, text)                                                     \
-    do {                                                                            \
-        g_assert_nonnull(err);                                                      \
-        g_assert_cmpstr((err)->message, ==, text);                                  \
-        g_clear_error(&(err));                                                      \
-    } while (0)
 
 static void test_numbers(void)
 {

@@ -153,24 +153,6 @@ fill:
     jb      1b
     ret
 
-palette:
-    mov     $0x3c8, %dx
-    xor     %ax, %ax
-    out     %al, %dx
-    inc     %dx
-    xor     %cx, %cx
-1:
-    mov     %cl, %al
-    shr     $2, %al
-    out     %al, %dx                    /* red rises, green falls, blue repeats */
-    not     %al
-    and     $63, %al
-    out     %al, %dx
-    mov     %cl, %al
-    and     $63, %al
-    out     %al, %dx
-    inc     %cl
-    jnz     1b
-    ret
+#include "ramp.inc"
 
     .org    512 * (SECTORS + 1)

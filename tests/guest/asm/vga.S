@@ -11,7 +11,6 @@
 #define SEQ     0x3c4
 #define GFX     0x3ce
 #define ATTR    0x3c0
-#define DAC     0x3c8
 #define STATUS  0x3da
 
 main:
@@ -288,25 +287,7 @@ packed:
     mov     $64000, %cx
     jmp     fill
 
-palette:
-    mov     $DAC, %dx
-    xor     %al, %al
-    out     %al, %dx
-    inc     %dx
-    xor     %cx, %cx
-1:
-    mov     %cl, %al
-    shr     $2, %al
-    out     %al, %dx                    /* red rises, green falls, blue repeats */
-    not     %al
-    and     $63, %al
-    out     %al, %dx
-    mov     %cl, %al
-    and     $63, %al
-    out     %al, %dx
-    inc     %cl
-    jnz     1b
-    ret
+#include "ramp.inc"
 
 /* The unchained 320x240 mode: double-word addressing off, 480 lines doubled. */
 mode_x:
