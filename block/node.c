@@ -419,6 +419,13 @@ static bool agree(BlockNode *parent, BlockNode *child, Error **err)
     return fail(err, "Block node is read-only: '%s' below a writable node", child->name);
 }
 
+/* A format decides itself which of the space it frees goes back: what it asks for, the file does. */
+static BlockFlags flags_below(BlockFlags f)
+{
+    f.unmap = true;
+    return f;
+}
+
 BlockNode *node_open_child(BlockNode *parent, Json *options, const char *key, Error **err)
 {
     g_autoptr(Json) j = json_steal(options, key);
@@ -438,7 +445,7 @@ BlockNode *node_open_child(BlockNode *parent, Json *options, const char *key, Er
         if (!json_get(j, "driver")) {
             json_set_str(j, "driver", "file");
         }
-        n = node_open(g_steal_pointer(&j), parent->flags, err);
+        n = node_open(g_steal_pointer(&j), flags_below(parent->flags), err);
     } else {
         bad_value(key, j, "a node-name or a group of options", err);
         return NULL;
@@ -570,7 +577,7 @@ BlockNode *node_open_file(const char *file, const char *format, Json *options, B
         }
         return node_open(g_steal_pointer(&o), flags, err);
     }
-    BlockNode *bottom = open_protocol(file, below ? below : json_object(), flags, err);
+    BlockNode *bottom = open_protocol(file, below ? below : json_object(), flags_below(flags), err);
     if (!bottom) {
         return NULL;
     }

@@ -263,12 +263,12 @@ static void free_directory(Qcow2 *q, const Directory *d)
         }
         for (uint32_t k = 0; k < s->entries; k++) {
             if (table[k] & ENTRY_OFFSET) {
-                qcow2_free_later(q, table[k] & ENTRY_OFFSET, q->cluster_size);
+                qcow2_free_later(q, table[k] & ENTRY_OFFSET, q->cluster_size, FREED_OTHER);
             }
         }
-        qcow2_free_later(q, s->table, qcow2_round_up(q, s->entries * 8ull));
+        qcow2_free_later(q, s->table, qcow2_round_up(q, s->entries * 8ull), FREED_OTHER);
     }
-    qcow2_free_later(q, d->offset, qcow2_round_up(q, d->size));
+    qcow2_free_later(q, d->offset, qcow2_round_up(q, d->size), FREED_OTHER);
     g_mutex_unlock(&q->lock);
 }
 

@@ -272,7 +272,7 @@ static int drop_tables(Qcow2 *q, uint64_t length)
     g_mutex_lock(&q->lock);
     for (uint64_t i = qcow2_l1_needed(q, length); i < q->l1_size; i++) {
         if (q->l1[i] & ENTRY_OFFSET) {
-            qcow2_free_later(q, q->l1[i] & ENTRY_OFFSET, q->cluster_size);
+            qcow2_free_later(q, q->l1[i] & ENTRY_OFFSET, q->cluster_size, FREED_OTHER);
             qcow2_cache_drop(&q->l2, q->l1[i] & ENTRY_OFFSET, q->cluster_size);
             q->l1[i] = 0;
             q->l1_dirty_from = MIN(q->l1_dirty_from, (uint32_t)i);

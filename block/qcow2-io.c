@@ -472,7 +472,7 @@ static int link_piece(Qcow2 *q, const Piece *p)
             return ret;
         }
         if (!p->reuse) {
-            qcow2_free_entry(q, &old);
+            qcow2_free_entry(q, &old, FREED_OTHER);
         }
     }
     return 0;
@@ -600,7 +600,7 @@ int qcow2_write_compressed(BlockNode *n, uint64_t off, const void *buf, size_t l
         if (ret) {
             qcow2_refcount_add(q, host, size, -1);
         } else {
-            qcow2_free_entry(q, &old);
+            qcow2_free_entry(q, &old, FREED_OTHER);
         }
     }
     end(q, &r);
@@ -636,7 +636,7 @@ static int change_cluster(Qcow2 *q, uint64_t guest, Change change)
         ret = qcow2_link(q, guest, zero_entry, ZERO_BITMAP);
     }
     if (!ret) {
-        qcow2_free_entry(q, &c);
+        qcow2_free_entry(q, &c, FREED_REQUEST);
     }
     return ret;
 }

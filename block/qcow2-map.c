@@ -165,7 +165,7 @@ static int own_table(Qcow2 *q, uint64_t i, uint64_t *table)
     }
     set_l1(q, i, *table | ENTRY_COPIED);
     if (old) {
-        qcow2_free_later(q, old, q->cluster_size);
+        qcow2_free_later(q, old, q->cluster_size, FREED_OTHER);
     }
     return 0;
 }
@@ -194,13 +194,13 @@ int qcow2_link(Qcow2 *q, uint64_t guest, uint64_t entry, uint64_t bitmap)
     return 0;
 }
 
-void qcow2_free_entry(Qcow2 *q, const Cluster *c)
+void qcow2_free_entry(Qcow2 *q, const Cluster *c, Freed why)
 {
     if (c->type == CLUSTER_COMPRESSED) {
         uint64_t start = c->host & ~511ull;
         /* each host cluster it touches counts it once */
-        qcow2_free_later(q, start, c->host + c->csize - start);
+        qcow2_free_later(q, start, c->host + c->csize - start, why);
     } else if (c->host && !q->external) {
-        qcow2_free_later(q, c->host, q->cluster_size);
+        qcow2_free_later(q, c->host, q->cluster_size, why);
     }
 }

@@ -138,7 +138,8 @@ static int grow_reftable(Qcow2 *q, uint64_t index)
     if (ret < 0) {
         return ret;
     }
-    qcow2_free_later(q, q->reftable_offset, (uint64_t)q->reftable_clusters * q->cluster_size);
+    qcow2_free_later(q, q->reftable_offset, (uint64_t)q->reftable_clusters * q->cluster_size,
+                     FREED_OTHER);
     g_free(q->reftable);
     q->reftable = g_steal_pointer(&table);
     q->reftable_offset = at;
@@ -192,6 +193,9 @@ int qcow2_refcount_set(Qcow2 *q, uint64_t cluster, uint64_t count)
     pack(slice, q->refcount_order, i, count);
     qcow2_cache_dirty(&q->refs, at, MAX((1u << q->refcount_order) / 8, 1));
     if (!count) {
+        if (q->dropped) {
+            g_array_append_val(q->dropped, cluster);
+        }
         q->free_hint = MIN(q->free_hint, cluster);
         if (q->compressed_at >> q->cluster_bits == cluster) {
             q->compressed_at = 0;       /* may soon be somebody else's */
@@ -233,13 +237,13 @@ int qcow2_refcount_add(Qcow2 *q, uint64_t offset, uint64_t len, int by)
 
 /* ---- free clusters ---------------------------------------------------------------------- */
 
-void qcow2_free_later(Qcow2 *q, uint64_t offset, uint64_t len)
+void qcow2_free_later(Qcow2 *q, uint64_t offset, uint64_t len, Freed why)
 {
-    Range r = { offset, len };
+    Range r = { offset, len, why };
     Range *last = q->pending_free->len
                   ? &g_array_index(q->pending_free, Range, q->pending_free->len - 1) : NULL;
     /* whole clusters only: compressed ones count each on their own */
-    if (last && last->offset + last->len == offset && !(offset % q->cluster_size)
+    if (last && last->why == why && last->offset + last->len == offset && !(offset % q->cluster_size)
         && !(len % q->cluster_size) && !(last->len % q->cluster_size)) {
         last->len += len;
     } else if (len) {

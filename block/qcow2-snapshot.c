@@ -289,6 +289,27 @@ static int finish(Qcow2 *q, int ret)
     return ret || q->lazy ? ret : qcow2_set_incompatible(q, INCOMPAT_DIRTY, false);
 }
 
+/*
+ * What count_l1 dropped to nothing goes back to the host, if it is still free and the file knows of
+ * it (ret).  Lock not held.
+ */
+static void punch_dropped(Qcow2 *q, int ret)
+{
+    g_mutex_lock(&q->lock);
+    g_autoptr(GArray) dropped = g_steal_pointer(&q->dropped);
+    for (guint i = 0, run; !ret && q->pass_discard[FREED_SNAPSHOT] && i < dropped->len; i += run) {
+        uint64_t first = g_array_index(dropped, uint64_t, i), count;
+        for (run = 0; i + run < dropped->len && g_array_index(dropped, uint64_t, i + run) == first + run
+             && !qcow2_refcount_get(q, first + run, &count) && !count; run++) {
+        }
+        if (run) {
+            node_discard(q->node->file, first << q->cluster_bits, (uint64_t)run << q->cluster_bits);
+        }
+        run += !run;
+    }
+    g_mutex_unlock(&q->lock);
+}
+
 static Qcow2Snapshot *find(Qcow2 *q, const char *id, guint *index)
 {
     BlockSnapshot *s = snapshot_find(q->node, id);
@@ -460,10 +481,12 @@ bool qcow2_snapshot_apply(BlockNode *n, const char *id, Error **err)
     int ret = start(q);
     if (!ret) {
         g_mutex_lock(&q->lock);
+        q->dropped = g_array_new(FALSE, FALSE, sizeof(uint64_t));
         ret = apply(q, l1, s);
         q->inflated_host = 0;
         g_mutex_unlock(&q->lock);
         ret = finish(q, ret);
+        punch_dropped(q, ret);
     }
     return !ret || fail_errno(err, -ret, "Could not apply snapshot '%s'", id);
 }
@@ -502,9 +525,11 @@ bool qcow2_snapshot_delete(BlockNode *n, const char *id, Error **err)
     int ret = start(q);
     if (!ret) {
         g_mutex_lock(&q->lock);
+        q->dropped = g_array_new(FALSE, FALSE, sizeof(uint64_t));
         ret = delete(q, index, l1);
         g_mutex_unlock(&q->lock);
         ret = finish(q, ret);
+        punch_dropped(q, ret);
     }
     return !ret || fail_errno(err, -ret, "Could not delete snapshot '%s'", id);
 }

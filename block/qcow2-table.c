@@ -37,6 +37,21 @@ void qcow2_cache_clear(TableCache *c)
     c->dirty = 0;
 }
 
+void qcow2_cache_clean(TableCache *c)
+{
+    GHashTableIter it;
+    Slice *s;
+    g_hash_table_iter_init(&it, c->slices);
+    while (g_hash_table_iter_next(&it, NULL, (gpointer *)&s)) {
+        if (!s->dirty && !s->used) {
+            g_queue_unlink(&c->lru, &s->link);
+            g_hash_table_iter_remove(&it);
+        } else {
+            s->used = false;
+        }
+    }
+}
+
 static Slice *find(TableCache *c, uint64_t offset)
 {
     offset -= offset % c->slice_size;
@@ -101,6 +116,7 @@ int qcow2_cache_get(Qcow2 *q, TableCache *c, uint64_t offset, uint8_t **p)
         g_queue_unlink(&c->lru, &s->link);
         g_queue_push_head_link(&c->lru, &s->link);
     }
+    s->used = true;
     *p = s->data + offset % c->slice_size;
     return 0;
 }
@@ -249,13 +265,13 @@ int qcow2_commit(Qcow2 *q)
 static GArray *to_punch(Qcow2 *q, const GArray *freed)
 {
     GArray *list = g_array_new(FALSE, FALSE, sizeof(Range));
-    for (guint i = 0; q->node->flags.unmap && i < freed->len; i++) {
+    for (guint i = 0; i < freed->len; i++) {
         Range r = g_array_index(freed, Range, i);
         uint64_t count;
-        for (; r.len >= q->cluster_size; r.len -= q->cluster_size, r.offset += q->cluster_size) {
+        for (; q->pass_discard[r.why] && r.len >= q->cluster_size; r.len -= q->cluster_size, r.offset += q->cluster_size) {
             if (!(r.offset % q->cluster_size)
                 && !qcow2_refcount_get(q, r.offset >> q->cluster_bits, &count) && count == 1) {
-                Range one = { r.offset, q->cluster_size };
+                Range one = { r.offset, q->cluster_size, r.why };
                 Range *last = list->len ? &g_array_index(list, Range, list->len - 1) : NULL;
                 if (last && last->offset + last->len == one.offset) {
                     last->len += one.len;

@@ -20,23 +20,31 @@ static int qcow2_probe(const uint8_t *head, size_t len, const char *filename)
 /* ---- opening --------------------------------------------------------------------------- */
 
 typedef struct Sizes {
-    uint64_t total, l2, refs;
+    uint64_t total, l2, refs, l2_slice;
 } Sizes;
 
 static bool take_options(Qcow2 *q, Json *o, Sizes *sizes, Error **err)
 {
-    bool ignored;
-    uint64_t number = 0;
-    /* how frees are passed on is decided by discard=; intervals and slices are fixed here */
+    q->pass_discard[FREED_REQUEST] = q->node->flags.unmap;
+    q->pass_discard[FREED_SNAPSHOT] = true;
+    q->clean_interval = 600;
     if (!block_take_uint(o, "cache-size", &sizes->total, err)
         || !block_take_uint(o, "l2-cache-size", &sizes->l2, err)
         || !block_take_uint(o, "refcount-cache-size", &sizes->refs, err)
-        || !block_take_uint(o, "cache-clean-interval", &number, err)
-        || !block_take_uint(o, "l2-cache-entry-size", &number, err)
-        || !block_take_bool(o, "pass-discard-request", &ignored, err)
-        || !block_take_bool(o, "pass-discard-snapshot", &ignored, err)
-        || !block_take_bool(o, "pass-discard-other", &ignored, err)) {
+        || !block_take_uint(o, "cache-clean-interval", &q->clean_interval, err)
+        || !block_take_uint(o, "l2-cache-entry-size", &sizes->l2_slice, err)
+        || !block_take_bool(o, "pass-discard-request", &q->pass_discard[FREED_REQUEST], err)
+        || !block_take_bool(o, "pass-discard-snapshot", &q->pass_discard[FREED_SNAPSHOT], err)
+        || !block_take_bool(o, "pass-discard-other", &q->pass_discard[FREED_OTHER], err)) {
         return false;
+    }
+    if (q->clean_interval > UINT32_MAX) {
+        return fail(err, "Cache clean interval too big");
+    }
+    if (sizes->l2_slice && (sizes->l2_slice < 512 || sizes->l2_slice > q->cluster_size
+                            || !is_pow2(sizes->l2_slice))) {
+        return fail(err, "L2 cache entry size must be a power of two between 512 and the cluster size "
+                    "(%u)", q->cluster_size);
     }
     if (json_get(o, "lazy-refcounts")) {
         bool lazy = false;
@@ -64,8 +72,18 @@ static void make_caches(Qcow2 *q, const Sizes *given)
         uint64_t all = (q->size >> q->cluster_bits) * q->entry_size;
         l2 = given->total > refs ? given->total - refs : CLAMP(all, 1u << 20, 32u << 20);
     }
-    qcow2_cache_init(&q->l2, slice, l2);
+    qcow2_cache_init(&q->l2, given->l2_slice ? given->l2_slice : slice, l2);
     qcow2_cache_init(&q->refs, slice, refs);
+}
+
+static void clean_caches(void *opaque)
+{
+    Qcow2 *q = opaque;
+    g_mutex_lock(&q->lock);
+    qcow2_cache_clean(&q->l2);
+    qcow2_cache_clean(&q->refs);
+    g_mutex_unlock(&q->lock);
+    timer_mod(&q->clean, clock_ns(ORRERY_CLOCK_REAL) + (int64_t)q->clean_interval * NS_PER_SEC);
 }
 
 static bool open_data_file(Qcow2 *q, Json *options, Error **err)
@@ -125,6 +143,7 @@ static bool prepare_writing(BlockNode *n, Error **err)
 
 static void free_state(Qcow2 *q)
 {
+    timer_del(&q->clean);
     for (guint i = 0; i < q->extensions->len; i++) {
         g_free(g_array_index(q->extensions, Extension, i).data);
     }
@@ -164,6 +183,9 @@ static bool open_image(BlockNode *n, Json *options, Error **err)
         return false;
     }
     make_caches(q, &sizes);
+    if (q->clean_interval) {
+        timer_mod(&q->clean, clock_ns(ORRERY_CLOCK_REAL) + (int64_t)q->clean_interval * NS_PER_SEC);
+    }
     return qcow2_read_snapshots(q, err) && open_data_file(q, options, err)
            && node_open_backing(n, options, err) && qcow2_load_bitmaps(n, err)
            && (n->flags.read_only || prepare_writing(n, err));
@@ -184,6 +206,7 @@ static bool qcow2_open(BlockNode *n, Json *options, Error **err)
     g_mutex_init(&q->lock);
     g_mutex_init(&q->inflated_lock);
     g_cond_init(&q->changed);
+    timer_init(&q->clean, ORRERY_CLOCK_REAL, clean_caches, q);
     Error *why = NULL;
     if (open_image(n, options, &why)) {
         return true;

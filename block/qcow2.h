@@ -24,6 +24,7 @@
 #define BLOCK_QCOW2_H
 
 #include "block/node.h"
+#include "util/timer.h"
 
 #define QCOW2_MAGIC         0x514649fbu         /* "QFI\xfb" */
 #define QCOW2_MAX_L1        (32u << 20)         /* bytes of an L1 table */
@@ -80,7 +81,7 @@ typedef struct Cluster {
 /* A piece of a table in memory; a table is cut in slices of at most 4 KiB. */
 typedef struct Slice {
     uint64_t offset;                    /* in the file */
-    bool dirty;
+    bool dirty, used;                   /* used: since the caches were last cleaned */
     unsigned dirty_from, dirty_to;      /* bytes */
     GList link;                         /* in TableCache.lru, the newest first */
     uint8_t *data;
@@ -92,8 +93,12 @@ typedef struct TableCache {
     unsigned slice_size, max, dirty;    /* numbers of slices but the first */
 } TableCache;
 
+/* Why space became free; pass-discard-* say which of it goes back to the host. */
+typedef enum Freed { FREED_REQUEST, FREED_SNAPSHOT, FREED_OTHER, FREED_KINDS } Freed;
+
 typedef struct Range {
     uint64_t offset, len;
+    Freed why;
 } Range;
 
 typedef struct Request {
@@ -126,8 +131,11 @@ typedef struct Qcow2 {
     bool extended;
     uint8_t compression;                /* 0 zlib, 1 zstd */
     uint32_t header_length;
+    GArray *dropped;                    /* while not NULL: clusters nobody counts any more (uint64_t) */
     GArray *extensions;                 /* of Extension: those to be kept as they are */
-    bool discard_no_unref;
+    bool pass_discard[FREED_KINDS];
+    uint64_t clean_interval;            /* seconds, 0: never */
+    Timer clean;
 
     GMutex lock;
     GCond changed;                      /* a request ended, a commit ended */
@@ -176,6 +184,7 @@ static inline uint64_t qcow2_l1_needed(const Qcow2 *q, uint64_t size)
 
 void qcow2_cache_init(TableCache *c, unsigned slice_size, uint64_t bytes);
 void qcow2_cache_clear(TableCache *c);          /* forgets everything, dirty or not */
+void qcow2_cache_clean(TableCache *c);          /* forgets what was not used since the last time */
 bool qcow2_cache_has(TableCache *c, uint64_t offset);
 /* Pointer into the cache, good until the next call for the same cache. */
 int qcow2_cache_get(Qcow2 *q, TableCache *c, uint64_t offset, uint8_t **p);
@@ -203,7 +212,7 @@ int qcow2_refcount_add(Qcow2 *q, uint64_t offset, uint64_t len, int by);
 int64_t qcow2_alloc(Qcow2 *q, uint64_t count, bool all, uint64_t *offset);
 int qcow2_alloc_bytes(Qcow2 *q, uint32_t bytes, uint64_t *offset);
 /* Once nothing in the file names it. */
-void qcow2_free_later(Qcow2 *q, uint64_t offset, uint64_t len);
+void qcow2_free_later(Qcow2 *q, uint64_t offset, uint64_t len, Freed why);
 static inline uint64_t qcow2_refcount_max(const Qcow2 *q)
 {
     return q->refcount_order == 6 ? UINT64_MAX : (1ull << (1u << q->refcount_order)) - 1;
@@ -220,7 +229,7 @@ void qcow2_decode(const Qcow2 *q, uint64_t entry, uint64_t bitmap, Cluster *c);
 /* Puts an entry (making or copying the L2 table first); frees nothing. */
 int qcow2_link(Qcow2 *q, uint64_t guest, uint64_t entry, uint64_t bitmap);
 /* Gives back, later, what an entry named. */
-void qcow2_free_entry(Qcow2 *q, const Cluster *c);
+void qcow2_free_entry(Qcow2 *q, const Cluster *c, Freed why);
 
 /* ---- qcow2-io.c: requests; they take the lock ---------------------------------------- */
 

@@ -433,6 +433,25 @@ class Alone(Img):
                       self.orrery("bench", "-c", "500", "-w", "-f", "raw", "--flush-interval=50",
                                   "disk.raw"))
 
+    def test_what_a_snapshot_held_goes_back(self):
+        def kept(options):
+            self.orrery("create", "-f", "qcow2", "x.qcow2", "16M")
+            fill = ["bench", "-w", "-c", "128", "-s", "64k", "-f", "qcow2", "x.qcow2"]
+            self.orrery(*fill)
+            self.orrery("snapshot", "-c", "one", "x.qcow2")
+            self.orrery(*fill)
+            before = os.stat("x.qcow2").st_blocks
+            self.orrery("snapshot", "-d", "one", "--image-opts",
+                        "driver=qcow2,file.filename=x.qcow2" + options)
+            self.orrery("check", "x.qcow2")
+            self.qemu("check", "x.qcow2")
+            return before - os.stat("x.qcow2").st_blocks
+        self.assertGreater(kept(""), 15 << 10)                          # 8 MiB, in sectors
+        self.assertLess(kept(",pass-discard-snapshot=off"), 1 << 10)
+        for wrong, word in ("l2-cache-entry-size=1000", "entry size"), ("cache-clean-interval=1T", "interval"):
+            status, _, err = run(IMG, "info", "--image-opts", "driver=qcow2,file.filename=x.qcow2," + wrong)
+            self.assertEqual((status, word in err), (1, True), err)
+
     def test_an_image_names_no_files_of_others(self):
         os.mkdir("in")
         self.raw("secret")

@@ -258,6 +258,13 @@ static void sequence(int steps)
     BlockNode *n = open_ok(false);
     for (int i = 0; i < steps; i++) {
         random_step(n, &m);
+        if (below(10) == 0) {
+            Qcow2 *q = n->state;
+            g_mutex_lock(&q->lock);
+            qcow2_cache_clean(&q->l2);
+            qcow2_cache_clean(&q->refs);
+            g_mutex_unlock(&q->lock);
+        }
         if (below(20) == 0) {
             node_unref(n);
             n = open_ok(false);
