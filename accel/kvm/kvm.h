@@ -141,9 +141,6 @@ bool kvm_breakpoint(CPU *c, BpOp op, uint64_t addr, unsigned len, int type);
 void kvm_cpu_kick(CPU *c);
 void kvm_cpu_get_state(CPU *c);
 bool kvm_cpu_put_state(CPU *c, StateLevel what, Error **err);
-/* Finish an access that is under way, so that the registers are those of an instruction
- * boundary. [own thread] */
-void kvm_finish_access(KvmCpu *k);
 
 /* The kernel's interrupt controllers were told something: vCPUs that the interpreter runs shall
  * pull.  Any thread, any lock. */

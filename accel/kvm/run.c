@@ -198,12 +198,30 @@ void kvm_cpu_kick(CPU *c)
 
 /* ---- registers ------------------------------------------------------------------------- */
 
-void kvm_finish_access(KvmCpu *k)
+/*
+ * Registers are those of an instruction boundary only when the kernel has taken the outcome of the
+ * access it came back for.  A string instruction, or an access in pieces, then comes back with the
+ * next one, a thousand times at most.  do_it: this one is as real as the first was.
+ */
+static void finish_access(KvmCpu *k, bool do_it)
 {
-    if (k->unfinished) {
+    const struct kvm_run *run = k->run;
+
+    while (k->unfinished) {
         k->unfinished = false;
         __atomic_store_n(&k->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-        ioctl(k->fd, KVM_RUN, 0);
+        if (ioctl(k->fd, KVM_RUN, 0) < 0
+            || (run->exit_reason != KVM_EXIT_IO && run->exit_reason != KVM_EXIT_MMIO)) {
+            return;
+        }
+        kvm_coalesced_flush();
+        if (!do_it) {
+            k->unfinished = true;
+        } else if (run->exit_reason == KVM_EXIT_IO) {
+            kvm_do_io(k);
+        } else {
+            kvm_do_mmio(k);
+        }
     }
 }
 
@@ -214,7 +232,7 @@ static bool fetch(KvmCpu *k)
     if (k->here) {
         return true;
     }
-    kvm_finish_access(k);
+    finish_access(k, true);
     if (!kvm_target.get(k, &err)) {
         error_report("kvm: CPU %d: %s", k->cpu->index, err->message);
         g_error_free(err);
@@ -257,7 +275,7 @@ bool kvm_cpu_put_state(CPU *c, StateLevel what, Error **err)
         return true;                    /* not made yet: everything is put when it is */
     }
     if (!k->here) {
-        kvm_finish_access(k);           /* of a guest that is no more */
+        finish_access(k, false);        /* of a guest that is no more */
     }
     k->here = true;
     k->level = MAX(k->level, what);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * KVM's paths that no host at hand takes, on a KVM that does as the test says (fake-kvm.h): exits
- * that end a machine or are the interpreter's, kicks, errors, the dirty log with manual protection,
- * slots that run out, MSRs, nested state.
+ * that end a machine or are the interpreter's, kicks, accesses in pieces, errors, the dirty log with
+ * manual protection, slots that run out, MSRs, nested state.
  */
 #include "target-i386/kvm.h"
 #include "tests/unit/fake-kvm.h"
@@ -227,6 +227,78 @@ static void test_interrupt(void)
     g_assert_cmpuint(fake.runs, ==, 2);
     x->apic = apic;
     x->pic_ack = NULL;
+}
+
+/* ---- accesses that go on ------------------------------------------------------------------------- */
+
+#define DEVICE 0x70000000ull
+
+static unsigned stored[4], stores;
+
+static uint64_t device_read(void *opaque, hwaddr off, unsigned size)
+{
+    return 0x5a + off;
+}
+
+static void device_write(void *opaque, hwaddr off, uint64_t val, unsigned size)
+{
+    stored[stores++ % G_N_ELEMENTS(stored)] = val;
+}
+
+static const RegionOps device_ops = { .read = device_read, .write = device_write, .min = 1, .max = 1 };
+
+static int access_byte(hwaddr off, bool write, uint8_t val)
+{
+    fake.run->exit_reason = KVM_EXIT_MMIO;
+    fake.run->mmio.phys_addr = DEVICE + off;
+    fake.run->mmio.is_write = write;
+    fake.run->mmio.len = 1;
+    fake.run->mmio.data[0] = val;
+    return 0;
+}
+
+/* REP MOVSB within the device: as the kernel's emulator does it. */
+static int move_string(unsigned n)
+{
+    if (n == 0) {
+        kicked();
+    } else {
+        g_assert_true(fake.run->immediate_exit);
+    }
+    if (n == 4) {
+        fake.regs.rip = 0x8005;
+        return -EINTR;
+    }
+    return access_byte(n, n & 1, fake.run->mmio.data[0]);
+}
+
+/* Registers are fetched when the last piece is done, and no piece is left out. */
+static void test_access_goes_on(void)
+{
+    static Region r;
+
+    region_init_io(&r, "device", GUEST_PAGE_SIZE, &device_ops, NULL);
+    bql_lock();
+    region_map(system_memory(), DEVICE, &r, 0);
+    bql_unlock();
+    code(mov_and_spin, sizeof(mov_and_spin));
+    g_assert_cmpint(run(move_string), ==, EXIT_KICKED);
+    g_assert_cmpuint(fake.runs, ==, 1);
+    kvm_cpu_get_state(c);
+    g_assert_cmpuint(fake.runs, ==, 5);
+    g_assert_cmphex(cpu->rip, ==, 0x8005);
+    g_assert_cmpuint(stores, ==, 2);
+    g_assert_cmphex(stored[0], ==, 0x5a);
+    g_assert_cmphex(stored[1], ==, 0x5c);
+
+    code(mov_and_spin, sizeof(mov_and_spin));
+    g_assert_cmpint(run(move_string), ==, EXIT_KICKED);
+    kvm_cpu_put_state(c, STATE_FULL, NULL);             /* another guest: the old one stores no more */
+    g_assert_cmpuint(fake.runs, ==, 5);
+    g_assert_cmpuint(stores, ==, 2);
+    bql_lock();
+    region_unmap(&r);
+    bql_unlock();
 }
 
 /* ---- MSRs ---------------------------------------------------------------------------------------- */
@@ -631,6 +703,7 @@ int main(int argc, char **argv)
     g_test_add_func("/kvm/put-fails", test_put_fails);
     g_test_add_func("/kvm/kicks", test_kicks);
     g_test_add_func("/kvm/interrupt", test_interrupt);
+    g_test_add_func("/kvm/access-goes-on", test_access_goes_on);
     g_test_add_func("/kvm/msrs", test_msrs);
     g_test_add_func("/kvm/msrs-unreadable", test_msrs_unreadable);
     g_test_add_func("/kvm/dirty-log", test_dirty_log);
