@@ -69,6 +69,7 @@ typedef struct LapicImage {
 
 typedef struct X86Irqchip {
     bool all;                       /* not the local APICs alone */
+    bool ext_dest;                  /* guests know KVM_FEATURE_MSI_EXT_DEST_ID: x86_msi_dest */
     /* A global system interrupt: > 0 somebody took it, 0 it was pending already, < 0 masked. */
     int (*set_gsi)(unsigned gsi, bool level);
     /* As a write of data to FEEx_xxxxh; destination bits 8 and up are bits 40 and up. */
@@ -94,6 +95,17 @@ extern const X86Irqchip *x86_irqchip;
 static inline bool x86_irqchip_all(void)
 {
     return x86_irqchip && x86_irqchip->all;
+}
+/*
+ * Who a message to this address is for.  Bits 19..12, as ever; KVM_FEATURE_MSI_EXT_DEST_ID makes
+ * 11..5 bits 14..8 of it, unless bit 4 says that the message is in the format of interrupt
+ * remapping.  An I/O APIC's entry has the same in its bits 63..48.  Source: the kernel's
+ * Documentation/virt/kvm/x86/cpuid.rst.
+ */
+static inline uint32_t x86_msi_dest(uint64_t addr)
+{
+    bool ext = x86_irqchip && x86_irqchip->ext_dest && !(addr & 0x10);
+    return (addr >> 12 & 0xff) | (ext ? (addr >> 5 & 0x7f) << 8 : 0);
 }
 /* A local APIC's EOI of a level-triggered vector, for the I/O APIC outside.  Set by hw/intc. */
 extern void (*x86_eoi_hook)(uint8_t vector);

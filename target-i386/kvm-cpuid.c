@@ -66,8 +66,7 @@ static void set(unsigned feature)
 #define NO_7_ECX (1u << 1 | 1u << 6 | 1u << 7 | 1u << 11 | 1u << 12 | 1u << 14)
 #define NO_7_EDX (1u << 2 | 1u << 3 | 1u << 8 | 1u << 20 | 1u << 22 | 1u << 23 | 1u << 24 | 1u << 25)
 #define NO_7_1   (1u << 5)
-/* Of the paravirtual ones: what is for nested or encrypted guests, and 15 bits of an APIC id in
- * a message, which the I/O APIC's entries have no place for here. */
+/* Of the paravirtual ones: what is for nested or encrypted guests. */
 #define NO_KVM          (1u << 10 | 1u << 15 | 1u << 16 | 1u << 17)
 /* Asynchronous page faults, PV EOI, unhalt, IPIs: they go through the local APIC. */
 #define KVM_BY_LAPIC    (1u << 4 | 1u << 6 | 1u << 7 | 1u << 11 | 1u << 14)
@@ -77,6 +76,8 @@ static void set(unsigned feature)
 #define KVM_NOPIODELAY  (1u << 1)
 #define KVM_STEAL       (1u << 5)
 #define KVM_EOI         (1u << 6)
+/* Ours, not the kernel's: it has no place for 15 bits of an APIC id in its own I/O APIC. */
+#define KVM_EXT_DEST    (1u << 15)
 
 static uint64_t arch_capabilities(void)
 {
@@ -108,6 +109,9 @@ static void read_offer(void)
     w[FEAT_ARCH_CAPS] = arch_capabilities();
     w[FEAT_KVM] = offer(0x40000001, 0, EAX) & ~(NO_KVM | (kvm.irqchip ? 0 : KVM_BY_LAPIC)
                                                 | (kvm.software ? KVM_ASYNC_PF : 0));
+    if (kvm.irqchip == KVM_IRQCHIP_SPLIT && kvm.wide_apic_ids) {
+        w[FEAT_KVM] |= KVM_EXT_DEST;
+    }
     if (kvm.irqchip ? kvm.wide_apic_ids : x86_kvm_msr_exits) {
         set(CPUID_X2APIC);
     } else {
@@ -232,6 +236,6 @@ void x86_kvm_cpuid_init(void)
      * kernel's by what NTP does in between: no clock that trusts it to the nanosecond, unless
      * asked for. */
     x86_kvm_default_features = offered_words[FEAT_KVM]
-        & (kvm.software ? KVM_NOPIODELAY
-                        : KVM_CLOCK_FEATURES | KVM_NOPIODELAY | KVM_STEAL | KVM_EOI | 1u << 4);
+        & (kvm.software ? KVM_NOPIODELAY | KVM_EXT_DEST
+                        : KVM_CLOCK_FEATURES | KVM_NOPIODELAY | KVM_STEAL | KVM_EOI | 1u << 4 | KVM_EXT_DEST);
 }

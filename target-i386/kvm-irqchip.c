@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "accel/eventfd.h"
+#include "target-i386/cpuid.h"
 #include "target-i386/irqchip.h"
 #include "target-i386/msr.h"
 #include "util/log.h"
@@ -56,6 +57,13 @@ static void msi(uint64_t addr, uint32_t data)
         LOG(LOG_UNIMP, "kvm: message %x to %x: %s\n", data, m.address_lo, g_strerror(-res));
     }
     kvm_poke();
+}
+
+uint64_t x86_kvm_message(uint64_t addr)
+{
+    uint64_t high = x86_msi_dest(addr) >> 8;
+
+    return high ? (addr & ~0xff0ull) | high << 40 : addr;
 }
 
 /* ---- the 8259 pair ------------------------------------------------------------------------ */
@@ -158,7 +166,7 @@ static void ioapic_changed(const uint64_t table[IOAPIC_PINS])
     for (unsigned n = 0; n < IOAPIC_PINS; n++) {
         struct kvm_irq_routing_entry *e = kvm_route(n, KVM_IRQ_ROUTING_MSI), old = *e;
         uint64_t t = table[n];
-        kvm_route_message(e, 0xfee00000 | (t >> 56) << 12 | (t >> 11 & 1) << 2,
+        kvm_route_message(e, 0xfee00000 | t >> 48 << 4 | (t >> 11 & 1) << 2,
                           t & RTE_MASKED ? 0 : (t & 0x7ff) | (t & RTE_LEVEL) | 1 << 14);
         changed |= memcmp(e, &old, sizeof(old)) != 0;
     }
@@ -376,6 +384,11 @@ static X86Irqchip chips = {
     .pit_reinject = pit_reinject, .get_lapic = get_lapic, .put_lapic = put_lapic,
     .lapic_msr = lapic_msr,
 };
+
+void x86_kvm_irqchip_guest(const X86CPU *c)
+{
+    chips.ext_dest = x86_has(c, CPUID_KVM_MSI_EXT_DEST_ID);
+}
 
 void x86_kvm_irqchip_active(bool on)
 {

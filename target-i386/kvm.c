@@ -102,6 +102,7 @@ static bool cpu_create(KvmCpu *k, Error **err)
     setup_mce(k);
     x86_kvm_msrs_init(k);
     x86_kvm_pv_init(x86_of(k));
+    x86_kvm_irqchip_guest(x86_of(k));
     x86_kvm_nested_init(k);
     return kvm_ioctl(k->fd, KVM_GET_XSAVE, &((X86KvmCpu *)k->arch)->xsave) >= 0
            || fail(err, "KVM_GET_XSAVE failed");
@@ -334,6 +335,7 @@ const KvmTarget kvm_target = {
     .debug_exit = x86_kvm_debug_exit,
     .pull = x86_kvm_pull,
     .wait = x86_kvm_wait,
+    .message = x86_kvm_message,
     .thread_init = x86_kvm_pull_init,
     .vcpu_id = vcpu_id,
     .cpu_create = cpu_create,

@@ -85,6 +85,10 @@ void x86_kvm_clock_go(void);
 /* kvm-irqchip.c */
 bool x86_kvm_irqchip_init(Error **err);
 void x86_kvm_irqchip_active(bool on);
+/* What the guest's CPUs know of them. */
+void x86_kvm_irqchip_guest(const X86CPU *c);
+/* KvmTarget.message */
+uint64_t x86_kvm_message(uint64_t addr);
 /* What X86Irqchip.put_lapic left; after the special registers. */
 bool x86_kvm_lapic_put(KvmCpu *k, Error **err);
 void x86_kvm_pic_get(PicChip *c, const struct kvm_pic_state *k);

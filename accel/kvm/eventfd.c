@@ -164,6 +164,7 @@ bool kvm_routes_changed(void)
 
 void kvm_route_message(struct kvm_irq_routing_entry *e, uint64_t addr, uint32_t data)
 {
+    addr = kvm_target.message ? kvm_target.message(addr) : addr;
     e->u.msi.address_lo = addr;
     e->u.msi.address_hi = addr >> 32;
     e->u.msi.data = data;

@@ -117,6 +117,8 @@ typedef struct KvmTarget {
     bool (*doubt)(KvmCpu *k);
     /* HLT was executed: note it in CPU. [bql] */
     void (*halted)(KvmCpu *k);
+    /* The kernel's form of a message's address; NULL: as it is. */
+    uint64_t (*message)(uint64_t addr);
     /* An exit that generic code does not know. */
     KvmVerdict (*exit)(KvmCpu *k);
     /* The address space that memory exits belong to. */

@@ -121,11 +121,11 @@ void apic_bus_deliver(const ApicMessage *m)
     }
 }
 
-/* Address: FEE, destination in 19..12, redirection hint 3, destination mode 2. */
+/* Address: FEE, destination (x86_msi_dest), redirection hint 3, destination mode 2. */
 void apic_deliver_msi(uint64_t addr, uint32_t data)
 {
     ApicMessage m = {
-        .dest = addr >> 12 & 0xff, .logical = addr >> 2 & 1,
+        .dest = x86_msi_dest(addr), .logical = addr >> 2 & 1,
         .delivery = data >> 8 & 7, .vector = data, .level = data >> 15 & 1,
     };
 

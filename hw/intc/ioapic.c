@@ -34,6 +34,7 @@
 #define RTE_LEVEL       (1ull << 15)
 #define RTE_MASKED      (1ull << 16)
 #define RTE_WRITABLE    0xff0000000001afffull
+#define RTE_EXT_DEST    0x00fe000000000000ull   /* destination bits 14..8: x86_msi_dest */
 
 typedef struct IOApic {
     Device dev;                     /* always first */
@@ -68,10 +69,15 @@ static void ioapic_changed(IOApic *s)
     }
 }
 
+static uint32_t rte_dest(uint64_t e)
+{
+    return x86_msi_dest(e >> 48 << 4);
+}
+
 static void ioapic_send(uint64_t e)
 {
     ApicMessage m = {
-        .dest = e >> 56, .logical = e & RTE_LOGICAL, .delivery = RTE_DELIVERY(e), .vector = e,
+        .dest = rte_dest(e), .logical = e & RTE_LOGICAL, .delivery = RTE_DELIVERY(e), .vector = e,
         .level = e & RTE_LEVEL,
     };
 
@@ -125,7 +131,8 @@ static void ioapic_eoi(void *opaque, uint8_t vector)
 static void ioapic_write_table(IOApic *s, unsigned reg, uint32_t val)
 {
     unsigned n = reg / 2, shift = reg % 2 * 32;
-    uint64_t mask = RTE_WRITABLE & 0xffffffffull << shift;
+    bool ext = x86_irqchip && x86_irqchip->ext_dest;
+    uint64_t mask = (RTE_WRITABLE | (ext ? RTE_EXT_DEST : 0)) & 0xffffffffull << shift;
 
     s->table[n] = (s->table[n] & ~mask) | ((uint64_t)val << shift & mask);
     if (!(s->table[n] & RTE_LEVEL)) {
@@ -219,7 +226,7 @@ void ioapic_info(GString *out)
     for (int n = 0; n < IOAPIC_PINS; n++) {
         uint64_t e = s->table[n];
         g_string_append_printf(out, "  pin %-2d 0x%016" PRIx64 " dest=%u vec=%u %s %s %s%s%s\n", n, e,
-                               (unsigned)(e >> 56), (unsigned)(e & 0xff),
+                               rte_dest(e), (unsigned)(e & 0xff),
                                e & RTE_LEVEL ? "level" : "edge", modes[RTE_DELIVERY(e)],
                                e & RTE_LOGICAL ? "logical" : "physical",
                                e & RTE_MASKED ? " masked" : "",

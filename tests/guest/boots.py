@@ -671,7 +671,7 @@ def test_hmp_info():
 
 # What both accelerators have.
 COMMON_CPU = ("qemu64,-pni,-vmx,-svm,-kvmclock,-kvmclock-stable-bit,-kvm-steal-time,-kvm-asyncpf,"
-              "-kvm-pv-eoi")
+              "-kvm-pv-eoi,-kvm-msi-ext-dest-id")
 
 
 def need_kvm():

@@ -116,6 +116,14 @@ class Told(unittest.TestCase):
                        if f + " [" in self.vm.errors()]
             self.assertEqual(missing, [] if there else ["kvm-pv-eoi", "kvm-pv-unhalt", "kvm-pv-ipi"])
 
+    def test_wide_destinations(self):
+        """kvm-msi-ext-dest-id: with an I/O APIC of ours before the kernel's local ones, by itself then."""
+        for chip, flag, warned in (("split", "+", False), ("on", "+", True), ("on", "-", False)):
+            c = self.start("-accel", "kvm,turns=off,kernel-irqchip=" + chip, "-cpu",
+                           "qemu64,-pni,%skvm-msi-ext-dest-id" % flag)
+            c.call("query-status")
+            self.assertEqual("kvm-msi-ext-dest-id [" in self.vm.errors(), warned, chip)
+
     def test_stopped_and_reset(self):
         c = self.start("-accel", "kvm", "-cpu", "qemu64,-pni,+kvmclock,+kvm-steal-time")
         for _ in range(3):

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "migration/vmstate.h"
+#include "target-i386/cpuid.h"
 
 #define c (&cpu->cpu)
 
@@ -667,6 +668,28 @@ static void test_chip_access(void)
     chips(false);
 }
 
+/* KVM_FEATURE_MSI_EXT_DEST_ID: 15 bits of a destination in a message, for guests that know it. */
+static void test_wide_messages(void)
+{
+    uint64_t *word = &cpu->features[CPUID_KVM_MSI_EXT_DEST_ID >> 6], old = *word;
+
+    chips(true);
+    *word &= ~(1ull << (CPUID_KVM_MSI_EXT_DEST_ID & 63));
+    x86_kvm_irqchip_guest(cpu);
+    g_assert_cmphex(x86_msi_dest(0xfee12fe4), ==, 0x12);
+    g_assert_cmphex(x86_kvm_message(0xfee12fe4), ==, 0xfee12fe4);
+    *word |= 1ull << (CPUID_KVM_MSI_EXT_DEST_ID & 63);
+    x86_kvm_irqchip_guest(cpu);
+    g_assert_cmphex(x86_msi_dest(0xfee12024), ==, 0x112);
+    g_assert_cmphex(x86_kvm_message(0xfee12024), ==, 0x100fee12004);
+    g_assert_cmphex(x86_kvm_message(0xfee12fe0), ==, 0x7f00fee12000);
+    g_assert_cmphex(x86_kvm_message(0xfee12ff0), ==, 0xfee12ff0);       /* another format */
+    g_assert_cmphex(x86_kvm_message(0x300fee12000), ==, 0x300fee12000);
+    *word = old;
+    x86_kvm_irqchip_guest(cpu);
+    chips(false);
+}
+
 static void start(void)
 {
     Error *err = NULL;
@@ -712,6 +735,7 @@ int main(int argc, char **argv)
     g_test_add_func("/kvm/pull", test_pull);
     g_test_add_func("/kvm/visit-halted", test_visit_halted);
     g_test_add_func("/kvm/chip-access", test_chip_access);
+    g_test_add_func("/kvm/wide-messages", test_wide_messages);
     g_test_add_func("/kvm/nested", test_nested);
     g_test_add_func("/kvm/nested-guest", test_nested_guest);
     return g_test_run();
