@@ -224,9 +224,10 @@ class Guest(Job):
     def run(self, limit):
         command = [sys.executable, os.path.join(TOP, "tests/guest/run.py"), self.guest]
         status, text = self.execute(command, limit * 4)
-        skipped = status == 0 and re.search(r"^skipped ", text, re.M)
-        result = SKIPPED if skipped else OK if status == 0 else FAILED
-        return [Case(self.name, result, "" if result == OK else "status %s\n%s" % (status, text),
+        why = re.search(r"^skipped .*\n +(.*)", text, re.M) if status == 0 else None
+        result = SKIPPED if why else OK if status == 0 else FAILED
+        told = why.group(1) if why else "" if result == OK else "status %s\n%s" % (status, text)
+        return [Case(self.name, result, told,
                      "python3 tests/guest/run.py " + self.guest)]
 
 
