@@ -6,6 +6,7 @@
 #define BLOCK_BACKEND_INT_H
 
 #include "block/backend.h"
+#include "block/pool.h"
 
 struct BlockBackend {
     char *name;                         /* "" for a slot around a -blockdev node */
@@ -13,6 +14,7 @@ struct BlockBackend {
     BlockFlags flags;
     bool write_cache;
     unsigned in_flight;
+    PoolLane *lane;                     /* of its writes */
     BlkOnError on_read_error, on_write_error;
     const char *io_status;
     BlkStats stats;

@@ -7,6 +7,7 @@
 #include "block/drive.h"
 #include "block/job.h"
 #include "block/nbd.h"
+#include "block/pool.h"
 #include "block/uring.h"
 #include "util/bql.h"
 #include "util/iov.h"
@@ -17,7 +18,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define POOL_THREADS 64
 #if defined(__x86_64__) || defined(__i386__)
 #define spin_pause() __builtin_ia32_pause()
 #else
@@ -28,6 +28,7 @@
 typedef enum { REQ_READ, REQ_WRITE, REQ_FLUSH, REQ_DISCARD, REQ_WRITE_ZEROES } RequestType;
 
 struct BlkRequest {
+    PoolJob job;                        /* always first */
     BlockBackend *blk;
     BlockNode *node;                    /* reference */
     RequestType type;
@@ -47,7 +48,6 @@ struct BlkRequest {
 
 static GPtrArray *backends;
 static GQueue throttled = G_QUEUE_INIT; /* requests whose turn has not come */
-static GThreadPool *pool;
 
 static GMutex completed_lock;
 static GCond completed_cond;
@@ -243,13 +243,21 @@ void blk_unplug(void)
     }
 }
 
-static void pool_thread(gpointer data, gpointer unused)
+static void in_pool(PoolJob *j)
 {
-    BlkRequest *r = data;
+    BlkRequest *r = (BlkRequest *)j;
     r->ret = g_atomic_int_get(&r->cancelled) ? -ECANCELED : work(r);
     if (!finish_here(r)) {
         complete(r, r->ret);
     }
+}
+
+/* What only waits, and what comes here since it must wait, has a thread of its own. */
+static void to_pool(BlkRequest *r)
+{
+    bool changes = r->type != REQ_READ && r->type != REQ_FLUSH;
+    r->job.run = in_pool;
+    pool_push(&r->job, changes ? r->blk->lane : NULL);
 }
 
 /* Bounds and permissions, so that even a request that never gets to a thread completes later. */
@@ -271,7 +279,7 @@ static void uring_done(void *opaque, int ret)
     if (ret >= 0 && (uint64_t)ret == r->len) {
         complete(r, 0);
     } else {
-        g_thread_pool_push(pool, r, NULL);
+        to_pool(r);
     }
 }
 
@@ -288,11 +296,8 @@ static bool start_direct(BlkRequest *r)
 static void start(BlkRequest *r)
 {
     r->node = node_ref(r->blk->root);
-    if (!pool) {
-        pool = g_thread_pool_new(pool_thread, NULL, POOL_THREADS, FALSE, NULL);
-    }
     if (!start_direct(r)) {
-        g_thread_pool_push(pool, r, NULL);
+        to_pool(r);
     }
 }
 
@@ -747,6 +752,7 @@ BlockBackend *blk_new(const char *name, BlockNode *root)
     BlockBackend *b = g_new0(BlockBackend, 1);
     b->name = g_strdup(name);
     b->root = root;
+    b->lane = pool_lane_new();
     b->write_cache = true;
     b->on_write_error = BLK_ON_ERROR_ENOSPC;
     b->io_status = "ok";
@@ -801,6 +807,7 @@ void blk_delete(BlockBackend *b)
     g_ptr_array_remove(backends, b);
     node_unref(b->root);
     throttle_group_unref(b->throttle);
+    pool_lane_free(b->lane);
     g_free(b->name);
     g_free(b);
 }

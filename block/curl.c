@@ -8,6 +8,7 @@
  */
 #include "block/block.h"
 #include "block/node.h"
+#include "block/pool.h"
 #include "util/iov.h"
 #include "util/library.h"
 
@@ -178,6 +179,7 @@ static int curl_read(BlockNode *n, uint64_t off, const struct iovec *iov, int ni
     }
     uint64_t more = MIN(MAX(len, c->readahead), c->length - off);
     g_autofree uint8_t *buf = g_try_malloc(more);
+    pool_sleeps();
     int ret = buf ? fetch(n, off, buf, more) : -ENOMEM;
     if (ret < 0) {
         return ret;

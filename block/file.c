@@ -12,6 +12,7 @@
 #include "block/block.h"
 #include "block/lock.h"
 #include "block/node.h"
+#include "block/pool.h"
 #include "block/uring.h"
 #include "util/iov.h"
 
@@ -306,9 +307,17 @@ static int suitable_fd(const FileNode *f, uint64_t off, const struct iovec *iov,
     return aligned(f, off, iov, niov) ? f->fd : f->buffered_fd;
 }
 
+static int file_try_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov);
+
 static int file_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
 {
     FileNode *f = n->state;
+    if (pool_in_lane()) {
+        if (file_try_read(n, off, iov, niov) == 0) {
+            return 0;
+        }
+        pool_sleeps();
+    }
     size_t want = iov_size(iov, niov);
     ssize_t got = whole(read_vector, suitable_fd(f, off, iov, niov), iov, niov, off);
     if (got < 0) {
@@ -344,6 +353,9 @@ static int file_write(BlockNode *n, uint64_t off, const struct iovec *iov, int n
 {
     FileNode *f = n->state;
     size_t len = iov_size(iov, niov);
+    if (n->flags.direct) {
+        pool_sleeps();
+    }
     ssize_t done = whole(write_vector, suitable_fd(f, off, iov, niov), iov, niov, off);
     if (done < 0) {
         return done;
@@ -378,6 +390,7 @@ static int file_flush(BlockNode *n)
     if (__atomic_load_n(&f->flush_failed, __ATOMIC_RELAXED)) {
         return -EIO;
     }
+    pool_sleeps();
     if (fdatasync(f->fd) < 0) {
         int err = errno;
         __atomic_store_n(&f->flush_failed, true, __ATOMIC_RELAXED);
@@ -392,6 +405,7 @@ static int try_fallocate(FileNode *f, int mode, uint64_t off, uint64_t len, bool
     if (__atomic_load_n(cannot, __ATOMIC_RELAXED)) {
         return -ENOTSUP;
     }
+    pool_sleeps();
     while (fallocate(f->fd, mode, off, len) < 0) {
         if (errno == EOPNOTSUPP || errno == ENOSYS || errno == ENODEV || errno == EINVAL) {
             __atomic_store_n(cannot, true, __ATOMIC_RELAXED);
@@ -410,6 +424,7 @@ static int file_discard(BlockNode *n, uint64_t off, uint64_t len)
     int ret;
     if (f->block_device) {
         uint64_t range[2] = { off, len };
+        pool_sleeps();
         ret = ioctl(f->fd, BLKDISCARD, range) < 0 ? -errno : 0;
     } else {
         ret = try_fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, len, &f->no_punch);

@@ -3,6 +3,7 @@
  * Changes of the graph while disks are in use, and watching the changes of a node's content.
  */
 #include "block/backend.h"
+#include "block/pool.h"
 #include "block/track.h"
 
 #include <errno.h>
@@ -208,6 +209,7 @@ void track_begin(BlockNode *n, TrackedRange *r, uint64_t off, uint64_t len, bool
     *r = (TrackedRange) { off, off + len, exclusive, NULL };
     g_mutex_lock(&t->lock);
     while (conflicts(t, r)) {
+        pool_sleeps();
         g_cond_wait(&t->changed, &t->lock);
     }
     r->next = t->ranges;

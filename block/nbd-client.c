@@ -11,6 +11,7 @@
  */
 #include "block/block.h"
 #include "block/node.h"
+#include "block/pool.h"
 #include "util/iov.h"
 #include "util/library.h"
 
@@ -220,6 +221,7 @@ static bool client_open(BlockNode *n, Json *options, Error **err)
 /* A connection for one request. */
 static struct nbd_handle *take(NbdClient *c)
 {
+    pool_sleeps();
     g_mutex_lock(&c->lock);
     while (!c->free) {
         g_cond_wait(&c->changed, &c->lock);

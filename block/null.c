@@ -4,6 +4,7 @@
  * For measuring, and for tests of big disks.  latency-ns delays each request.
  */
 #include "block/node.h"
+#include "block/pool.h"
 #include "util/iov.h"
 
 #include <string.h>
@@ -40,6 +41,7 @@ static int delay(BlockNode *n)
 {
     NullNode *s = n->state;
     if (s->latency_ns) {
+        pool_sleeps();
         g_usleep(MIN(s->latency_ns / 1000, 10 * G_USEC_PER_SEC));
     }
     return 0;

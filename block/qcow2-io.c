@@ -9,6 +9,7 @@
  * the first and last subcluster are filled up, where the rest of the cluster can stay what it is:
  * read from below, or zeroes.
  */
+#include "block/pool.h"
 #include "block/qcow2.h"
 #include "util/iov.h"
 
@@ -35,6 +36,7 @@ static void begin(Qcow2 *q, Request *r, uint64_t off, uint64_t len, bool exclusi
     uint64_t mask = q->cluster_size - 1;
     *r = (Request) { off & ~mask, (off + len + mask) & ~mask, exclusive, NULL };
     while (conflicts(q, r)) {
+        pool_sleeps();
         g_cond_wait(&q->changed, &q->lock);
     }
     r->next = q->requests;

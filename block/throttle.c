@@ -8,6 +8,7 @@
  */
 #include "block/throttle.h"
 #include "block/node.h"
+#include "block/pool.h"
 #include "util/iov.h"
 #include "util/timer.h"
 
@@ -296,6 +297,7 @@ static void wait_turn(BlockNode *n, bool write, uint64_t bytes)
     if (!ns) {
         return;
     }
+    pool_sleeps();
     g_mutex_lock(&bypass_lock);
     while (!bypass && g_cond_wait_until(&bypass_changed, &bypass_lock, end)) {
     }

@@ -5,8 +5,9 @@ reading and writing, raw and qcow2, 8 requests under way, the image in the host'
 
     tests/bench/disks.py [-n ROUNDS] [--ms N] [--device nvme,serial=x] [--accel kvm]
 
-The emulators take turns; each row tells the medians and their ratio.  Each load runs for a moment
-before it is measured: translating the guest's code is no work of the disk.
+The emulators take turns; each row tells the medians and their ratio, then the same of the host's
+CPU time for each request (which a busy host changes less).  Each load runs for a moment before it
+is measured: translating the guest's code is no work of the disk.
 """
 
 import argparse
@@ -56,8 +57,24 @@ def make_image(folder, kind):
     return folder + "/disk." + kind
 
 
+def cpu_seconds(pid):
+    """What all threads of a process used up."""
+    with open("/proc/%d/stat" % pid) as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def load_once(vm, disk, load, ms):
+    """Requests a second; microseconds of CPU time for each."""
+    vm.shell("/mnt/guest-disk /dev/%s %s %d >/dev/null" % (disk, load, ms // 3), 120)
+    before = cpu_seconds(vm.proc.pid)
+    out = vm.shell("/mnt/guest-disk /dev/%s %s %d" % (disk, load, ms), 120)
+    n, ns = map(int, re.search(r"requests (\d+) ns (\d+)", out).groups())
+    return n * 1e9 / ns, (cpu_seconds(vm.proc.pid) - before) * 1e6 / n
+
+
 def measure(emulator, a, iso, images):
-    """{(format, kind of load): requests a second}"""
+    """{(format, kind of load): what load_once tells}"""
     machine.EMULATOR = emulator
     rates = {}
     modules = material.initramfs("bench-initramfs.cpio.gz", modules=material.MODULES + material.VIRTIO_MODULES
@@ -73,10 +90,7 @@ def measure(emulator, a, iso, images):
         disks = sorted(set(re.findall(r"vd\w|nvme\dn\d|sd\w", vm.shell("ls /sys/block"))))
         for kind, disk in zip(images, disks):
             for load in KINDS:
-                out = vm.shell("/mnt/guest-disk /dev/%s %s %d >/dev/null; /mnt/guest-disk /dev/%s %s %d"
-                               % (disk, load, a.ms // 3, disk, load, a.ms), 120)
-                n, ns = map(int, re.search(r"requests (\d+) ns (\d+)", out).groups())
-                rates[kind, load] = n * 1e9 / ns
+                rates[kind, load] = load_once(vm, disk, load, a.ms)
     return rates
 
 
@@ -99,11 +113,12 @@ def main():
                     found.setdefault(row, {}).setdefault(name, []).append(rate)
     print("%s, -accel %s, requests a second (median of %d)" % (a.device, a.accel, a.n))
     for (kind, load), rates in found.items():
-        mine = statistics.median(rates["orrery"])
-        line = "  %-6s %-11s orrery %8.0f" % (kind, load, mine)
+        mine, cpu = map(statistics.median, zip(*rates["orrery"]))
+        line = "  %-6s %-11s orrery %8.0f %6.1f us" % (kind, load, mine, cpu)
         if "qemu" in rates:
-            other = statistics.median(rates["qemu"])
-            line += "   qemu %8.0f   x%.2f" % (other, mine / other)
+            other, other_cpu = map(statistics.median, zip(*rates["qemu"]))
+            line += "   qemu %8.0f %6.1f us   x%.2f   CPU x%.2f" % (other, other_cpu, mine / other,
+                                                                   other_cpu / cpu)
         print(line)
 
 

@@ -10,6 +10,7 @@ unit-tests += tests/unit/test-x86-insn.c   # x86: snippets on a bare CPU
 unit-tests += tests/unit/test-x87.c        # x86: x87 instructions against the host
 unit-tests += tests/unit/test-xsave.c      # x86: FXSAVE and XSAVE family against the host
 lib-tests  += tests/unit/test-block.c      # block: requests, overlays, locks, errors, media, -drive
+lib-tests  += tests/unit/test-pool.c       # block: threads for requests
 lib-tests  += tests/unit/test-qcow2.c     # qcow2: sequences, threads, hostile images
 lib-tests  += tests/unit/test-diskfaults.c  # all written formats: power cuts, errors at every step
 test-qcow2-objs := tests/unit/memdisk.o
