@@ -43,6 +43,9 @@ typedef struct Accel {
                                          c->request) soon */
     void (*get_state)(CPU *c);        /* accelerator -> c; the copy is then the truth */
     bool (*put_state)(CPU *c, StateLevel what, Error **err);
+    /* Optional: bring c's general registers into c while it waits for a device's answer; they go
+     * back when it has that.  false: can't.  NULL: they are there. [own thread] */
+    bool (*access_registers)(CPU *c);
     const MemListener *slots;         /* optional: hears every change of the memory map */
     /* Optional: the list of accel/debug.h got or loses this one (a BpType), for c; called for
      * every vCPU.  false: can't. [bql, vCPUs stopped] */

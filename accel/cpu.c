@@ -53,6 +53,13 @@ CPU *cpu_current(void)
     return current;
 }
 
+CPU *cpu_of_access(void)
+{
+    CPU *c = current;
+
+    return c && (!c->accel->access_registers || c->accel->access_registers(c)) ? c : NULL;
+}
+
 void cpu_set_current(CPU *c)
 {
     current = c;

@@ -135,6 +135,14 @@ void cpu_run_work(CPU *c);
 CPU *cpu_current(void);
 void cpu_set_current(CPU *c);
 
+/*
+ * For a device that takes parameters in the CPU's registers: the vCPU whose instruction does the
+ * access being served, its general registers brought into it.  What the device changes in them holds
+ * when the access is over, but for the register that a port read loads.  NULL: it is no vCPU's
+ * access (a monitor's, a test's). [within a device's read or write]
+ */
+CPU *cpu_of_access(void);
+
 /* All vCPUs, by index; the array does not move once the machine runs. */
 extern GPtrArray *cpus;
 static inline CPU *cpu_by_index(unsigned n)

@@ -65,7 +65,7 @@ static bool call(KvmCpu *k, unsigned long req, const char *name, void *arg, Erro
 }
 #define CALL(k, req, arg, err) call(k, req, #req, arg, err)
 
-static bool put_regs(KvmCpu *k, Error **err)
+bool x86_kvm_put_regs(KvmCpu *k, Error **err)
 {
     const X86CPU *c = x86_of(k);
     struct kvm_regs r = {
@@ -78,7 +78,7 @@ static bool put_regs(KvmCpu *k, Error **err)
     return CALL(k, KVM_SET_REGS, &r, err);
 }
 
-static bool get_regs(KvmCpu *k, Error **err)
+bool x86_kvm_get_regs(KvmCpu *k, Error **err)
 {
     X86CPU *c = x86_of(k);
     struct kvm_regs r = { 0 };
@@ -529,7 +529,7 @@ bool x86_kvm_get(KvmCpu *k, Error **err)
     /* Events first: asking for them is what puts the CR2 and DR6 of a pending exception in
      * place. */
     if ((kvm.irqchip && !get_mp_state(k, err)) || !get_events(k, err)
-        || !get_debugregs(k, err) || !get_regs(k, err) || !get_sregs(k, err) || !get_fpu(k, err) || !get_msrs(k, err)) {
+        || !get_debugregs(k, err) || !x86_kvm_get_regs(k, err) || !get_sregs(k, err) || !get_fpu(k, err) || !get_msrs(k, err)) {
         return false;
     }
     x86_write_dr7(c, c->dr[7]);         /* with the CR4 just fetched */
@@ -556,7 +556,7 @@ bool x86_kvm_put(KvmCpu *k, StateLevel level, Error **err)
     if (k->cpu->index == 0) {
         x86_kvm_clock_go();
     }
-    if (!put_sregs(k, err) || !x86_kvm_lapic_put(k, err) || !put_regs(k, err)
+    if (!put_sregs(k, err) || !x86_kvm_lapic_put(k, err) || !x86_kvm_put_regs(k, err)
         || !put_fpu(k, err)) {
         return false;
     }
@@ -583,7 +583,7 @@ bool x86_kvm_put_brief(KvmCpu *k, Error **err)
     bool sregs = ((X86KvmCpu *)k->arch)->proxy;
 
     x86_kvm_proxy_end(k);
-    return (!sregs || put_sregs(k, err)) && put_regs(k, err) && put_events(k, STATE_RUNTIME, err);
+    return (!sregs || put_sregs(k, err)) && x86_kvm_put_regs(k, err) && put_events(k, STATE_RUNTIME, err);
 }
 
 bool x86_kvm_get_brief(KvmCpu *k, Error **err)
@@ -591,7 +591,7 @@ bool x86_kvm_get_brief(KvmCpu *k, Error **err)
     X86CPU *c = x86_of(k);
     bool shadow = c->int_shadow, mov_ss = c->shadow_mov_ss;
 
-    if (!get_events(k, err) || !get_regs(k, err)) {
+    if (!get_events(k, err) || !x86_kvm_get_regs(k, err)) {
         return false;
     }
     if (c->exc_vector < 0) {

@@ -53,6 +53,9 @@ static inline bool x86_kvm_paging_fails(const X86CPU *c)
 void x86_kvm_msrs_init(KvmCpu *k);
 bool x86_kvm_get(KvmCpu *k, Error **err);
 bool x86_kvm_put(KvmCpu *k, StateLevel level, Error **err);
+/* General registers, RIP and flags alone. */
+bool x86_kvm_get_regs(KvmCpu *k, Error **err);
+bool x86_kvm_put_regs(KvmCpu *k, Error **err);
 /* Only what decides whether an event goes in, and what went in; the kernel's copy of the rest
  * stays old. */
 bool x86_kvm_put_brief(KvmCpu *k, Error **err);

@@ -37,6 +37,7 @@ typedef struct Watcher {
 } Watcher;
 
 static GArray *watchers;                /* of Watcher */
+static Timer change_timer;              /* they are told from the main loop, not from within a device */
 
 void input_on_change(void (*fn)(void *opaque), void *opaque)
 {
@@ -59,12 +60,22 @@ void input_forget_change(void (*fn)(void *opaque), void *opaque)
     }
 }
 
-static void changed(void)
+static void tell_watchers(void *opaque)
 {
-    input_room();
     for (guint i = 0; watchers && i < watchers->len; i++) {
         const Watcher *w = &g_array_index(watchers, Watcher, i);
         w->fn(w->opaque);
+    }
+}
+
+static void changed(void)
+{
+    input_room();
+    if (watchers && watchers->len) {
+        if (!change_timer.cb) {
+            timer_init(&change_timer, ORRERY_CLOCK_REAL, tell_watchers, NULL);
+        }
+        timer_mod(&change_timer, clock_ns(ORRERY_CLOCK_REAL));
     }
 }
 

@@ -58,7 +58,7 @@ bool input_send_keys(const char *const *qcodes, unsigned n, unsigned hold_ms, Er
 unsigned input_hid_from_qcode(const char *name);
 unsigned input_hid_from_scancode1(unsigned code /* 0xe0xx for extended */);
 const char *input_qcode_from_hid(unsigned hid);
-/* fn is called when the LEDs change, or which devices get the events. */
+/* fn is called, by the main loop, when LEDs have changed, or which devices get the events. */
 void input_on_change(void (*fn)(void *opaque), void *opaque);
 void input_forget_change(void (*fn)(void *opaque), void *opaque);
 /* LED state told by the guest (bits: scroll, num, caps), for front ends. */

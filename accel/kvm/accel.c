@@ -287,6 +287,7 @@ static const Accel kvm_accel = {
     .kick = kvm_cpu_kick,
     .get_state = kvm_cpu_get_state,
     .put_state = kvm_cpu_put_state,
+    .access_registers = kvm_access_registers,
     .breakpoint = kvm_breakpoint,
     .info = kvm_info,
 };

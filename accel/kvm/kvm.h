@@ -48,6 +48,7 @@ typedef struct KvmCpu {
     bool here;                      /* the registers' truth is in CPU, put before running */
     StateLevel level;               /* ... and how much of it changed */
     bool stored;                    /* the interpreter may have stored to page tables */
+    bool lent;                      /* the device that is asked now has the general registers in CPU */
     bool unfinished;                /* the last exit's access ends at the next KVM_RUN (5) */
     bool stepping;                  /* the kernel runs one instruction */
     bool debug_changed;             /* a debugger's breakpoints did */
@@ -84,6 +85,9 @@ typedef struct KvmTarget {
     /* Registers from and to the kernel. */
     bool (*get)(KvmCpu *k, Error **err);
     bool (*put)(KvmCpu *k, StateLevel level, Error **err);
+    /* The general registers, RIP and flags alone. */
+    bool (*get_general)(KvmCpu *k, Error **err);
+    bool (*put_general)(KvmCpu *k, Error **err);
     /* Something is wanted of the CPU that the kernel can't do; asked before each run. */
     bool (*wants_interpreter)(KvmCpu *k, uint32_t request);
     /* Interrupts in, just before KVM_RUN.  May take the big lock. */
@@ -143,6 +147,8 @@ bool kvm_breakpoint(CPU *c, BpOp op, uint64_t addr, unsigned len, int type);
 void kvm_cpu_kick(CPU *c);
 void kvm_cpu_get_state(CPU *c);
 bool kvm_cpu_put_state(CPU *c, StateLevel what, Error **err);
+/* Accel.access_registers */
+bool kvm_access_registers(CPU *c);
 
 /* The kernel's interrupt controllers were told something: vCPUs that the interpreter runs shall
  * pull.  Any thread, any lock. */

@@ -386,6 +386,34 @@ static ExitReason assist(KvmCpu *k)
 
 /* ---- exits ----------------------------------------------------------------------------- */
 
+bool kvm_access_registers(CPU *c)
+{
+    KvmCpu *k = kvm_cpu(c);
+    Error *err = NULL;
+
+    if (k->here || k->lent) {
+        return true;
+    }
+    k->lent = kvm_target.get_general(k, &err);
+    if (!k->lent) {
+        error_report("kvm: CPU %d: %s", c->index, err->message);
+        g_error_free(err);
+    }
+    return k->lent;
+}
+
+/* What a device left in them goes to the kernel, which only now finishes the instruction. */
+static void take_registers_back(KvmCpu *k)
+{
+    Error *err = NULL;
+
+    if (k->lent && !kvm_target.put_general(k, &err)) {
+        error_report("kvm: CPU %d: %s", k->cpu->index, err->message);
+        g_error_free(err);
+    }
+    k->lent = false;
+}
+
 void kvm_do_io(KvmCpu *k)
 {
     const struct kvm_run *run = k->run;
@@ -404,6 +432,7 @@ void kvm_do_io(KvmCpu *k)
             address_space_st(as, port, val, size);
         }
     }
+    take_registers_back(k);
     k->unfinished = true;
 }
 
@@ -430,6 +459,7 @@ void kvm_do_mmio(KvmCpu *k)
         val = address_space_ld(as, at, len);
         memcpy(run->mmio.data, &val, len);
     }
+    take_registers_back(k);
     k->unfinished = true;
 }
 

@@ -15,6 +15,7 @@
 #include "hw/i386/loader.h"
 #include "hw/i386/pc.h"
 #include "hw/i386/port92.h"
+#include "hw/i386/vmport.h"
 #include "hw/ide/ide.h"
 #include "hw/input/i8042.h"
 #include "hw/intc/apic.h"
@@ -271,6 +272,15 @@ static void create_input(PCMachine *pc)
         i8042_connect_a20(pc->kbc, a20);
         device_realize_or_die(pc->kbc, &pc->isa->bus);
     }
+    if (pc->m.vmport) {
+        pc->vmport = device_new("vmport");
+        device_realize_or_die(pc->vmport, &pc->isa->bus);
+    }
+    if (pc->vmport && pc->kbc) {
+        pc->vmmouse = device_new("vmmouse");
+        vmmouse_connect(pc->vmmouse, pc->vmport, pc->kbc);
+        device_realize_or_die(pc->vmmouse, &pc->isa->bus);
+    }
     pc->port92 = device_new("port92");
     port92_connect_a20(pc->port92, a20);
     device_realize_or_die(pc->port92, &pc->isa->bus);
@@ -317,9 +327,6 @@ static bool pc_init(Machine *m, Error **err)
 {
     PCMachine *pc = (PCMachine *)m;
 
-    if (m->vmport == 1) {
-        return fail(err, "-machine vmport=on: this board has no VMware port");
-    }
     pc->smm = m->smm != 0;
     if (!pc_memory_init(pc, err) || !pc_firmware_init(pc, err) || !create_cpus(pc, err)) {
         return false;

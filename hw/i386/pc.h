@@ -34,7 +34,7 @@ typedef struct PCMachine {
 
     /* Chips */
     Device *host, *piix3, *pm, *ide;
-    Device *pic, *ioapic, *pit, *pcspk, *rtc, *hpet, *kbc, *port92, *fdc;
+    Device *pic, *ioapic, *pit, *pcspk, *rtc, *hpet, *kbc, *vmport, *vmmouse, *port92, *fdc;
     Device *fw_cfg;
     PCIBus *pci;
     ISABus *isa;

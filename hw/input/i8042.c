@@ -353,6 +353,11 @@ void i8042_connect_a20(Device *kbc, IRQ a20)
     ((I8042 *)kbc)->a20 = a20;
 }
 
+void i8042_nudge_mouse(Device *kbc)
+{
+    ps2_mouse_nudge(&((I8042 *)kbc)->mouse);
+}
+
 static bool kbc_realize(Device *dev, Error **err)
 {
     I8042 *s = (I8042 *)dev;

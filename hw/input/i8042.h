@@ -10,5 +10,7 @@
 
 /* The output port's A20 gate: level 1 = A20 passes. */
 void i8042_connect_a20(Device *kbc, IRQ a20);
+/* The mouse reports a movement, if its driver listens: another pointer has news for that. */
+void i8042_nudge_mouse(Device *kbc);
 
 #endif

@@ -550,6 +550,12 @@ static void mouse_sync(void *opaque)
     }
 }
 
+void ps2_mouse_nudge(Ps2Mouse *m)
+{
+    mouse_rel(m, 1, 0);
+    mouse_sync(m);
+}
+
 void ps2_mouse_drained(Ps2Mouse *m)
 {
     if (m->reporting && !m->remote && !m->wrap && !m->port.event_len) {

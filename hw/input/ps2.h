@@ -66,6 +66,8 @@ void ps2_mouse_reset(Ps2Mouse *m);
 void ps2_mouse_write(Ps2Mouse *m, uint8_t val);
 /* The controller took bytes out of the mouse's queue: motion that waited may follow. */
 void ps2_mouse_drained(Ps2Mouse *m);
+/* Report a movement as short as can be. */
+void ps2_mouse_nudge(Ps2Mouse *m);
 extern const VMState vm_ps2_mouse;
 
 #endif

@@ -215,6 +215,16 @@ def graphics_kernel():
     pkg = package(dependency("linux-image-amd64"), keep, "-graphics")
     return glob.glob(pkg + "/boot/vmlinuz-*")[0], initramfs("graphics-initramfs.cpio.gz", pkg,
                                                             GRAPHICS_MODULES, GRAPHICS_DRIVERS)
+
+
+def mouse_kernel():
+    """(kernel, initramfs) of Debian's kernel with the driver of PS/2 mice, which knows VMware's."""
+    modules = ["psmouse", "evdev"]
+    keep = ["./boot/vmlinuz-*"] + ["./lib/modules/*/%s.ko" % m for m in modules]
+    pkg = package(dependency("linux-image-amd64"), keep, "-mouse")
+    return glob.glob(pkg + "/boot/vmlinuz-*")[0], initramfs("mouse-initramfs.cpio.gz", pkg, modules)
+
+
 # Programs for the initramfs: a package, and what of Debian it needs to run.
 LIBC = ["libc6", "libcrypt1"]
 IPERF3 = ["iperf3", "libiperf0", "libsctp1", "libssl3"] + LIBC
@@ -517,6 +527,14 @@ def assembled(name, address=0x7c00):
         run(tool("X86_OBJCOPY", "objcopy") + ["-O", "binary", "-j", ".text", out + ".elf", out])
     includes = sorted(glob.glob(os.path.join(folder, "*.inc")))
     return cached(name + ".bin", make, "".join(map(read_text, [src] + includes)) + hex(address))
+
+
+def padded(name):
+    """... as a disk of a mebibyte."""
+    def make(out):
+        with open(assembled(name), "rb") as f, open(out, "wb") as g:
+            g.write(f.read().ljust(1 << 20, b"\0"))
+    return cached(name + ".disk", make, read_text(os.path.join(TOP, "tests", "guest", "asm", name + ".S")))
 
 
 def freestanding(name):

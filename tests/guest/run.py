@@ -31,6 +31,7 @@ import network          # noqa: E402
 import paravirt         # noqa: E402
 import screens          # noqa: E402
 import vm               # noqa: E402
+import vmware           # noqa: E402
 
 
 def long_tests():
@@ -41,7 +42,7 @@ def long_tests():
 
 def tests():
     found = []
-    for module in (cmdline, fuzz, screens, graphics, network, paravirt, disks, boots):
+    for module in (cmdline, fuzz, screens, graphics, vmware, network, paravirt, disks, boots):
         for name, fn in inspect.getmembers(module, inspect.isfunction):
             if name.startswith("test_") and fn.__module__ == module.__name__:
                 found.append((getattr(fn, "weight", 5), name[5:], fn))
