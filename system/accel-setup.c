@@ -52,6 +52,9 @@ static void G_GNUC_NORETURN print_help(const Accel *a)
     exit(0);
 }
 
+/* A property of accelerators that can be given with -machine, too */
+#define IRQCHIP "kernel-irqchip"
+
 typedef struct Setter {
     const Accel *a;
     void *obj;
@@ -77,6 +80,10 @@ static void *make_options(const Accel *a, Opts *opts, Error **err)
     Setter s = { a, g_malloc0(MAX(a->size, 1)), NULL };
     if (a->props) {
         props_set_defaults(s.obj, a->props);
+    }
+    if (config.kernel_irqchip && prop_find(a->props, IRQCHIP)
+        && !prop_set(s.obj, a->props, a->name, IRQCHIP, config.kernel_irqchip, &s.err)) {
+        g_prefix_error(&s.err, "-machine " IRQCHIP "=%s: ", config.kernel_irqchip);
     }
     if (opts) {
         opts_foreach(opts, set_one, &s);
@@ -132,14 +139,16 @@ static bool try_all(Machine *m, GArray *choices, Error **err)
 static bool choose_from_list(const char *option, const char *list, GArray *choices, Error **err)
 {
     char **names = g_strsplit(list, ":", -1);
+    bool ok = true;
+
     for (char **n = names; *n; n++) {
         Choice c = { accel_find(*n), NULL };
-        if (c.a) {
-            c.options = make_options(c.a, NULL, err);
+        if (c.a && ok) {
+            ok = (c.options = make_options(c.a, NULL, err));
             g_array_append_val(choices, c);
         }
     }
-    bool ok = choices->len || fail_unknown(list, err);
+    ok = ok && (choices->len || fail_unknown(list, err));
     g_strfreev(names);
     if (!ok) {
         arg_prefix(err, option, list);
@@ -160,6 +169,10 @@ static bool choose_from_options(GArray *choices, Error **err)
             print_help(NULL);
         }
         if (strchr(name, ':')) {
+            if (strchr(arg->text, ',')) {
+                return fail(err, "%s %s: a list of accelerators takes no properties; give -accel once for "
+                            "each", arg->option, arg->text);
+            }
             if (!choose_from_list(arg->option, name, choices, err)) {
                 return false;
             }
@@ -201,21 +214,24 @@ static int faster_first(gconstpointer x, gconstpointer y)
 }
 
 /* The fastest that is usable; the others, in their order, in case it does not start. */
-static void choose_fastest(GArray *choices)
+static bool choose_fastest(GArray *choices, Error **err)
 {
+    bool ok = true;
     GArray *all = g_array_new(FALSE, FALSE, sizeof(Candidate));
     GString *reason = g_string_new("the fastest on this host:");
 
     accel_foreach(collect_usable, all);
     g_array_sort(all, faster_first);
-    for (guint i = 0; i < all->len; i++) {
+    for (guint i = 0; ok && i < all->len; i++) {
         const Candidate *k = &g_array_index(all, Candidate, i);
-        Choice c = { k->a, make_options(k->a, NULL, NULL) };
+        Choice c = { k->a, make_options(k->a, NULL, err) };
+        ok = c.options != NULL;
         g_array_append_val(choices, c);
         g_string_append_printf(reason, "%s %s, %s", i ? ";" : "", k->a->name, k->why);
     }
     g_array_free(all, TRUE);
     accel_reason = g_string_free(reason, FALSE);
+    return ok;
 }
 
 static const char *machine_accel(void)
@@ -245,7 +261,7 @@ bool accel_setup(Machine *m, Error **err)
         accel_reason = "asked for by -accel";
         ok = choose_from_options(choices, err);
     } else {
-        choose_fastest(choices);
+        ok = choose_fastest(choices, err);
     }
     return ok && try_all(m, choices, err);
 }

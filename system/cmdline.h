@@ -38,6 +38,7 @@ typedef struct Config {
     GPtrArray *accels;                  /* of Arg: "tcg,engine=interp", in order of preference */
     GPtrArray *globals;                 /* of Arg */
     char *memory_backend;               /* -machine memory-backend=ID */
+    char *kernel_irqchip;               /* -machine kernel-irqchip=, of accelerators that have it */
     uint64_t max_ram;                   /* -m maxmem=, 0 = not given */
 
     GPtrArray *objects, *chardevs, *blockdevs, *netdevs, *devices;   /* of Arg */

@@ -59,6 +59,7 @@ void machine_props_help(GString *out, const MachineType *t)
     }
     props_help(out, t->props ? NULL : t->name, common_props);
     g_string_append(out, "  accel=<str>            - accelerators in order of preference, as kvm:tcg\n"
+                    "  kernel-irqchip=<str>   - for -accel kvm that does not say so itself\n"
                     "  memory-backend=<str>   - id of a memory-backend object for guest memory\n");
 }
 

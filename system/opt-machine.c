@@ -14,14 +14,20 @@
 
 /* ---- -machine, -accel ---------------------------------------------------------------- */
 
-static void take_machine_prop(const char *name, const char *value, void *opaque)
+/* As in QEMU, names may be written with underscores. */
+static void take_machine_prop(const char *written, const char *value, void *opaque)
 {
+    g_autofree char *name = g_strdelimit(g_strdup(written), "_", '-');
+
     if (!strcmp(name, "type")) {
         g_free(config.machine_type);
         config.machine_type = g_strdup(value);
     } else if (!strcmp(name, "memory-backend")) {
         g_free(config.memory_backend);
         config.memory_backend = g_strdup(value);
+    } else if (!strcmp(name, "kernel-irqchip")) {
+        g_free(config.kernel_irqchip);
+        config.kernel_irqchip = g_strdup(value);
     } else {
         char *text = g_strdup_printf("%s=%s", name, value);
         g_ptr_array_add(config.machine_props, arg_new("-machine", text));

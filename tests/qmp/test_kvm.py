@@ -77,6 +77,21 @@ class Refused(unittest.TestCase):
         self.assertNotIn("accelerator tcg:", r.stderr)
 
 
+class Options(unittest.TestCase):
+    def refused(self, *args):
+        r = subprocess.run([EMULATOR, "-display", "none", "-nodefaults", "-S", *args], capture_output=True,
+                           stdin=subprocess.DEVNULL, text=True, timeout=30 * PATIENCE)
+        self.assertEqual(r.returncode, 1, r.stderr)
+        return r.stderr
+
+    def test_refused(self):
+        self.assertRegex(self.refused("-accel", "kvm,kernel-irqchip=maybe"), "none of: off, split, on, auto")
+        self.assertRegex(self.refused("-M", "pc,accel=kvm:tcg,kernel_irqchip=maybe"),
+                         "-machine kernel-irqchip=maybe: .*none of: off, split, on, auto")
+        self.assertRegex(self.refused("-accel", "kvm:tcg,thread=single"), "a list of accelerators takes no prop")
+        self.assertRegex(self.refused("-M", "pc,accel=nobody:nothing"), "'nobody:nothing' is not an accelerator")
+
+
 class Told(unittest.TestCase):
     def setUp(self):
         if not HAVE_KVM:
@@ -98,6 +113,13 @@ class Told(unittest.TestCase):
         self.assertIn(told["kind"], ("software KVM", "hardware virtualization"))
         self.assertEqual(told["reason"], "asked for by -accel")
         self.assertRegex(c.hmp("info kvm"), r"(?s)kvm support: enabled\n.*kind: (soft|hard)ware.*CPU 0: exits \d+")
+
+    def test_irqchip_of_the_machine(self):
+        """-machine kernel-irqchip= is for a -accel kvm that says nothing itself."""
+        for args, where in ((["-M", "pc,accel=kvm:tcg,kernel_irqchip=split"], "split"),
+                            (["-M", "pc,kernel-irqchip=on", "-enable-kvm"], "on"),
+                            (["-M", "pc,kernel-irqchip=on", "-accel", "kvm,kernel-irqchip=off"], "off")):
+            self.assertIn("kernel-irqchip=%s)" % where, self.start(*args).hmp("info kvm"))
 
     def test_default(self):
         """Without -accel: native code rather than a software KVM."""
