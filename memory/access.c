@@ -393,6 +393,62 @@ void address_space_st(AddressSpace *as, hwaddr addr, uint64_t val, unsigned size
     }
 }
 
+/* ---- many accesses at one address ---------------------------------------------------- */
+
+/* The device that is all there is at addr, in view v; NULL: something else. */
+static const FlatRange *repeat_device(FlatView *v, hwaddr addr, unsigned size)
+{
+    const FlatRange *r = flatview_find(v, addr);
+    return whole(r, addr, size) && !r->ram ? r : NULL;
+}
+
+/* One of them.  false: the device does not take it so. */
+static bool repeat_one(const FlatRange *r, hwaddr off, unsigned size, uint8_t *buf, bool write)
+{
+    uint64_t val;
+
+    if (write) {
+        return device_write(r->region, off, size, load_le(buf, size)) == MEM_OK;
+    }
+    MemResult res = device_read(r->region, off, size, &val);
+    store_le(buf, val, size);
+    return res == MEM_OK;
+}
+
+static unsigned repeat(AddressSpace *as, hwaddr addr, unsigned size, uint8_t *buf, unsigned n,
+                       const uint32_t *stop, bool write)
+{
+    bool took = !bql_locked(), go_on = true;
+    unsigned done = 0;
+
+    if (took) {
+        bql_lock();
+    }
+    FlatView *v = current_view(as);
+    const FlatRange *r = repeat_device(v, addr, size);
+    while (r && go_on && done < n) {
+        go_on = repeat_one(r, r->off + (addr - r->start), size, buf + done * size, write)
+                && current_view(as) == v && !__atomic_load_n(stop, __ATOMIC_ACQUIRE);
+        done++;
+    }
+    if (took) {
+        bql_unlock();
+    }
+    return done;
+}
+
+unsigned address_space_ld_repeat(AddressSpace *as, hwaddr addr, unsigned size, void *buf, unsigned n,
+                                 const uint32_t *stop)
+{
+    return repeat(as, addr, size, buf, n, stop, false);
+}
+
+unsigned address_space_st_repeat(AddressSpace *as, hwaddr addr, unsigned size, const void *buf,
+                                 unsigned n, const uint32_t *stop)
+{
+    return repeat(as, addr, size, (uint8_t *)buf, n, stop, true);
+}
+
 /* ---- mapping and look-up ------------------------------------------------------------ */
 
 void *address_space_map(AddressSpace *as, hwaddr addr, uint64_t *len, bool write)

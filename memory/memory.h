@@ -213,6 +213,14 @@ MemResult address_space_write(AddressSpace *as, hwaddr addr, const void *buf, ui
 /* One access of 1, 2, 4 or 8 bytes, little-endian value. */
 uint64_t address_space_ld(AddressSpace *as, hwaddr addr, unsigned size);
 void address_space_st(AddressSpace *as, hwaddr addr, uint64_t val, unsigned size);
+/* n of them at one address, as REP INS and REP OUTS do to a device's data port, with one look-up and
+ * under one hold of the big lock: elements of 1, 2 or 4 bytes at buf, host memory, one behind the
+ * other.  Ends early, after an access, when *stop [atomic] isn't 0 or the map has changed.  How many
+ * were done; 0: there is no device that takes them whole, use the ones above. */
+unsigned address_space_ld_repeat(AddressSpace *as, hwaddr addr, unsigned size, void *buf, unsigned n,
+                                 const uint32_t *stop);
+unsigned address_space_st_repeat(AddressSpace *as, hwaddr addr, unsigned size, const void *buf,
+                                 unsigned n, const uint32_t *stop);
 /* Host memory for [addr, addr+*len) if it is RAM (or readable ROM when !write); *len is cut to
  * what is contiguous.  NULL: use read/write.  After storing call address_space_unmap (marks dirty). */
 void *address_space_map(AddressSpace *as, hwaddr addr, uint64_t *len, bool write);

@@ -514,6 +514,26 @@ void x86_out(X86CPU *c, uint16_t port, uint32_t val, unsigned size)
     }
 }
 
+/* Nobody wants to see each access. */
+static bool io_unwatched(const X86CPU *c)
+{
+    return !tcg_io_hook && !(c->dr7_active & DR7_ACTIVE_IO);
+}
+
+unsigned x86_in_run(X86CPU *c, uint16_t port, unsigned size, void *buf, unsigned n)
+{
+    note_io(c, port, size, true);
+    return io_unwatched(c)
+           ? address_space_ld_repeat(c->cpu.as_io, port, size, buf, n, &c->cpu.request) : 0;
+}
+
+unsigned x86_out_run(X86CPU *c, uint16_t port, unsigned size, const void *buf, unsigned n)
+{
+    note_io(c, port, size, false);
+    return io_unwatched(c)
+           ? address_space_st_repeat(c->cpu.as_io, port, size, buf, n, &c->cpu.request) : 0;
+}
+
 /* ---- idling --------------------------------------------------------------------------------------- */
 
 void x86_hlt(X86CPU *c, uint64_t next)

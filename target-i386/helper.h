@@ -209,6 +209,10 @@ void x86_check_io(X86CPU *c, uint16_t port, unsigned size);
  * the big lock. */
 uint32_t x86_in(X86CPU *c, uint16_t port, unsigned size);
 void x86_out(X86CPU *c, uint16_t port, uint32_t val, unsigned size);
+/* Up to n of them in one go, to and from host memory, in rising order; how many were done.  0: do
+ * them one by one. */
+unsigned x86_in_run(X86CPU *c, uint16_t port, unsigned size, void *buf, unsigned n);
+unsigned x86_out_run(X86CPU *c, uint16_t port, unsigned size, const void *buf, unsigned n);
 
 void x86_hlt(X86CPU *c, uint64_t next);               /* sets rip = next and cpu.halted */
 void x86_monitor(X86CPU *c, uint64_t la);             /* after the operand was read at la */

@@ -476,17 +476,59 @@ FAST_HANDLER(scas) { repeat(c, i, scas_run); }
 
 /* ---- INS, OUTS ---------------------------------------------------------------------------------------- */
 
+/*
+ * Runs of these go through a buffer: for the device the vCPU may have to wait, and meanwhile
+ * somebody may do to the page what this vCPU's TLB will hear of later (pages.h).
+ */
+
+/* Elements from la, upwards, that are plain memory, at *host. */
+static uint64_t port_run(X86CPU *c, const Insn *i, unsigned seg, uint64_t ea, uint64_t la, uint64_t count,
+                         TlbAccess acc, uint8_t **host)
+{
+    int64_t step = string_step(c, i);
+    uint64_t n = 1;
+
+    if (count > 1 && step > 0) {
+        n = limit_run(c, i, seg, ea, step, run_length(i, la, ea, step, count));
+    }
+    *host = n > 1 ? run_host(c, la, step, n, acc) : NULL;
+    return *host ? n : 1;
+}
+
+static void store_run(X86CPU *c, const Insn *i, uint64_t la, const uint8_t *buf, uint64_t n)
+{
+    uint8_t *host = run_host(c, la, string_step(c, i), n, TLB_WRITE);
+
+    if (host) {
+        memcpy(host, buf, n << i->osz);
+        return;
+    }
+    for (uint64_t k = 0; k < n; k++) {
+        stx(c, i, la + (k << i->osz), i->osz, host_ldx(buf + (k << i->osz), i->osz));
+    }
+}
+
 /* The destination must be writable before the port is read. */
 static int64_t ins_run(X86CPU *c, const Insn *i, uint64_t count)
 {
     unsigned size = 1u << i->osz;
     uint16_t port = R16(c, R_EDX);
+    uint64_t n = 0, ea = dst_ea(c, i);
+    uint8_t buf[GUEST_PAGE_SIZE], *host;
+
     x86_check_io(c, port, size);
-    uint64_t la = dst_lin(c, i, dst_ea(c, i), true);
-    tcg_probe(&c->cpu, data_mode(c), la, size, TLB_WRITE);
-    stx(c, i, la, i->osz, x86_in(c, port, size));
-    add_reg(c, i, R_EDI, string_step(c, i));
-    return 1;
+    uint64_t la = dst_lin(c, i, ea, true);
+    uint64_t most = port_run(c, i, R_ES, ea, la, count, TLB_WRITE, &host);
+    if (most > 1 && (n = x86_in_run(c, port, size, buf, most))) {
+        store_run(c, i, la, buf, n);
+    }
+    if (!n) {
+        tcg_probe(&c->cpu, data_mode(c), la, size, TLB_WRITE);
+        stx(c, i, la, i->osz, x86_in(c, port, size));
+        n = 1;
+    }
+    add_reg(c, i, R_EDI, n * string_step(c, i));
+    return n;
 }
 FAST_HANDLER(ins) { repeat(c, i, ins_run); }
 
@@ -494,10 +536,22 @@ static int64_t outs_run(X86CPU *c, const Insn *i, uint64_t count)
 {
     unsigned size = 1u << i->osz;
     uint16_t port = R16(c, R_EDX);
+    uint64_t n = 0, ea = src_ea(c, i);
+    uint8_t buf[GUEST_PAGE_SIZE], *host;
+
     x86_check_io(c, port, size);
-    uint32_t v = ldx(c, i, src_lin(c, i, src_ea(c, i)), i->osz);
-    x86_out(c, port, v, size);
-    add_reg(c, i, R_ESI, string_step(c, i));
-    return 1;
+    uint64_t la = src_lin(c, i, ea);
+    uint64_t most = port_run(c, i, i->seg, ea, la, count, TLB_READ, &host);
+    if (most > 1) {
+        memcpy(buf, host, most << i->osz);
+        n = x86_out_run(c, port, size, buf, most);
+    }
+    if (!n) {
+        uint32_t v = ldx(c, i, la, i->osz);
+        x86_out(c, port, v, size);
+        n = 1;
+    }
+    add_reg(c, i, R_ESI, n * string_step(c, i));
+    return n;
 }
 FAST_HANDLER(outs) { repeat(c, i, outs_run); }

@@ -445,6 +445,81 @@ static void test_transfer(void)
     bench_free(b);
 }
 
+/* A register that counts; its `stop_at`th access asks for an end, or changes the map. */
+typedef struct Counter {
+    Region region, other;
+    Region *root;
+    uint32_t reads, sum, stop_at, stop;
+    bool remaps;
+} Counter;
+
+static void counted(Counter *c)
+{
+    if (++c->reads == c->stop_at) {
+        if (c->remaps) {
+            region_map(c->root, 0x2000, &c->other, 0);
+        } else {
+            c->stop = 1;
+        }
+    }
+}
+
+static uint64_t counter_read(void *opaque, hwaddr addr, unsigned size)
+{
+    Counter *c = opaque;
+    counted(c);
+    return c->reads | addr << 8;
+}
+
+static void counter_write(void *opaque, hwaddr addr, uint64_t val, unsigned size)
+{
+    Counter *c = opaque;
+    c->sum += val;
+    counted(c);
+}
+
+static void test_repeat(void)
+{
+    static const RegionOps ops = { .read = counter_read, .write = counter_write, .min = 2, .max = 2,
+                                   .valid_max = 2 };
+    Bench *b = bench_new(&ops_1_4);
+    Counter c = { .root = &b->root };
+    Region ram;
+    uint8_t buf[64] = { 0 };
+
+    region_init_io(&c.region, "counter", 4, &ops, &c);
+    region_init_io(&c.other, "other", 4, &ops, &c);
+    g_assert_true(region_init_ram(&ram, "ram", 0x1000, NULL));
+    region_map(&b->root, 0x1800, &c.region, 0);
+    region_map(&b->root, 0x4000, &ram, 0);
+
+    g_assert_cmpuint(address_space_ld_repeat(&b->as, 0x1802, 2, buf, 5, &c.stop), ==, 5);
+    for (unsigned i = 0; i < 5; i++) {
+        g_assert_cmphex(ld16_le(buf + 2 * i), ==, 0x201 + i);
+    }
+    g_assert_cmpuint(buf[10], ==, 0);
+    g_assert_cmpuint(address_space_st_repeat(&b->as, 0x1800, 2, buf, 3, &c.stop), ==, 3);
+    g_assert_cmphex(c.sum, ==, 0x201 + 0x202 + 0x203);
+    /* in the middle: somebody wants the vCPU, the map changes */
+    c.stop_at = c.reads + 2;
+    g_assert_cmpuint(address_space_ld_repeat(&b->as, 0x1800, 2, buf, 5, &c.stop), ==, 2);
+    c.stop = 0;
+    c.stop_at = c.reads + 3;
+    c.remaps = true;
+    g_assert_cmpuint(address_space_st_repeat(&b->as, 0x1800, 2, buf, 5, &c.stop), ==, 3);
+    /* memory, nothing, half in it, a size the device refuses: one access at most */
+    g_assert_cmpuint(address_space_ld_repeat(&b->as, 0x4000, 2, buf, 5, &c.stop), ==, 0);
+    g_assert_cmpuint(address_space_ld_repeat(&b->as, 0x5000, 2, buf, 5, &c.stop), ==, 0);
+    g_assert_cmpuint(address_space_ld_repeat(&b->as, 0x1803, 2, buf, 5, &c.stop), ==, 0);
+    g_assert_cmpuint(address_space_ld_repeat(&b->as, 0x1800, 4, buf, 5, &c.stop), ==, 1);
+    g_assert_cmphex(ld32_le(buf), ==, 0xffffffff);
+
+    region_destroy(&ram);
+    region_destroy(&c.region);
+    region_destroy(&c.other);
+    bench_free(b);
+}
+
 static void test_flash(void)
 {
     Bench *b = bench_new(&ops_1_4);
@@ -776,6 +851,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/memory/random-trees", (gconstpointer)test_random_trees, locked);
     g_test_add_data_func("/memory/widths", (gconstpointer)test_widths, locked);
     g_test_add_data_func("/memory/transfer", (gconstpointer)test_transfer, locked);
+    g_test_add_data_func("/memory/repeat", (gconstpointer)test_repeat, locked);
     g_test_add_data_func("/memory/flash", (gconstpointer)test_flash, locked);
     g_test_add_data_func("/memory/reentrancy", (gconstpointer)test_reentrancy, locked);
     g_test_add_data_func("/memory/dirty", (gconstpointer)test_dirty, locked);

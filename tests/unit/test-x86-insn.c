@@ -327,6 +327,95 @@ static void test_string(void)
     g_assert_cmphex(cpu->r[R_ESI], ==, 2);
 }
 
+/* ---- INS, OUTS --------------------------------------------------------------------------------- */
+
+/* A data port: reads count up, writes are kept; the `ask_at`th asks the vCPU for something. */
+static struct {
+    uint32_t reads, ask_at;
+    GByteArray *got;
+} port;
+
+static uint64_t port_read(void *opaque, hwaddr addr, unsigned size)
+{
+    if (++port.reads == port.ask_at) {
+        cpu_request(&cpu->cpu, CPU_REQ_TLB);
+    }
+    return port.reads;
+}
+
+static void port_write(void *opaque, hwaddr addr, uint64_t val, unsigned size)
+{
+    uint8_t le[4];
+
+    st32_le(le, val);
+    g_byte_array_append(port.got, le, size);
+}
+
+static const RegionOps port_ops = { .read = port_read, .write = port_write };
+
+static void port_machine(int bits, uint32_t at, unsigned n)
+{
+    machine(bits);
+    port.reads = 0;
+    g_byte_array_set_size(port.got, 0);
+    cpu->r[R_EDX] = 0x310;
+    cpu->r[R_ESI] = cpu->r[R_EDI] = at;
+    cpu->r[R_ECX] = n;
+}
+
+static void assert_counted(uint32_t at, unsigned size, unsigned first, unsigned n)
+{
+    for (unsigned k = 0; k < n; k++) {
+        uint32_t v = ld32_le(ram + at + k * size) & (size == 4 ? 0xffffffff : (1u << 8 * size) - 1);
+        g_assert_cmphex(v, ==, (first + k) & (size == 1 ? 0xff : 0xffff));
+    }
+}
+
+static void test_ports(void)
+{
+    Region region;
+
+    port.got = g_byte_array_new();
+    region_init_io(&region, "port", 4, &port_ops, &port);
+    region_map(system_io(), 0x310, &region, 0);
+    port_machine(64, DATA + 0xc01, 1000);           /* rep insw, over a page end, odd */
+    port.ask_at = 300;                              /* and interrupted */
+    ram[DATA + 0xc01 + 2000] = 0x55;
+    g_assert_cmpint(RUN("\xf3\x66\x6d"), ==, -1);
+    assert_counted(DATA + 0xc01, 2, 1, 1000);
+    g_assert_cmphex(ram[DATA + 0xc01 + 2000], ==, 0x55);
+    g_assert_cmpuint(port.reads, ==, 1000);
+    g_assert_cmphex(cpu->r[R_ECX], ==, 0);
+    g_assert_cmphex(cpu->r[R_EDI], ==, DATA + 0xc01 + 2000);
+    port.ask_at = 0;
+    port_machine(32, DATA + 0x10, 3);               /* std; rep insd */
+    g_assert_cmpint(RUN("\xfd\xf3\x6d"), ==, -1);
+    g_assert_cmphex(ld32_le(ram + DATA + 0x10), ==, 1);
+    g_assert_cmphex(ld32_le(ram + DATA + 0x8), ==, 3);
+    g_assert_cmphex(cpu->r[R_EDI], ==, DATA + 4);
+    port_machine(16, 0xfffc, 6);                    /* rep insb: di wraps */
+    g_assert_cmpint(RUN("\xf3\x6c"), ==, -1);
+    assert_counted(DATA + 0xfffc, 1, 1, 4);
+    assert_counted(DATA, 1, 5, 2);
+    g_assert_cmphex(cpu->r[R_EDI], ==, 2);
+    port_machine(32, DATA, 100);                    /* insd up to a limit */
+    set_seg(R_ES, 16, 0, DATA + 25, DESC_P | DESC_S | DESC_W | DESC_A | DESC_B);
+    x86_update_mode(cpu);
+    g_assert_cmpint(RUN("\xf3\x6d"), ==, EXC_GP);
+    assert_counted(DATA, 4, 1, 6);
+    g_assert_cmpuint(port.reads, ==, 6);
+    g_assert_cmphex(cpu->r[R_ECX], ==, 94);
+    port_machine(64, DATA + 0x900, 2000);           /* rep outsb, over a page end */
+    for (unsigned k = 0; k < 2000; k++) {
+        ram[DATA + 0x900 + k] = k * 5;
+    }
+    g_assert_cmpint(RUN("\xf3\x6e"), ==, -1);
+    g_assert_cmpmem(port.got->data, port.got->len, ram + DATA + 0x900, 2000);
+    g_assert_cmphex(cpu->r[R_ESI], ==, DATA + 0x900 + 2000);
+    region_destroy(&region);
+    g_byte_array_unref(port.got);
+}
+
 static void test_fault(void)
 {
     machine(64);                                    /* ud2 */
@@ -581,7 +670,7 @@ static const struct { const char *name; void (*fn)(void); } tests[] = {
     { "loop", test_loop },
     { "stack", test_stack },
     { "memory", test_memory },
-    { "string", test_string },
+    { "string", test_string }, { "ports", test_ports },
     { "fault", test_fault },
     { "not-canonical", test_not_canonical },
     { "smc", test_smc },
