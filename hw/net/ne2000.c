@@ -86,10 +86,28 @@ static unsigned transfer_size(const Ne2000 *s, unsigned size)
     return size == 1 && (s->dcr & DCR_WTS) ? 2 : size;
 }
 
+/* The next n bytes lie in the RAM, and are not the last ones of the transfer or of the ring. */
+static bool plain_part(const Ne2000 *s, unsigned n)
+{
+    return s->rsar >= NE2000_RAM && s->rsar + n < NE2000_END && s->rbcr > n
+           && (s->rsar >= s->pstop || s->rsar + n < s->pstop);
+}
+
+static void plain_step(Ne2000 *s, unsigned n)
+{
+    s->rsar += n;
+    s->rbcr -= n;
+}
+
 static uint32_t data_read(Ne2000 *s, unsigned size)
 {
     uint32_t v = 0;
 
+    if (size == 4 && plain_part(s, 4)) {
+        v = ld32_le(s->mem + s->rsar);
+        plain_step(s, 4);
+        return v;
+    }
     for (unsigned i = 0; i < transfer_size(s, size); i++) {
         v |= (uint32_t)mem_get(s, s->rsar) << 8 * i;
         remote_step(s);
@@ -100,6 +118,11 @@ static uint32_t data_read(Ne2000 *s, unsigned size)
 static void data_write(Ne2000 *s, uint32_t v, unsigned size)
 {
     if (!s->rbcr) {
+        return;
+    }
+    if (size == 4 && plain_part(s, 4)) {
+        st32_le(s->mem + s->rsar, v);
+        plain_step(s, 4);
         return;
     }
     for (unsigned i = 0; i < transfer_size(s, size) && s->rbcr; i++, v >>= 8) {
@@ -217,6 +240,7 @@ static void store(Ne2000 *s, const uint8_t *f, uint32_t len)
     at = ring_put(s, at, f, len);
     ring_put(s, at, fcs, FCS);
     s->curr = next >> 8;
+    s->partly_read &= (s->isr & ISR_PRX) != 0;
     s->isr |= ISR_PRX;
     update_irq(s);
 }
@@ -270,13 +294,29 @@ static void write_command(Ne2000 *s, uint8_t v)
     net_flush(&s->nc);
 }
 
-/* Drivers read some packets, then acknowledge PRX, whatever is left in the ring; the next arrival
- * would bring them back.  Here arrivals wait until there is room: so PRX is not gone yet. */
+/* Packets lie in the ring.  Drivers keep BNRY at the next one to be read, or a page before. */
+static bool ring_unread(const Ne2000 *s)
+{
+    uint8_t after = s->bnry + 1;
+
+    if (after == s->pstop >> 8) {
+        after = s->pstart >> 8;
+    }
+    return ring_valid(s) && s->curr != s->bnry && s->curr != after;
+}
+
+/*
+ * Drivers read some packets, at most nine say, then acknowledge PRX, whatever is left in the ring;
+ * the next arrival would bring them back.  Here nothing may arrive any more: what waits for room
+ * comes as fast as it is made, and the rest may be all there is.  So PRX is not gone while packets
+ * wait, nor when the driver has read some and left some.
+ */
 static void acknowledge(Ne2000 *s, uint8_t causes)
 {
     s->isr &= ~causes;
     net_flush(&s->nc);
-    if (net_waiting(&s->nc) && !(s->cmd & CR_STP)) {
+    if (!(s->cmd & CR_STP)
+        && (net_waiting(&s->nc) || ((causes & ISR_PRX) && s->partly_read && ring_unread(s)))) {
         s->isr |= ISR_PRX;
     }
     update_irq(s);
@@ -289,6 +329,7 @@ static void write_page0(Ne2000 *s, unsigned a, uint8_t v)
     case 0x2: s->pstop = v << 8; break;
     case 0x3:
         s->bnry = v;
+        s->partly_read = true;
         net_flush(&s->nc);
         break;
     case 0x4: s->tpsr = v; break;
@@ -446,6 +487,7 @@ void ne2000_reset(Ne2000 *s)
     s->isr = ISR_RST;
     s->imr = 0;
     s->tsr = s->rsr = 0;
+    s->partly_read = false;
     update_irq(s);
     net_purge(&s->nc);
 }
@@ -495,6 +537,7 @@ static const VMField ne2000_fields[] = {
     VM_UINT(Ne2000, tcr), VM_UINT(Ne2000, dcr), VM_UINT(Ne2000, rsr), VM_UINT(Ne2000, pstart),
     VM_UINT(Ne2000, pstop), VM_UINT(Ne2000, tcnt), VM_UINT(Ne2000, rsar), VM_UINT(Ne2000, rbcr),
     VM_BUFFER(Ne2000, phys), VM_BUFFER(Ne2000, mult), VM_BUFFER(Ne2000, mem),
+    VM_BOOL_V(Ne2000, partly_read, 2),
     VM_DONE
 };
-const VMState vm_ne2000 = { .name = "ne2000", .fields = ne2000_fields };
+const VMState vm_ne2000 = { .name = "ne2000", .version = 2, .oldest = 1, .fields = ne2000_fields };

@@ -22,6 +22,7 @@ typedef struct Ne2000 {
     uint16_t tcnt;
     uint16_t rsar, rbcr;                /* remote DMA: address, bytes left */
     uint8_t phys[6], mult[8];
+    bool partly_read;                   /* BNRY was written since PRX came up */
     uint8_t mem[NE2000_END];
 } Ne2000;
 

@@ -299,8 +299,11 @@ class Ne2000:
             self.o(reg, v)
         assert self.i(7) & 2
 
+    def poll(self, done):
+        return PCIDriver.poll(self, done)
+
     def receive(self):
-        return PCIDriver.poll(self, self.take)
+        return self.poll(self.take)
 
     def take(self):
         self.o(0, 0x62)
@@ -787,6 +790,35 @@ class Cards(unittest.TestCase):
         self.assertEqual(sent(0), 0)
         q.clock_step(6000000)
         self.assertEqual(sent(0), 1)
+
+    def test_ne2000_left_over(self):
+        """Packets that the driver leaves in the ring bring it back although no other arrives; an
+        empty ring, as drivers of either kind leave it, does not."""
+        q, wire = self.start("ne2k_isa")
+        card = Ne2000(q)
+
+        def current():
+            card.o(0, 0x62)
+            page = card.i(7)
+            card.o(0, 0x22)
+            return page
+
+        for n in range(3):
+            wire.put(frame(MAC, 60, fill=n))
+        self.assertTrue(card.poll(lambda: current() == 0x4a or None))
+        for left in (2, 1, 0):
+            self.assertTrue(card.i(7) & 1)
+            self.assertTrue(card.take())
+            card.o(7, 1)
+            self.assertEqual(card.i(7) & 1, left > 0)
+        wire.put(frame(MAC, 60))
+        self.assertTrue(card.poll(lambda: card.i(7) & 1 or None))
+        card.o(7, 1)                                    # first acknowledged, then read,
+        self.assertFalse(card.i(7) & 1)
+        self.assertTrue(card.take())
+        card.o(3, current())                            # and BNRY at the next one
+        card.o(7, 1)
+        self.assertFalse(card.i(7) & 1)
 
     def test_back_pressure(self):
         """A card without buffers: frames wait, the process does not grow, the first come in order."""
