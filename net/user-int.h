@@ -8,6 +8,7 @@
 #include <libslirp.h>
 #include "net/coalesce.h"
 #include "net/user.h"
+#include "util/mainloop.h"
 
 typedef struct GuestFwd GuestFwd;
 
@@ -15,12 +16,13 @@ typedef struct NetUser {
     NetClient nc;                       /* always first */
     Slirp *slirp;
     struct in_addr net, mask, host, dns, dhcp;
-    GSource *source;
-    GPtrArray *polls;                   /* of GPollFD*: what slirp waits for */
-    guint polls_used;                   /* this round */
+    MainloopPoller poller;
+    bool polling;                       /* the main loop knows it */
+    GArray *filling;                    /* of GPollFD: this round's, while slirp tells what it */
+    unsigned filled;                    /* ... waits for; how many those are */
+    const GPollFD *ready;               /* the same with what came, while slirp is told */
     unsigned in_slirp;                  /* calls of libslirp at work */
     NetCoalesce coalesce;
-    bool kicked;                        /* the main loop was woken since it last prepared */
     GPtrArray *guestfwds;               /* of GuestFwd* */
 } NetUser;
 

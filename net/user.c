@@ -3,8 +3,7 @@
  * The "user" back-end.
  *
  * libslirp is called under the big lock: from a vCPU thread or the main loop when the card sends,
- * from the main loop when one of its sockets is ready.  A GSource holds the descriptors it waits
- * for; the set is built anew in each round but only what differs is told to GLib.
+ * from the main loop when one of its sockets is ready.  What it waits for is asked in each round.
  *
  * The guest may send TCP segments larger than the MTU when its card offers that (if_mru).
  */
@@ -12,7 +11,6 @@
 #include "net/hub.h"
 #include "util/iov.h"
 #include "util/log.h"
-#include "util/mainloop.h"
 #include "util/parse.h"
 #include "util/timer.h"
 
@@ -95,11 +93,6 @@ static const SlirpCb user_callbacks = {
 
 /* ---- the event loop ------------------------------------------------------------------- */
 
-typedef struct UserSource {
-    GSource source;                     /* always first */
-    NetUser *u;
-} UserSource;
-
 static GIOCondition to_glib(int events)
 {
     return (events & SLIRP_POLL_IN ? G_IO_IN : 0) | (events & SLIRP_POLL_OUT ? G_IO_OUT : 0)
@@ -114,93 +107,56 @@ static int from_glib(GIOCondition c)
            | (c & G_IO_HUP ? SLIRP_POLL_HUP : 0);
 }
 
-/* Descriptor n of this round.  An unchanged one stays where it is: GLib keeps a sorted list. */
+/* Descriptor n of this round */
 static int add_poll(int fd, int events, void *opaque)
 {
     NetUser *u = opaque;
-    guint n = u->polls_used++;
+    GPollFD p = { .fd = fd, .events = to_glib(events) };
 
-    if (n == u->polls->len) {
-        GPollFD *p = g_new0(GPollFD, 1);
-        p->fd = -1;
-        g_ptr_array_add(u->polls, p);
-    }
-    GPollFD *p = u->polls->pdata[n];
-    if (p->fd != fd) {
-        if (p->fd >= 0) {
-            g_source_remove_poll(u->source, p);
-        }
-        p->fd = fd;
-        p->events = to_glib(events);
-        g_source_add_poll(u->source, p);
-    }
-    p->events = to_glib(events);
-    p->revents = 0;
-    return n;
+    g_array_append_val(u->filling, p);
+    return u->filled++;
 }
 
-static void drop_polls(NetUser *u, guint from)
+static void user_fill(GArray *fds, int64_t *timeout_ns, void *opaque)
 {
-    for (guint i = from; i < u->polls->len; i++) {
-        GPollFD *p = u->polls->pdata[i];
-        if (p->fd >= 0) {
-            g_source_remove_poll(u->source, p);
-            p->fd = -1;
-        }
-    }
-}
-
-static gboolean user_prepare(GSource *source, gint *timeout)
-{
-    NetUser *u = ((UserSource *)source)->u;
+    NetUser *u = opaque;
     uint32_t ms = UINT32_MAX;
 
-    u->polls_used = 0;
-    u->kicked = false;
+    u->filling = fds;
+    u->filled = 0;
     slirp_pollfds_fill(u->slirp, &ms, add_poll, u);
-    drop_polls(u, u->polls_used);
-    *timeout = ms > G_MAXINT ? -1 : (gint)ms;
-    return FALSE;
-}
-
-/* Always: slirp's own timers are looked at by slirp_pollfds_poll. */
-static gboolean user_check(GSource *source)
-{
-    return TRUE;
+    if (ms <= G_MAXINT) {
+        *timeout_ns = MIN(*timeout_ns, ms * NS_PER_MS);
+    }
 }
 
 static int get_revents(int n, void *opaque)
 {
     NetUser *u = opaque;
-    return (guint)n < u->polls->len ? from_glib(((GPollFD *)u->polls->pdata[n])->revents) : 0;
+    return (unsigned)n < u->filled ? from_glib(u->ready[n].revents) : 0;
 }
 
-static gboolean user_dispatch(GSource *source, GSourceFunc fn, gpointer data)
+/* Whether something is ready or not: slirp's own timers are looked at here, too. */
+static void user_ready(const GPollFD *fds, unsigned n, void *opaque)
 {
-    NetUser *u = ((UserSource *)source)->u;
+    NetUser *u = opaque;
 
     if (u->in_slirp) {
-        return G_SOURCE_CONTINUE;
+        return;
     }
     u->in_slirp++;
+    u->ready = fds;
     slirp_pollfds_poll(u->slirp, 0, get_revents, u);
     net_user_poll_guestfwds(u);
     u->in_slirp--;
     net_coalesce_flush(&u->coalesce, &u->nc);
-    return G_SOURCE_CONTINUE;
 }
 
-static GSourceFuncs user_source_funcs = { user_prepare, user_check, user_dispatch, NULL };
-
-static void start_source(NetUser *u)
+static void start_polling(NetUser *u)
 {
-    u->polls = g_ptr_array_new_with_free_func(g_free);
-    u->source = g_source_new(&user_source_funcs, sizeof(UserSource));
-    ((UserSource *)u->source)->u = u;
-    /* or GLib takes its descriptors out and in again around each dispatch, and wakes itself up by
-     * that for the next round, which comes here again */
-    g_source_set_can_recurse(u->source, TRUE);
-    g_source_attach(u->source, NULL);
+    u->poller = (MainloopPoller) { .fill = user_fill, .ready = user_ready, .opaque = u };
+    mainloop_add_poller(&u->poller);
+    u->polling = true;
 }
 
 /* ---- the end of the wire -------------------------------------------------------------- */
@@ -219,10 +175,7 @@ static bool user_receive(NetClient *nc, const struct iovec *iov, int n, const Ne
 {
     NetUser *u = (NetUser *)nc;
 
-    if (!u->kicked) {                   /* acknowledgements that wait are timed in user_prepare */
-        u->kicked = true;
-        net_user_kick();
-    }
+    net_user_kick();                    /* acknowledgements that wait are timed in user_fill */
     if (n == 1) {
         input(u, iov[0].iov_base, iov[0].iov_len);
         return true;
@@ -241,11 +194,8 @@ static void user_close(NetClient *nc)
     NetUser *u = (NetUser *)nc;
 
     net_disconnect(nc);                 /* slirp says good-bye to nobody */
-    if (u->source) {
-        drop_polls(u, 0);
-        g_source_destroy(u->source);
-        g_source_unref(u->source);
-        g_ptr_array_unref(u->polls);
+    if (u->polling) {
+        mainloop_remove_poller(&u->poller);
     }
     net_user_free_guestfwds(u);
     if (u->slirp) {
@@ -450,7 +400,7 @@ static bool start_user(Opts *o, NetUser *u, Error **err)
     if (!ok) {
         return false;
     }
-    start_source(u);
+    start_polling(u);
     char net[INET_ADDRSTRLEN];
     net_client_set_info(&u->nc, "net=%s,restrict=%s",
                         inet_ntop(AF_INET, &u->net, net, sizeof(net)), opt.restricted ? "on" : "off");

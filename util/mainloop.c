@@ -23,14 +23,19 @@ typedef struct Deferred {
 
 static GMutex deferred_lock;
 static GArray *deferred;                /* of Deferred, calls not yet made */
+static GPtrArray *pollers;              /* of MainloopPoller* */
 static GArray *pollfds;                 /* of GPollFD, kept between rounds */
+static unsigned rounds;                 /* at work, one in another */
+static bool woken;                      /* [atomic] since the loop last looked what there is to do */
 static GThread *main_thread;
 static int host_clock_fd = -1;
 static int64_t host_clock_armed = INT64_MAX;
 
 void mainloop_wake(void)
 {
-    g_main_context_wakeup(NULL);
+    if (!__atomic_exchange_n(&woken, true, __ATOMIC_SEQ_CST)) {
+        g_main_context_wakeup(NULL);
+    }
 }
 
 /* A nearer deadline set by the main thread itself is seen before it waits again. */
@@ -58,6 +63,7 @@ void mainloop_init(void)
     main_thread = g_thread_self();
     deferred = g_array_new(FALSE, FALSE, sizeof(Deferred));
     pollfds = g_array_new(FALSE, FALSE, sizeof(GPollFD));
+    pollers = pollers ? pollers : g_ptr_array_new();
     bql_lock();
     host_clock_fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
     if (host_clock_fd >= 0) {
@@ -164,40 +170,87 @@ static void wait_for_fds(GPollFD *fds, unsigned n, int64_t timeout_ns)
     }
 }
 
+/* Descriptors of GLib's sources, then of the pollers. */
+static void fill(GMainContext *ctx, GArray *fds, int *priority, unsigned *from_glib, int64_t *timeout)
+{
+    int glib_ms, n;
+
+    g_main_context_prepare(ctx, priority);
+    g_array_set_size(fds, MAX(fds->len, 16));
+    for (;;) {
+        n = g_main_context_query(ctx, *priority, &glib_ms, (GPollFD *)fds->data, fds->len);
+        if (n <= (int)fds->len) {
+            break;
+        }
+        g_array_set_size(fds, n);
+    }
+    g_array_set_size(fds, n);
+    *from_glib = n;
+    *timeout = glib_ms < 0 ? INT64_MAX : glib_ms * NS_PER_MS;
+    for (guint i = 0; i < pollers->len; i++) {
+        MainloopPoller *p = pollers->pdata[i];
+        p->first = fds->len;
+        p->fill(fds, timeout, p->opaque);
+        p->n = fds->len - p->first;
+        p->filled = true;
+    }
+}
+
+/* One that a round inside this one has served is not served again. */
+static void serve_pollers(GArray *fds)
+{
+    for (guint i = pollers->len; i-- > 0; i = MIN(i, pollers->len)) {
+        MainloopPoller *p = pollers->pdata[i];
+        if (p->filled) {
+            p->filled = false;
+            p->ready(&g_array_index(fds, GPollFD, p->first), p->n, p->opaque);
+        }
+    }
+}
+
 void mainloop_iterate(bool block)
 {
     GMainContext *ctx = g_main_context_default();
-    int priority, glib_ms, n;
+    GArray *fds = rounds++ ? g_array_new(FALSE, FALSE, sizeof(GPollFD)) : pollfds;
+    int priority;
+    unsigned n;
+    int64_t timeout;
 
     g_assert(bql_locked());
     g_main_context_acquire(ctx);
-    g_main_context_prepare(ctx, &priority);
-    g_array_set_size(pollfds, MAX(pollfds->len, 16));
-    for (;;) {
-        n = g_main_context_query(ctx, priority, &glib_ms, (GPollFD *)pollfds->data, pollfds->len);
-        if (n <= (int)pollfds->len) {
-            break;
-        }
-        g_array_set_size(pollfds, n);
-    }
-
-    int64_t timeout = glib_ms < 0 ? INT64_MAX : glib_ms * NS_PER_MS;
+    __atomic_store_n(&woken, false, __ATOMIC_SEQ_CST);
+    fill(ctx, fds, &priority, &n, &timeout);
     timeout = MIN(timeout, timer_timeout());
     if (!block || deferred_waiting()) {
         timeout = 0;
     }
     bql_unlock();
-    wait_for_fds((GPollFD *)pollfds->data, n, timeout);
+    wait_for_fds((GPollFD *)fds->data, fds->len, timeout);
     bql_lock();
 
-    if (g_main_context_check(ctx, priority, (GPollFD *)pollfds->data, n)) {
+    serve_pollers(fds);
+    if (g_main_context_check(ctx, priority, (GPollFD *)fds->data, n)) {
         g_main_context_dispatch(ctx);
     }
-    g_main_context_release(ctx);
     run_deferred();
     for (int clock = 0; clock < ORRERY_CLOCKS; clock++) {
         timers_run(clock);
     }
+    g_main_context_release(ctx);
+    if (--rounds) {
+        g_array_unref(fds);
+    }
+}
+
+void mainloop_add_poller(MainloopPoller *p)
+{
+    pollers = pollers ? pollers : g_ptr_array_new();
+    g_ptr_array_add(pollers, p);
+}
+
+void mainloop_remove_poller(MainloopPoller *p)
+{
+    g_ptr_array_remove(pollers, p);
 }
 
 /* ---- watches ------------------------------------------------------------------------ */

@@ -8,6 +8,7 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 void mainloop_init(void);               /* takes the big lock */
 void mainloop_iterate(bool block);      /* one round: fds, deferred calls, due timers */
@@ -17,5 +18,22 @@ void mainloop_defer(void (*fn)(void *opaque), void *opaque);
 /* Watch fd; cond is G_IO_IN | G_IO_OUT ...; returns an id for mainloop_unwatch. */
 guint mainloop_watch(int fd, GIOCondition cond, void (*fn)(int fd, GIOCondition c, void *opaque), void *opaque);
 void mainloop_unwatch(guint id);
+
+/*
+ * Somebody whose descriptors differ from round to round (user-mode networking).  Telling GLib of
+ * each change would wake the loop up once more for each.  The struct is the caller's, zero but for
+ * the first three members, until it is removed; both functions may add and remove pollers.
+ */
+typedef struct MainloopPoller {
+    /* Append what to wait for; *timeout_ns may be lowered.  Before each wait. */
+    void (*fill)(GArray *fds, int64_t *timeout_ns, void *opaque);
+    /* After each wait, ready or not: the n appended, in their order, with revents. */
+    void (*ready)(const GPollFD *fds, unsigned n, void *opaque);
+    void *opaque;
+    unsigned first, n;                  /* of this round, in its array */
+    bool filled;
+} MainloopPoller;
+void mainloop_add_poller(MainloopPoller *p);
+void mainloop_remove_poller(MainloopPoller *p);
 
 #endif

@@ -157,33 +157,47 @@ static void tx_delay_over(void *opaque)
     e1000_raise(s, tx_causes(s, 0));
 }
 
-/* Again from now, but not later than the absolute delay after the first. */
-static void start_delay(Timer *t, int64_t *latest, uint32_t delay, uint32_t absolute)
+/*
+ * Again from now, but not later than the absolute delay after the first.  false: it would be over
+ * before the pin may come up again: then the cause can as well be there at once, and nobody need
+ * be woken for it.
+ */
+static bool start_delay(E1000 *s, uint32_t cause, Timer *t, int64_t *latest, uint32_t delay,
+                        uint32_t absolute)
 {
-    int64_t now = vclock_ns(), at = now + (int64_t)(delay & 0xffff) * DELAY_NS;
+    int64_t now = vclock_ns(), at = now + (int64_t)delay * DELAY_NS;
 
     if (!*latest) {
         *latest = absolute & 0xffff ? now + (int64_t)(absolute & 0xffff) * DELAY_NS : INT64_MAX;
     }
-    timer_mod(t, MIN(at, *latest));
+    at = MIN(at, *latest);
+    if (s->line || (timer_pending(&s->throttle) && s->throttle.expires >= at)) {
+        timer_del(t);
+        *latest = 0;
+        s->late &= ~cause;
+        return false;
+    }
+    s->late |= cause;
+    timer_mod(t, at);
+    return true;
 }
 
 void e1000_raise_rx(E1000 *s, unsigned queue)
 {
-    if (s->mitigation && !queue && (*e1000_reg(s, R_RDTR) & 0xffff)) {
-        s->late |= ICR_RXT0;
-        start_delay(&s->rx_delay, &s->rx_latest, *e1000_reg(s, R_RDTR), *e1000_reg(s, R_RADV));
-    } else {
+    uint32_t delay = *e1000_reg(s, R_RDTR) & 0xffff;
+
+    if (!s->mitigation || queue || !delay
+        || !start_delay(s, ICR_RXT0, &s->rx_delay, &s->rx_latest, delay, *e1000_reg(s, R_RADV))) {
         e1000_raise(s, rx_causes(s, queue));
     }
 }
 
 void e1000_raise_tx(E1000 *s, unsigned queue, bool delayed)
 {
-    if (s->mitigation && delayed && !queue && (*e1000_reg(s, R_TIDV) & 0xffff)) {
-        s->late |= ICR_TXDW;
-        start_delay(&s->tx_delay, &s->tx_latest, *e1000_reg(s, R_TIDV), *e1000_reg(s, R_TADV));
-    } else {
+    uint32_t delay = *e1000_reg(s, R_TIDV) & 0xffff;
+
+    if (!s->mitigation || !delayed || queue || !delay
+        || !start_delay(s, ICR_TXDW, &s->tx_delay, &s->tx_latest, delay, *e1000_reg(s, R_TADV))) {
         e1000_raise(s, tx_causes(s, queue));
     }
 }
