@@ -10,6 +10,7 @@ lib += net/filter.c             # filters of an end
 lib += net/dump.c               # filter-dump: frames to a pcap file
 emu += $(if $(filter yes,$(CONFIG_SLIRP)),net/user.c)      # user-mode networking (libslirp)
 emu += $(if $(filter yes,$(CONFIG_SLIRP)),net/user-fwd.c)  # ... forwarding of ports
+emu += $(if $(filter yes,$(CONFIG_SLIRP)),net/user-state.c)  # ... its part of the machine's saved state
 emu += $(if $(filter yes,$(CONFIG_SLIRP)),,net/user-none.c)  # ... left out of this build
 lib += net/sockaddr.c           # addresses of sockets
 lib += net/stream.c             # -netdev stream: frames over stream sockets

@@ -24,6 +24,11 @@ typedef struct NetUser {
     unsigned in_slirp;                  /* calls of libslirp at work */
     NetCoalesce coalesce;
     GPtrArray *guestfwds;               /* of GuestFwd* */
+    /* user-state.c */
+    uint8_t *saved;                     /* libslirp's bytes, for the state table */
+    uint32_t saved_len, saved_version;
+    uint32_t state_size;                /* how many those are without connections */
+    bool has_state;                     /* it is registered */
 } NetUser;
 
 /* Wake the main loop: what slirp waits for may have changed. */
@@ -34,5 +39,8 @@ bool net_user_add_guestfwd(NetUser *u, const char *rule, Error **err);
 void net_user_free_guestfwds(NetUser *u);
 /* The guestfwds may take more. */
 void net_user_poll_guestfwds(NetUser *u);
+/* Make it a part of the machine's saved state; before there are guestfwds. */
+void net_user_state_init(NetUser *u);
+void net_user_state_exit(NetUser *u);
 
 #endif

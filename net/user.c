@@ -197,6 +197,7 @@ static void user_close(NetClient *nc)
     if (u->polling) {
         mainloop_remove_poller(&u->poller);
     }
+    net_user_state_exit(u);
     net_user_free_guestfwds(u);
     if (u->slirp) {
         slirp_cleanup(u->slirp);
@@ -401,6 +402,7 @@ static bool start_user(Opts *o, NetUser *u, Error **err)
         return false;
     }
     start_polling(u);
+    net_user_state_init(u);
     char net[INET_ADDRSTRLEN];
     net_client_set_info(&u->nc, "net=%s,restrict=%s",
                         inet_ntop(AF_INET, &u->net, net, sizeof(net)), opt.restricted ? "on" : "off");

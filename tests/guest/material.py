@@ -292,7 +292,7 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 for m in mii virtio_net 8139cp 8139too ne2k-pci pcnet32 e1000 e1000e; do modprobe $m; done
-modprobe ne io=0x300 irq=9
+modprobe ne io=0x300 irq=5
 for d in proc sys dev; do mount --move /$d /o/$d; done
 mkdir -p /o/dev/pts; mount -t devpts pts /o/dev/pts
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/ TERM=linux PS1='\\w # '

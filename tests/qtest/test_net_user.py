@@ -3,8 +3,10 @@
 """User-mode networking from the guest's side: a station with a TCP of its own behind an e1000
 asks for addresses, opens and takes connections; nothing boots."""
 
+import base64
 import contextlib
 import os
+import random
 import re
 import socket
 import struct
@@ -14,9 +16,10 @@ import tempfile
 import threading
 import time
 import unittest
+import zlib
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from libqtest import EMULATOR, PATIENCE, QTest, main               # noqa: E402
+from libqtest import EMULATOR, Failed, PATIENCE, QTest, main               # noqa: E402
 from test_net import BROADCAST, E1000, MAC, inet_sum               # noqa: E402
 
 GATEWAY_MAC = bytes.fromhex("52550a000202")
@@ -128,9 +131,9 @@ class Station:
         at = 0x110000 + 16 * self.card.rx
         return self.card.receive() if self.card.q.readb(at + 12) & 1 else None
 
-    def dhcp(self):
-        """(address, {option: bytes}) of the server's offer"""
-        request = struct.pack(">BBBBIHH16s16s202s", 1, 1, 6, 0, 7, 0, 0, b"", MAC, b"") \
+    def dhcp(self, mac=MAC):
+        """(address, {option: bytes}, boot file) of the server's offer"""
+        request = struct.pack(">BBBBIHH16s16s202s", 1, 1, 6, 0, 7, 0, 0, b"", mac, b"") \
             + b"\x63\x82\x53\x63\x35\x01\x01\xff"
         self.udp("0.0.0.0", 68, "255.255.255.255", 67, request)
         p = self.wait(lambda p: p.proto == 17 and p.dport == 68)
@@ -408,6 +411,59 @@ class User(unittest.TestCase):
                 self.assertEqual(p.returncode, 1, (options, p.stdout))
                 self.assertEqual(len(p.stdout.strip().split("\n")), 1, p.stdout)
                 self.assertIn(words, p.stdout, options)
+
+    def test_state(self):
+        """Leases are a part of the saved state; connections go on where they are."""
+        second = MAC[:5] + b"\x99"
+        args = ",guestfwd=tcp:10.0.2.100:1234-tcp:127.0.0.1:%d"
+        with echo_server() as port:
+            q, s = self.start(args % port)
+            self.assertEqual(s.dhcp()[0], GUEST)
+            self.assertEqual(s.dhcp(second)[0], "10.0.2.16")
+            connections = [s.connect(HOST, port), s.connect("10.0.2.100", 1234)]
+            for c in connections:
+                self.check_echo(c)
+            state = q.command_line("vmstate_save")
+            q.command_line("vmstate_load " + state)
+            for c in connections:
+                self.check_echo(c)
+            other, s = self.start(args % port)
+            other.command_line("vmstate_load " + state)
+            s.card.__init__(other)
+            self.assertEqual(s.dhcp(second)[0], "10.0.2.16")
+            self.assertEqual(s.dhcp()[0], GUEST)
+            self.check_echo(s.connect(HOST, port))
+
+    def test_hostile_state(self):
+        """A state that libslirp did not write, or another one did, is refused with a line."""
+        q, s = self.start("")
+        state = base64.b64decode(q.command_line("vmstate_save"))
+        name = b"netdev/n"
+        at = state.index(struct.pack(">H", len(name)) + name) + 2 + len(name) + 4
+        size = struct.unpack(">Q", state[at:at + 8])[0]
+        head, body, tail = state[:at], state[at + 8:at + 8 + size], state[at + 8 + size:-4]
+        table, version, blob = body[:4], body[4:8], body[12:]
+        self.assertEqual(len(blob), struct.unpack(">I", body[8:12])[0])
+
+        def load(version, blob, length=None):
+            body = table + version + struct.pack(">I", len(blob) if length is None else length) + blob
+            data = head + struct.pack(">Q", len(body)) + body + tail
+            data += struct.pack(">I", zlib.crc32(data))
+            q.command_line("vmstate_load " + base64.b64encode(data).decode())
+
+        load(version, blob)
+        rng = random.Random(1)
+        bad = [(b"\0\0\0\1", blob), (b"\xff" * 4, blob), (version, b""), (version, blob[:-1]),
+               (version, blob + b"\0"), (version, b"\x2a" + blob[1:]), (version, bytes([42]) * 60000),
+               (version, blob, 0xffffffff), (version, blob, 1 << 20), (version, bytes(70000))]
+        bad += [(version, b"\x2a" + rng.randbytes(rng.randrange(2000))) for _ in range(50)]
+        for case in bad:
+            with self.assertRaisesRegex(Failed, "FAIL .*netdev"):
+                load(*case)
+        load(version, b"\0" + rng.randbytes(len(blob) - 1))    # leases nobody has: so be it
+        load(version, blob)
+        s.card.__init__(q)
+        self.assertEqual(s.dhcp()[0], GUEST)
 
     def test_quiet(self):
         """While nothing happens, an open connection and a forwarded port cost no time."""

@@ -26,6 +26,7 @@ STEPS = int(os.environ.get("ORRERY_STEPS", "400"))
 # Lines of a dump (section, field) that a reset leaves alone.
 SURVIVES = [
     (r".*mc146818rtc", r".*"),                  # its battery
+    (r"netdev/", r".*"),                        # what is outside of the machine
 ]
 
 
