@@ -7,9 +7,10 @@ set -eu
 build="gcc make pkg-config python3 libglib2.0-dev libpixman-1-dev zlib1g-dev libpng-dev
        libcapstone-dev libzstd-dev libslirp-dev seabios ipxe-qemu libgnutls28-dev
        libjpeg62-turbo-dev libsdl2-dev libncurses-dev libxkbcommon-dev libcurl4-openssl-dev
-       libnbd-dev liburing-dev"
+       libnbd-dev liburing-dev libsasl2-dev"
 tests="xorriso e2fsprogs acpica-tools qemu-utils libnbd-bin openssl xvfb xdotool openbox mmdebstrap
-       libdevmapper1.02.1 openssh-client gdb iperf3 tshark iproute2"     # the library is grub-mkimage's
+       libdevmapper1.02.1 openssh-client gdb iperf3 tshark iproute2 libsasl2-modules
+       sasl2-bin"       # libdevmapper is grub-mkimage's
 
 want=$build
 [ "${1:-}" = tests ] && want="$build $tests"

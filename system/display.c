@@ -15,6 +15,7 @@
 #include "audio/audio.h"
 #include "hw/core/machine.h"
 #include "system/cmdline.h"
+#include "system/object-authz.h"
 #include "system/object-tls.h"
 #include "system/objects.h"
 #include "system/runstate.h"
@@ -197,6 +198,8 @@ bool display_start(Error **err)
     ui_hooks.guest_name = hook_guest_name;
     ui_hooks.tls_creds = tls_object_find;
     ui_hooks.secret = secret_find;
+    ui_hooks.authz_find = authz_object_find;
+    ui_hooks.authorized = authz_object_allows;
     ui_hooks.audio_find = hook_audio_find;
     ui_hooks.audio_tap = hook_audio_tap;
     ui_hooks.audio_untap = hook_audio_untap;

@@ -20,6 +20,7 @@ emu += system/firmware.c        # where firmware is looked for
 emu += system/obj-filter.c      # -object filter-dump
 emu += system/objects.c         # -object
 emu += system/object-tls.c      # -object tls-creds-x509, tls-creds-anon
+emu += system/object-authz.c    # -object authz-simple, authz-list, authz-list-file
 emu += system/object-throttle.c # -object throttle-group
 emu += system/object-rng.c      # -object rng-builtin, rng-random
 emu += system/daemon.c          # -daemonize, -pidfile, -chroot, -runas

@@ -8,6 +8,7 @@
  *   filter-dump         frames of a network back-end to a file (system/obj-filter.c)
  *   throttle-group      limits that disks share (system/object-throttle.c)
  *   rng-*               random bytes for virtio-rng devices (system/object-rng.c)
+ *   authz-*             who may do something (system/object-authz.c)
  *   tls-creds-*         keys and certificates for TLS (system/object-tls.c)
  */
 #include "system/objects.h"
@@ -145,8 +146,14 @@ typedef struct Setter {
 static void set_one(const char *name, const char *value, void *opaque)
 {
     Setter *s = opaque;
-    if (!s->err && strcmp(name, "qom-type") && strcmp(name, "id")) {
-        prop_set(s->o, s->o->type->props, s->o->type->name, name, value, &s->err);
+    const ObjectType *t = s->o->type;
+    if (s->err || !strcmp(name, "qom-type") || !strcmp(name, "id")) {
+        return;
+    }
+    if (t->set && !prop_find(t->props, name)) {
+        t->set(s->o, name, value, &s->err);
+    } else {
+        prop_set(s->o, t->props, t->name, name, value, &s->err);
     }
 }
 
@@ -177,6 +184,9 @@ bool object_add(Opts *opts, Error **err)
     Setter s = { g_malloc0(t->size), NULL };
     s.o->type = t;
     props_set_defaults(s.o, t->props);
+    if (t->begin) {
+        t->begin(s.o);
+    }
     opts_foreach(opts, set_one, &s);
     s.o->id = g_strdup(id);
     if (!s.err && t->complete) {

@@ -15,6 +15,9 @@ typedef struct ObjectType {
     const char *name, *desc;
     size_t size;                        /* of the struct that starts with Object */
     const Prop *props;
+    void (*begin)(struct Object *o);    /* before the first property; may be NULL */
+    /* Properties that props does not name; NULL: there are none. */
+    bool (*set)(struct Object *o, const char *name, const char *value, Error **err);
     bool (*complete)(struct Object *o, Error **err);    /* all properties are set; may be NULL */
     void (*finish)(struct Object *o);   /* before it is freed; may be NULL */
     bool late;                          /* refers to back-ends: made behind them */

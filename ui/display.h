@@ -45,6 +45,9 @@ typedef struct UiHooks {
     const char *(*guest_name)(void);    /* of -name, or NULL */
     struct TlsCreds *(*tls_creds)(const char *id, Error **err);     /* borrowed */
     char *(*secret)(const char *id, Error **err);                   /* g_free */
+    /* An -object that says who may do something: is there one of that id; may this one? */
+    bool (*authz_find)(const char *id, Error **err);
+    bool (*authorized)(const char *id, const char *identity);
     /* An -audiodev, or NULL and err; a tap on it: rate 4000..192000, 1 or 2 channels, format 0 to 5:
      * U8 S8 U16 S16 U32 S32, little-endian. */
     void *(*audio_find)(const char *id, Error **err);

@@ -11,6 +11,7 @@ emu += ui/keysym.c              # X keysyms to keys, layouts (-k)
 emu += ui/vnc.c                 # VNC: servers, options, monitor
 emu += ui/vnc-client.c          # ... connections, buffers
 emu += ui/vnc-auth.c            # ... versions, passwords, TLS
+emu += ui/vnc-sasl.c            # ... SASL
 emu += ui/vnc-ws.c              # ... WebSocket
 emu += ui/vnc-msg.c             # ... messages, keys, pointer
 emu += ui/vnc-audio.c           # ... the guest's sound

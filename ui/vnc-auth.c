@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * VNC: from the version to ClientInit (RFC 6143, 7.1 and 7.2): no authentication, passwords, and
- * VeNCrypt's TLS with or without certificates (rfbproto, "VeNCrypt").
+ * VeNCrypt's TLS with or without certificates (rfbproto, "VeNCrypt").  SASL: vnc-sasl.c.
  */
 #include "ui/vnc-int.h"
 
@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "ui/display.h"
 #include "util/error.h"
 
 /* ---- the end of it ------------------------------------------------------------------- */
@@ -35,7 +36,7 @@ static size_t take_client_init(VncClient *c, const uint8_t *data, size_t len)
 }
 
 /* SecurityResult; version 3.3 and 3.7 hear none where there was no authentication. */
-static void accept_client(VncClient *c, bool authenticated)
+void vnc_accept(VncClient *c, bool authenticated)
 {
     if (authenticated || c->minor >= 8) {
         vnc_send_u32(c, 0);
@@ -43,7 +44,7 @@ static void accept_client(VncClient *c, bool authenticated)
     vnc_expect(c, take_client_init, 1);
 }
 
-static void reject(VncClient *c, const char *why)
+void vnc_reject(VncClient *c, const char *why)
 {
     vnc_send_u32(c, 1);
     if (c->minor >= 8) {
@@ -81,16 +82,16 @@ static size_t take_response(VncClient *c, const uint8_t *data, size_t len)
     uint8_t want[16], differ = 0;
 
     if (!password_valid(c->server) || !expected_response(c, want)) {
-        reject(c, "Authentication failed");
+        vnc_reject(c, "Authentication failed");
         return 0;
     }
     for (int i = 0; i < 16; i++) {
         differ |= want[i] ^ data[i];
     }
     if (differ) {
-        reject(c, "Authentication failed");
+        vnc_reject(c, "Authentication failed");
     } else {
-        accept_client(c, true);
+        vnc_accept(c, true);
     }
     return 0;
 }
@@ -109,15 +110,32 @@ static void start_password(VncClient *c)
 
 /* ---- VeNCrypt ------------------------------------------------------------------------ */
 
+/* The peer's certificate; false: whoever it is may not come in. */
+static bool note_dname(VncClient *c)
+{
+    const char *authz = c->server->tls_authz;
+
+    c->dname = tls_session_peer_name(c->tls);
+    if (authz && (!c->dname || !ui_hooks.authorized(authz, c->dname))) {
+        vnc_client_close(c);
+        return false;
+    }
+    return true;
+}
+
 static void after_tls(VncClient *c)
 {
     VncSubAuth sub = c->server->subauth;
 
-    c->dname = tls_session_peer_name(c->tls);
+    if (!note_dname(c)) {
+        return;
+    }
     if (sub == VENCRYPT_TLS_VNC || sub == VENCRYPT_X509_VNC) {
         start_password(c);
+    } else if (sub == VENCRYPT_TLS_SASL || sub == VENCRYPT_X509_SASL) {
+        vnc_sasl_start(c);
     } else {
-        accept_client(c, true);
+        vnc_accept(c, true);
     }
 }
 
@@ -133,9 +151,11 @@ void vnc_tls_progress(VncClient *c)
     }
     if (ret > 0) {
         c->tls_handshake = false;
-        if (c->websocket) {
-            vnc_watch(c);
-            return;                     /* wss: the upgrade follows */
+        if (c->websocket) {             /* wss: the upgrade follows */
+            if (note_dname(c)) {
+                vnc_watch(c);
+            }
+            return;
         }
         after_tls(c);
         vnc_flush(c);
@@ -205,7 +225,7 @@ static VncAuth auth_of(const VncClient *c)
         return AUTH_NONE;
     }
     if (s->auth == AUTH_VENCRYPT && c->websocket && c->tls) {
-        return s->wants_password ? AUTH_VNC : AUTH_NONE;
+        return s->wants_sasl ? AUTH_SASL : s->wants_password ? AUTH_VNC : AUTH_NONE;
     }
     return s->auth;
 }
@@ -214,7 +234,7 @@ static void start_auth(VncClient *c)
 {
     switch (auth_of(c)) {
     case AUTH_NONE:
-        accept_client(c, false);
+        vnc_accept(c, false);
         break;
     case AUTH_VNC:
         start_password(c);
@@ -224,26 +244,29 @@ static void start_auth(VncClient *c)
         vnc_send_u8(c, 2);
         vnc_expect(c, take_vencrypt_version, 2);
         break;
+    case AUTH_SASL:
+        vnc_sasl_start(c);
+        break;
     }
 }
 
 static size_t take_security_type(VncClient *c, const uint8_t *data, size_t len)
 {
     if (data[0] != auth_of(c)) {
-        reject(c, "Authentication type was not offered");
+        vnc_reject(c, "Authentication type was not offered");
     } else {
         start_auth(c);
     }
     return 0;
 }
 
-/* Version 3.3: the server decides, and knows no VeNCrypt. */
+/* Version 3.3: the server decides, and knows neither VeNCrypt nor SASL. */
 static void dictate_security(VncClient *c)
 {
     VncAuth auth = auth_of(c);
 
-    if (auth == AUTH_VENCRYPT) {
-        static const char why[] = "TLS is needed, and version 3.3 of the protocol has none";
+    if (auth == AUTH_VENCRYPT || auth == AUTH_SASL) {
+        static const char why[] = "TLS or SASL is needed, and version 3.3 of the protocol has neither";
         vnc_send_u32(c, 0);
         vnc_send_u32(c, sizeof(why) - 1);
         vnc_send(c, why, sizeof(why) - 1);

@@ -61,6 +61,27 @@ size_t vnc_pending(const VncClient *c)
     return c->out->len + c->wire->len - c->wire_at;
 }
 
+static bool through_layer(VncClient *c)
+{
+    GByteArray *plain = c->out;
+
+    c->out = g_byte_array_new();
+    bool ok = vnc_sasl_encode(c, plain, c->out);
+    g_byte_array_unref(plain);
+    return ok;
+}
+
+void vnc_start_layer(VncClient *c)
+{
+    if (c->websocket) {
+        vnc_ws_frame(c->wire, 2, c->out->data, c->out->len);
+    } else {
+        g_byte_array_append(c->wire, c->out->data, c->out->len);
+    }
+    g_byte_array_set_size(c->out, 0);
+    c->layer = true;
+}
+
 /* What was produced becomes what is being sent. */
 static void refill_wire(VncClient *c)
 {
@@ -70,7 +91,9 @@ static void refill_wire(VncClient *c)
     }
     g_byte_array_set_size(c->wire, 0);
     c->wire_at = 0;
-    if (c->websocket) {
+    if (c->layer && !through_layer(c)) {
+        vnc_client_close(c);
+    } else if (c->websocket) {
         if (c->out->len) {
             vnc_ws_frame(c->wire, 2, c->out->data, c->out->len);
         }
@@ -102,6 +125,9 @@ void vnc_flush(VncClient *c)
     while (vnc_pending(c)) {
         if (c->wire_at == c->wire->len) {
             refill_wire(c);
+            if (c->closing) {
+                return;
+            }
         }
         ssize_t n = write_some(c, c->wire->data + c->wire_at, c->wire->len - c->wire_at);
         if (n < 0) {
@@ -149,6 +175,15 @@ static void dispatch(VncClient *c)
     }
 }
 
+void vnc_take_bytes(VncClient *c, const uint8_t *data, size_t len)
+{
+    if (!c->layer) {
+        g_byte_array_append(c->in, data, len);
+    } else if (!vnc_sasl_decode(c, data, len, c->in)) {
+        vnc_client_close(c);
+    }
+}
+
 static ssize_t read_some(VncClient *c, uint8_t *buf, size_t len)
 {
     return c->tls ? tls_session_read(c->tls, buf, len) : recv(c->fd, buf, len, MSG_DONTWAIT);
@@ -170,7 +205,7 @@ static bool take_input(VncClient *c)
     if (c->websocket) {
         vnc_ws_input(c, buf, n);
     } else {
-        g_byte_array_append(c->in, buf, n);
+        vnc_take_bytes(c, buf, n);
     }
     dispatch(c);
     return true;
@@ -282,6 +317,9 @@ Json *vnc_client_info(const VncClient *c)
     if (c->dname) {
         json_set_str(o, "x509_dname", c->dname);
     }
+    if (c->sasl_user) {
+        json_set_str(o, "sasl_username", c->sasl_user);
+    }
     return o;
 }
 
@@ -300,6 +338,7 @@ static void free_client(void *opaque)
 {
     VncClient *c = opaque;
 
+    sasl_session_free(c->sasl);
     tls_session_free(c->tls);
     close(c->fd);
     vnc_zlib_end(&c->zlib);
@@ -320,6 +359,7 @@ static void free_client(void *opaque)
     g_free(c->service);
     g_free(c->family);
     g_free(c->dname);
+    g_free(c->sasl_user);
     g_free(c);
 }
 

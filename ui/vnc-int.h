@@ -19,6 +19,7 @@
 #include "util/address.h"
 #include "util/json.h"
 #include "util/timer.h"
+#include "util/sasl.h"
 #include "util/tls.h"
 
 #define TILE_W          64
@@ -48,9 +49,9 @@ enum { /* features a client announced, bits */
     HAS_DESKTOP_NAME = 1 << 10, HAS_CLIPBOARD = 1 << 11, HAS_AUDIO = 1 << 12,
 };
 
-typedef enum { AUTH_NONE = 1, AUTH_VNC = 2, AUTH_VENCRYPT = 19 } VncAuth;
+typedef enum { AUTH_NONE = 1, AUTH_VNC = 2, AUTH_VENCRYPT = 19, AUTH_SASL = 20 } VncAuth;
 typedef enum { VENCRYPT_TLS_NONE = 257, VENCRYPT_TLS_VNC = 258, VENCRYPT_X509_NONE = 260,
-               VENCRYPT_X509_VNC = 261 } VncSubAuth;
+               VENCRYPT_X509_VNC = 261, VENCRYPT_X509_SASL = 263, VENCRYPT_TLS_SASL = 264 } VncSubAuth;
 typedef enum { SHARE_ALLOW_EXCLUSIVE, SHARE_FORCE_SHARED, SHARE_IGNORE } SharePolicy;
 
 typedef struct PixelFormat {
@@ -78,7 +79,8 @@ struct VncServer {
     GPtrArray *listeners, *clients;     /* of VncListener*, VncClient* */
     VncAuth auth;
     VncSubAuth subauth;
-    bool wants_password;
+    bool wants_password, wants_sasl;
+    char *sasl_authz, *tls_authz;       /* objects that say who may come in; NULL: everybody */
     char *password;                     /* NULL: none set, nobody gets in */
     int64_t expires;                    /* seconds since 1970; INT64_MAX = never */
     TlsCreds *tls;
@@ -146,6 +148,10 @@ struct VncClient {
     GByteArray *cut;                    /* those that came; NULL: they are dropped */
     bool cut_extended, clipboard_waits; /* waits: to tell the client of a text */
 
+    SaslSession *sasl;
+    unsigned sasl_steps;
+    char *sasl_user;                    /* NULL: not known */
+    bool layer;                         /* bytes of the protocol go through sasl's layer */
     int minor;                          /* 3, 7, 8 */
     uint8_t challenge[16];
 
@@ -210,6 +216,10 @@ void vnc_send_u16(VncClient *c, uint16_t v);
 void vnc_send_u32(VncClient *c, uint32_t v);
 void vnc_client_event(VncClient *c, const char *name);
 Json *vnc_client_info(const VncClient *c);
+/* Bytes of the protocol came: out of TLS and WebSocket. */
+void vnc_take_bytes(VncClient *c, const uint8_t *data, size_t len);
+/* From here on what is sent and taken goes through SASL's layer. */
+void vnc_start_layer(VncClient *c);
 void vnc_watch(VncClient *c);           /* the socket's watches follow what is waiting */
 
 /* ---- vnc-auth.c: from the version to ClientInit -------------------------------------- */
@@ -217,6 +227,18 @@ void vnc_watch(VncClient *c);           /* the socket's watches follow what is w
 void vnc_greet(VncClient *c);
 void vnc_start_tls(VncClient *c);
 void vnc_tls_progress(VncClient *c);    /* the handshake goes on */
+
+void vnc_accept(VncClient *c, bool authenticated);
+void vnc_reject(VncClient *c, const char *why);
+
+/* ---- vnc-sasl.c ----------------------------------------------------------------------- */
+
+/* Is there a mechanism for clients of this server? */
+bool vnc_sasl_usable(const VncServer *s, bool unix_socket, Error **err);
+void vnc_sasl_start(VncClient *c);
+/* Through the layer; false: the connection is broken. */
+bool vnc_sasl_encode(VncClient *c, const GByteArray *in, GByteArray *out);
+bool vnc_sasl_decode(VncClient *c, const uint8_t *data, size_t len, GByteArray *out);
 
 /* ---- vnc-ws.c: WebSocket ------------------------------------------------------------- */
 

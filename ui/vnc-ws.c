@@ -209,7 +209,7 @@ void vnc_ws_input(VncClient *c, const uint8_t *data, size_t len)
         } else {
             guint n = MIN(c->ws_left, in->len);
             unmask(c, in->data, n);
-            g_byte_array_append(c->in, in->data, n);
+            vnc_take_bytes(c, in->data, n);
             g_byte_array_remove_range(in, 0, n);
             c->ws_left -= n;
         }

@@ -28,12 +28,14 @@ static GPtrArray *servers;              /* of VncServer* */
 const char *vnc_auth_name(const VncServer *s)
 {
     if (s->auth != AUTH_VENCRYPT) {
-        return s->auth == AUTH_VNC ? "vnc" : "none";
+        return s->auth == AUTH_VNC ? "vnc" : s->auth == AUTH_SASL ? "sasl" : "none";
     }
     switch (s->subauth) {
     case VENCRYPT_TLS_NONE: return "vencrypt+tls+none";
     case VENCRYPT_TLS_VNC: return "vencrypt+tls+vnc";
     case VENCRYPT_X509_NONE: return "vencrypt+x509+none";
+    case VENCRYPT_TLS_SASL: return "vencrypt+tls+sasl";
+    case VENCRYPT_X509_SASL: return "vencrypt+x509+sasl";
     default: return "vencrypt+x509+vnc";
     }
 }
@@ -96,6 +98,7 @@ static void add_auth(Json *o, const VncServer *s)
     } subs[] = {
         { VENCRYPT_TLS_NONE, "tls-none" }, { VENCRYPT_TLS_VNC, "tls-vnc" },
         { VENCRYPT_X509_NONE, "x509-none" }, { VENCRYPT_X509_VNC, "x509-vnc" },
+        { VENCRYPT_TLS_SASL, "tls-sasl" }, { VENCRYPT_X509_SASL, "x509-sasl" },
     };
     json_set_str(o, "auth", s->auth == AUTH_VENCRYPT ? "vencrypt" : vnc_auth_name(s));
     for (size_t i = 0; s->auth == AUTH_VENCRYPT && i < G_N_ELEMENTS(subs); i++) {
@@ -312,25 +315,27 @@ typedef struct VncOptions {
     bool reverse, ipv4, ipv6;
 } VncOptions;
 
-static bool refuse(Opts *o, const char *name, const char *why, Error **err)
+/* Options that are refused, and the lists of who may come in. */
+static bool take_lists(VncServer *s, Opts *o, Error **err)
 {
-    return !opts_has(o, name) || fail(err, "-vnc: %s=%s: %s", name, opts_get(o, name), why);
-}
+    const char *sasl_authz = opts_get(o, "sasl-authz"), *tls_authz = opts_get(o, "tls-authz");
+    bool non_adaptive;
 
-static bool refuse_missing(Opts *o, Error **err)
-{
-    bool sasl, adaptive_off;
-
-    if (!opts_bool(o, "sasl", false, &sasl, err)
-        || !opts_bool(o, "non-adaptive", true, &adaptive_off, err)) {
+    if (!opts_bool(o, "sasl", false, &s->wants_sasl, err)
+        || !opts_bool(o, "non-adaptive", true, &non_adaptive, err)
+        || (sasl_authz && !ui_hooks.authz_find(sasl_authz, err))
+        || (tls_authz && !ui_hooks.authz_find(tls_authz, err))) {
         return false;
     }
-    return (!sasl || fail(err, "-vnc: sasl=on: SASL is not supported (use password=on, tls-creds=ID)"))
-           && (adaptive_off || fail(err, "-vnc: non-adaptive=off: encodings are never changed by what "
-                                    "is on the screen"))
-           && refuse(o, "tls-authz", "authorization lists are not supported (verify-peer=on of the "
-                     "credentials turns strangers away)", err)
-           && refuse(o, "sasl-authz", "SASL is not supported", err);
+    s->sasl_authz = g_strdup(sasl_authz);
+    s->tls_authz = g_strdup(tls_authz);
+    return (non_adaptive || fail(err, "-vnc: non-adaptive=off: encodings are never changed by what is "
+                                 "on the screen"))
+           && (!sasl_authz || s->wants_sasl || fail(err, "-vnc: sasl-authz=%s: sasl=on is needed", sasl_authz))
+           && (!tls_authz || opts_has(o, "tls-creds")
+               || fail(err, "-vnc: tls-authz=%s: tls-creds=ID is needed", tls_authz))
+           && (!s->wants_sasl || !s->wants_password
+               || fail(err, "-vnc: sasl=on: not together with password=on"));
 }
 
 static bool take_options(VncServer *s, VncOptions *v, Opts *o, Error **err)
@@ -359,7 +364,7 @@ static bool take_options(VncServer *s, VncOptions *v, Opts *o, Error **err)
         || !opts_uint(o, "connections", CLIENTS_DEFAULT, 1, 1024, &v->connections, err)
         || !opts_uint(o, "key-delay-ms", 10, 0, 10000, &v->key_delay, err)
         || !opts_bool(o, "ipv4", true, &v4_on, err) || !opts_bool(o, "ipv6", true, &v6_on, err)
-        || !refuse_missing(o, err)) {
+        || !take_lists(s, o, err)) {
         return false;
     }
     v->ipv4 = v4 ? v4_on : !(v6 && v6_on);
@@ -431,6 +436,29 @@ static bool websocket_address(const VncOptions *v, const SocketAddress *main, So
     return true;
 }
 
+static bool set_up_tls(VncServer *s, const char *id, Error **err)
+{
+    TlsCreds *creds = ui_hooks.tls_creds(id, err);
+
+    if (!creds) {
+        return false;
+    }
+    if (!tls_creds_is_server(creds)) {
+        return fail(err, "-vnc: tls-creds=%s: these are a client's (endpoint=server is needed)", id);
+    }
+    if (s->tls_authz && tls_creds_is_anon(creds)) {
+        return fail(err, "-vnc: tls-authz=%s: clients have no names without certificates", s->tls_authz);
+    }
+    s->tls = tls_creds_ref(creds);
+    s->auth = AUTH_VENCRYPT;
+    if (tls_creds_is_anon(creds)) {
+        s->subauth = s->wants_password ? VENCRYPT_TLS_VNC : s->wants_sasl ? VENCRYPT_TLS_SASL : VENCRYPT_TLS_NONE;
+    } else {
+        s->subauth = s->wants_password ? VENCRYPT_X509_VNC : s->wants_sasl ? VENCRYPT_X509_SASL : VENCRYPT_X509_NONE;
+    }
+    return true;
+}
+
 static bool set_up_auth(VncServer *s, const VncOptions *v, Error **err)
 {
     if (v->password_secret) {
@@ -444,22 +472,9 @@ static bool set_up_auth(VncServer *s, const VncOptions *v, Error **err)
         return fail(err, "-vnc: password=on: this build has no cipher for it (configure "
                     "--enable-gnutls)");
     }
-    s->auth = s->wants_password ? AUTH_VNC : AUTH_NONE;
-    if (!v->tls) {
-        return true;
-    }
-    TlsCreds *creds = ui_hooks.tls_creds(v->tls, err);
-    if (!creds) {
-        return false;
-    }
-    if (!tls_creds_is_server(creds)) {
-        return fail(err, "-vnc: tls-creds=%s: these are a client's (endpoint=server is needed)", v->tls);
-    }
-    s->tls = tls_creds_ref(creds);
-    s->auth = AUTH_VENCRYPT;
-    s->subauth = tls_creds_is_anon(creds) ? s->wants_password ? VENCRYPT_TLS_VNC : VENCRYPT_TLS_NONE
-                                          : s->wants_password ? VENCRYPT_X509_VNC : VENCRYPT_X509_NONE;
-    return true;
+    s->auth = s->wants_password ? AUTH_VNC : s->wants_sasl ? AUTH_SASL : AUTH_NONE;
+    return (!v->tls || set_up_tls(s, v->tls, err))
+           && (!s->wants_sasl || vnc_sasl_usable(s, g_str_has_prefix(v->address, "unix:"), err));
 }
 
 static bool choose_console(VncServer *s, const VncOptions *v, Error **err)
@@ -551,6 +566,8 @@ static void free_server(VncServer *s)
     g_free(s->touched);
     g_free(s->cursor);
     g_free(s->password);
+    g_free(s->sasl_authz);
+    g_free(s->tls_authz);
     g_free(s->id);
     g_free(s);
 }

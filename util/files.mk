@@ -16,4 +16,5 @@ lib += util/iov.c               # scattered memory
 lib += util/event.c             # events for the outside
 lib += util/address.c           # socket addresses, listening, connecting
 lib += util/tls.c               # TLS on sockets, through gnutls
+lib += util/sasl.c              # SASL for servers, through Cyrus' library
 lib += util/entropy.c           # random bytes for guests

@@ -27,7 +27,8 @@
     F(certificate_server_set_request) F(certificate_set_known_dh_params)                 \
     F(certificate_set_x509_crl_file) F(certificate_set_x509_key_file)                    \
     F(certificate_set_x509_trust_file) F(certificate_verification_status_print)          \
-    F(certificate_verify_peers3) F(cipher_deinit) F(cipher_encrypt2) F(cipher_init)      \
+    F(certificate_verify_peers3) F(cipher_deinit) F(cipher_encrypt2) F(cipher_get)       \
+    F(cipher_get_key_size) F(cipher_init)                                                \
     F(credentials_set) F(deinit) F(error_is_fatal) F(free) F(handshake)                  \
     F(handshake_set_timeout) F(init) F(priority_deinit) F(priority_init)                 \
     F(priority_set_direct) F(record_check_pending) F(record_get_direction)               \
@@ -364,6 +365,11 @@ char *tls_session_peer_name(const TlsSession *s)
     return name;
 }
 
+unsigned tls_session_key_bits(const TlsSession *s)
+{
+    return 8 * lib.cipher_get_key_size(lib.cipher_get(s->session));
+}
+
 /* ---- DES ----------------------------------------------------------------------------- */
 
 bool tls_des_encrypt(const uint8_t key[8], const uint8_t in[8], uint8_t out[8])
@@ -467,6 +473,11 @@ size_t tls_session_pending(const TlsSession *s)
 char *tls_session_peer_name(const TlsSession *s)
 {
     return NULL;
+}
+
+unsigned tls_session_key_bits(const TlsSession *s)
+{
+    return 0;
 }
 
 bool tls_des_encrypt(const uint8_t key[8], const uint8_t in[8], uint8_t out[8])

@@ -42,6 +42,8 @@ ssize_t tls_session_read(TlsSession *s, void *buf, size_t len);
 ssize_t tls_session_write(TlsSession *s, const void *buf, size_t len);
 /* Bytes read from the socket that tls_session_read gives without it being ready. */
 size_t tls_session_pending(const TlsSession *s);
+/* Of the cipher that was agreed upon. */
+unsigned tls_session_key_bits(const TlsSession *s);
 /* Distinguished name of the peer's certificate, or NULL; g_free. */
 char *tls_session_peer_name(const TlsSession *s);
 

@@ -23,6 +23,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "qtest"), os.path.join(HERE, "..", "guest")]
 import rfb                                                          # noqa: E402
 import test_vnc                                                     # noqa: E402
+import test_vnc_sasl                                                # noqa: E402
 import xserver                                                      # noqa: E402
 from libqtest import PATIENCE                                       # noqa: E402
 
@@ -219,6 +220,33 @@ class GtkVNC(Viewer):
         at = self.shown()
         self.typed(at, "Return", 0x5a)
         self.clicked(at)
+
+
+class GtkVNCSasl(Viewer):
+    """Name and password in its dialog; DIGEST-MD5's layer encrypts what follows."""
+    needs = ("gvncviewer", "openbox", "saslpasswd2")
+    options = ",sasl=on"
+
+    def prepare(self):
+        super().prepare()
+        test_vnc_sasl.start_folder(self, "digest-md5")
+        self.x.manage()
+
+    def test_sasl(self):
+        self.paint(500, 300)
+        self.start("gvncviewer", "127.0.0.1:%d" % (self.port - 5900))
+
+        def logged_in():
+            found = self.x.do("search", "--onlyvisible", "--name", "Authentication").split()
+            if found:
+                self.x.do("windowactivate", "--sync", found[0])
+                self.x.do("type", "--delay", "50", "fred@here\tsecret\t\t ")     # Cancel, Ok
+                time.sleep(1)
+            info = self.q.qmp("query-vnc")["clients"]
+            return info and info[0].get("sasl_username", "").startswith("fred")
+        self.x.wait("the dialog", logged_in)
+        at = self.shown()
+        self.typed(at, "Return", 0x5a)
 
 
 class VncSnapshot(Viewer):

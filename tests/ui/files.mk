@@ -4,6 +4,8 @@ help-lines += "make check-vnc N=10000  hostile VNC sessions (best with --enable-
 check-vnc: all
 	$(Q)ORRERY=$(abspath $(EMULATOR)) ORRERY_SESSIONS=$(if $(filter command%,$(origin N)),$(N),10000) \
 	    python3 tests/ui/test_vnc_fuzz.py -v
+	$(Q)ORRERY=$(abspath $(EMULATOR)) ORRERY_SESSIONS=$(if $(filter command%,$(origin N)),$(N),10000) \
+	    python3 tests/ui/test_vnc_sasl.py -v UnixSocket.test_nonsense
 .PHONY: check-vnc
 
 help-lines += "make check-viewers  other people's VNC viewers, those that are installed"

@@ -18,7 +18,7 @@ PATIENCE = float(os.environ.get("ORRERY_PATIENCE", "1"))
 RAW, COPYRECT, RRE, HEXTILE, ZLIB, TIGHT, ZRLE = 0, 1, 2, 5, 6, 7, 16
 DESKTOP_SIZE, LAST_RECT, CURSOR, POINTER_TYPE, EXT_KEY = -223, -224, -239, -257, -258
 AUDIO, LED_STATE, EXT_DESKTOP_SIZE, XVP, ALPHA_CURSOR, WMVI = -259, -261, -308, -309, -314, 0x574d5669
-NONE, VNC, VENCRYPT = 1, 2, 19
+NONE, VNC, VENCRYPT, SASL = 1, 2, 19, 20
 
 
 class Refused(Exception):
@@ -96,7 +96,8 @@ class Client:
     """One connection.  where: (host, port) or a path; more in the keywords."""
 
     def __init__(self, where, version=b"RFB 003.008\n", password=None, shared=True, tls=None,
-                 websocket=False, wss=False, handshake=True, timeout=20, sock=None):
+                 websocket=False, wss=False, handshake=True, timeout=20, sock=None, sasl=None):
+        self.sasl, self.layer = sasl, None
         self.timeout = timeout * PATIENCE
         self.sock = sock or socket.socket(socket.AF_UNIX if isinstance(where, str) else socket.AF_INET)
         self.sock.settimeout(self.timeout)
@@ -153,7 +154,7 @@ class Client:
             raise Closed
         self.bytes += len(data)
         if not self.websocket:
-            self.buf += data
+            self.buf += self.layer.decode(data) if self.layer else data
             return
         self.ws_buf += data
         while len(self.ws_buf) >= 2:
@@ -167,7 +168,7 @@ class Client:
             op, body = self.ws_buf[0] & 15, self.ws_buf[at:at + n]
             self.ws_buf = self.ws_buf[at + n:]
             if op == 2:
-                self.buf += body
+                self.buf += self.layer.decode(body) if self.layer else body
             else:
                 self.messages.append(("ws", op, body))
 
@@ -194,6 +195,8 @@ class Client:
         return head + mask + bytes(b ^ mask[i & 3] for i, b in enumerate(data))
 
     def send(self, data):
+        if self.layer:
+            data = self.layer.encode(data)
         self.sock.sendall(self.ws_frame(data) if self.websocket else data)
 
     def waiting(self, seconds):
@@ -231,9 +234,13 @@ class Client:
             challenge = self.read(16)
             key = bytes(int("{:08b}".format(b)[::-1], 2) for b in password.encode()[:8].ljust(8, b"\0"))
             self.send(des_block(key, challenge[:8]) + des_block(key, challenge[8:]))
-        if kind == VNC or minor >= 8 or self.security == VENCRYPT:
+        if kind == SASL:
+            self.authenticate()
+        if kind in (VNC, SASL) or minor >= 8 or self.security == VENCRYPT:
             if self.u32():
                 raise Refused(self.read(self.u32()) if minor >= 8 else b"")
+        if kind == SASL and self.sasl.layer():
+            self.layer = self.sasl
         self.send(bytes([shared]))
         w, h = self.u16(), self.u16()
         self.server_format = Format.unpack(self.read(16))
@@ -249,7 +256,27 @@ class Client:
         self.send(struct.pack(">I", subs[0]))
         assert self.u8() == 1
         self.sock = tls.wrap_socket(self.sock, server_hostname="localhost")
-        return VNC if subs[0] in (258, 261) else NONE
+        return VNC if subs[0] in (258, 261) else SASL if subs[0] in (263, 264) else NONE
+
+    def sasl_send(self, data):
+        self.send(struct.pack(">I", len(data) + 1) + data + b"\0" if data is not None else bytes(4))
+
+    def authenticate(self):
+        self.mechanisms = self.read(self.u32()).decode()
+        name, data = self.sasl.start(self.mechanisms)
+        self.mechanism = name
+        self.send(struct.pack(">I", len(name)) + name.encode())
+        self.sasl_send(data)
+        while True:
+            n = self.u32()
+            data = None if n == 0 else b"" if n == 1 else self.read(n - 1)
+            if n:
+                assert self.read(1) == b"\0"
+            if self.u8():
+                if data:
+                    self.sasl.step(data)
+                return
+            self.sasl_send(self.sasl.step(data))
 
     # ---- requests ----
 

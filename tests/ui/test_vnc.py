@@ -1031,7 +1031,7 @@ class CommandLine(unittest.TestCase):
 
     def test_refusals(self):
         for words, arg in ((["nonsense", "HOST:D"], "nonsense"), ([":65000"], ":65000"),
-                           (["sasl"], ":99,sasl=on"), (["tls-authz"], ":99,tls-authz=x"),
+                           (["non-adaptive"], ":99,non-adaptive=off"),
                            (["share", "allow-exclusive"], ":99,share=maybe"),
                            (["pasword", "password"], ":99,pasword=on"),
                            (["No TLS credentials"], ":99,tls-creds=x"),
