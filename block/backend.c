@@ -51,6 +51,7 @@ static GQueue throttled = G_QUEUE_INIT; /* requests whose turn has not come */
 
 static GMutex completed_lock;
 static GCond completed_cond;
+static unsigned completed_waiters;      /* [completed_lock] waking nobody is a system call, too */
 static GQueue completed = G_QUEUE_INIT;
 static bool collect_scheduled;
 static bool plugged;                    /* [completed_lock] blk_unplug will collect */
@@ -200,7 +201,9 @@ static void complete(BlkRequest *r, int ret)
     g_queue_push_tail(&completed, r);
     bool schedule = !collect_scheduled && !(plugged && any_thread_will_do(r));
     collect_scheduled |= schedule;
-    g_cond_broadcast(&completed_cond);
+    if (completed_waiters) {
+        g_cond_broadcast(&completed_cond);
+    }
     g_mutex_unlock(&completed_lock);
     if (schedule) {
         mainloop_defer(collect, NULL);
@@ -420,6 +423,14 @@ BlkRequest *blk_write_zeroes(BlockBackend *b, uint64_t offset, uint64_t len, uns
     return submit(b, REQ_WRITE_ZEROES, offset, len, NULL, 0, write_flags(b, flags), done, opaque);
 }
 
+/* completed_lock held. */
+static void wait_completed(void)
+{
+    completed_waiters++;
+    g_cond_wait(&completed_cond, &completed_lock);
+    completed_waiters--;
+}
+
 void blk_cancel(BlkRequest *r)
 {
     g_atomic_int_set(&r->cancelled, 1);
@@ -428,7 +439,7 @@ void blk_cancel(BlkRequest *r)
     }
     g_mutex_lock(&completed_lock);
     while (!r->finished) {
-        g_cond_wait(&completed_cond, &completed_lock);
+        wait_completed();
     }
     g_queue_remove(&completed, r);
     g_mutex_unlock(&completed_lock);
@@ -452,7 +463,7 @@ void blk_drain(BlockBackend *b)
                 mine = ((BlkRequest *)l->data)->blk == b;
             }
             if (!mine) {
-                g_cond_wait(&completed_cond, &completed_lock);
+                wait_completed();
             }
         }
         g_mutex_unlock(&completed_lock);

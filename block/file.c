@@ -36,6 +36,9 @@ typedef struct FileNode {
     bool no_punch, no_zero_range, no_nowait;    /* [atomic] the file system can't */
     bool uring;                         /* aio=io_uring or native, and it can be had */
     int64_t length;                     /* [atomic] grows with writes into an odd last sector */
+    GMutex known_lock;
+    uint64_t data_from, data_to;        /* [known_lock] no hole there, as last seen */
+    unsigned holes_made;                /* [known_lock] by us */
 } FileNode;
 
 /* ---- opening ------------------------------------------------------------------------ */
@@ -131,6 +134,7 @@ static void file_close(BlockNode *n)
         close(f->buffered_fd);
     }
     g_free(f->filename);
+    g_mutex_clear(&f->known_lock);
 }
 
 static bool take_locking(Json *options, BlockNode *n, Error **err)
@@ -178,6 +182,7 @@ static bool file_open(BlockNode *n, Json *options, Error **err)
 {
     FileNode *f = n->state;
     f->fd = f->buffered_fd = -1;
+    g_mutex_init(&f->known_lock);
     if (!block_take_str(options, "filename", &f->filename, err) || !take_locking(options, n, err)
         || !take_aio(n, options, err)) {
         goto failed;
@@ -399,6 +404,15 @@ static int file_flush(BlockNode *n)
     return 0;
 }
 
+/* A hole was made. */
+static void forget_data(FileNode *f)
+{
+    g_mutex_lock(&f->known_lock);
+    f->data_from = f->data_to = 0;
+    f->holes_made++;
+    g_mutex_unlock(&f->known_lock);
+}
+
 /* 0, or -ENOTSUP remembered in *cannot. */
 static int try_fallocate(FileNode *f, int mode, uint64_t off, uint64_t len, bool *cannot)
 {
@@ -406,16 +420,16 @@ static int try_fallocate(FileNode *f, int mode, uint64_t off, uint64_t len, bool
         return -ENOTSUP;
     }
     pool_sleeps();
-    while (fallocate(f->fd, mode, off, len) < 0) {
-        if (errno == EOPNOTSUPP || errno == ENOSYS || errno == ENODEV || errno == EINVAL) {
-            __atomic_store_n(cannot, true, __ATOMIC_RELAXED);
-            return -ENOTSUP;
-        }
-        if (errno != EINTR) {
-            return -errno;
-        }
+    int ret;
+    do {
+        ret = fallocate(f->fd, mode, off, len) < 0 ? -errno : 0;
+    } while (ret == -EINTR);
+    forget_data(f);
+    if (ret == -EOPNOTSUPP || ret == -ENOSYS || ret == -ENODEV || ret == -EINVAL) {
+        __atomic_store_n(cannot, true, __ATOMIC_RELAXED);
+        return -ENOTSUP;
     }
-    return 0;
+    return ret;
 }
 
 static int file_discard(BlockNode *n, uint64_t off, uint64_t len)
@@ -446,6 +460,40 @@ static int file_write_zeroes(BlockNode *n, uint64_t off, uint64_t len, bool may_
     return ret;
 }
 
+/*
+ * Where the data end that are at off.  The kernel goes through all of them to find that out, and
+ * who asks works on a piece and then asks for the next: it is asked once.
+ */
+static uint64_t end_of_data(FileNode *f, uint64_t off)
+{
+    g_mutex_lock(&f->known_lock);
+    uint64_t end = off >= f->data_from && off < f->data_to ? f->data_to : 0;
+    unsigned holes = f->holes_made;
+    g_mutex_unlock(&f->known_lock);
+    if (end) {
+        return end;
+    }
+    off_t hole = lseek(f->fd, off, SEEK_HOLE);
+    if (hole <= (off_t)off) {
+        return 0;
+    }
+    g_mutex_lock(&f->known_lock);
+    if (holes == f->holes_made) {
+        f->data_from = off;
+        f->data_to = hole;
+    }
+    g_mutex_unlock(&f->known_lock);
+    return hole;
+}
+
+static bool known_data(FileNode *f, uint64_t off)
+{
+    g_mutex_lock(&f->known_lock);
+    bool known = off >= f->data_from && off < f->data_to;
+    g_mutex_unlock(&f->known_lock);
+    return known;
+}
+
 /* Holes of the file are zeroes without space; a file system that can't tell has data. */
 static int file_status(BlockNode *n, uint64_t off, uint64_t len, BlockStatus *st)
 {
@@ -458,7 +506,7 @@ static int file_status(BlockNode *n, uint64_t off, uint64_t len, BlockStatus *st
         st->data = false;
         return 0;
     }
-    off_t data = lseek(f->fd, off, SEEK_DATA);
+    off_t data = known_data(f, off) ? (off_t)off : lseek(f->fd, off, SEEK_DATA);
     if (data < 0 && errno != ENXIO) {
         return 0;
     }
@@ -468,9 +516,9 @@ static int file_status(BlockNode *n, uint64_t off, uint64_t len, BlockStatus *st
         st->len = (data < 0 ? end : MIN((uint64_t)data, end)) - off;
         return 0;
     }
-    off_t hole = lseek(f->fd, off, SEEK_HOLE);
-    if (hole > (off_t)off) {
-        st->len = MIN((uint64_t)hole, end) - off;
+    uint64_t hole = end_of_data(f, off);
+    if (hole > off) {
+        st->len = MIN(hole, end) - off;
     }
     return 0;
 }
@@ -524,6 +572,7 @@ static bool file_truncate(BlockNode *n, uint64_t length, BlockPrealloc prealloc,
     if (ftruncate(f->fd, length) < 0) {
         return fail_errno(err, errno, "Could not resize file");
     }
+    forget_data(f);
     if (length > (uint64_t)old && prealloc >= PREALLOC_FALLOC) {
         int ret = fill(f, old, length, prealloc);
         if (ret < 0) {

@@ -31,13 +31,27 @@ static bool conflicts(const Qcow2 *q, const Request *r)
     return false;
 }
 
+void qcow2_wait(Qcow2 *q)
+{
+    q->waiters++;
+    g_cond_wait(&q->changed, &q->lock);
+    q->waiters--;
+}
+
+void qcow2_wake(Qcow2 *q)
+{
+    if (q->waiters) {
+        g_cond_broadcast(&q->changed);
+    }
+}
+
 static void begin(Qcow2 *q, Request *r, uint64_t off, uint64_t len, bool exclusive)
 {
     uint64_t mask = q->cluster_size - 1;
     *r = (Request) { off & ~mask, (off + len + mask) & ~mask, exclusive, NULL };
     while (conflicts(q, r)) {
         pool_sleeps();
-        g_cond_wait(&q->changed, &q->lock);
+        qcow2_wait(q);
     }
     r->next = q->requests;
     q->requests = r;
@@ -50,7 +64,7 @@ static void end(Qcow2 *q, Request *r)
         p = &(*p)->next;
     }
     *p = r->next;
-    g_cond_broadcast(&q->changed);
+    qcow2_wake(q);
 }
 
 /* ---- runs ------------------------------------------------------------------------------ */

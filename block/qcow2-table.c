@@ -292,7 +292,7 @@ int qcow2_sync(Qcow2 *q)
 {
     g_mutex_lock(&q->lock);
     while (q->committing) {
-        g_cond_wait(&q->changed, &q->lock);
+        qcow2_wait(q);
     }
     int ret = qcow2_commit(q);
     GArray *freed = q->pending_free;
@@ -323,7 +323,7 @@ int qcow2_sync(Qcow2 *q)
         q->inflated_host = 0;
         g_mutex_unlock(&q->inflated_lock);
     }
-    g_cond_broadcast(&q->changed);
+    qcow2_wake(q);
     g_mutex_unlock(&q->lock);
     return ret;
 }

@@ -139,6 +139,7 @@ typedef struct Qcow2 {
 
     GMutex lock;
     GCond changed;                      /* a request ended, a commit ended */
+    unsigned waiters;                   /* for that: waking nobody is a system call, too */
     Request *requests;
     bool committing;                    /* a thread waits for the disk in qcow2_commit */
     uint64_t size;                      /* bytes of the disk */
@@ -197,6 +198,9 @@ void qcow2_cache_drop(TableCache *c, uint64_t offset, uint64_t len);
 int qcow2_commit(Qcow2 *q);
 /* Everything: commit, the last barrier, step 3.  Called without the lock. */
 int qcow2_sync(Qcow2 *q);
+/* Lock held, dropped while waiting for the end of a request or a commit. */
+void qcow2_wait(Qcow2 *q);
+void qcow2_wake(Qcow2 *q);
 int qcow2_file_barrier(Qcow2 *q);
 /* Table of 64-bit big endian numbers <-> array */
 int qcow2_read_table(Qcow2 *q, uint64_t offset, uint64_t *table, uint64_t entries);

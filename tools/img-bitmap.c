@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * orrery-img bitmap: changes the bitmaps that an image keeps of its own changes.  Actions are
- * done in the order of their options.
+ * done in the order of their options.  Also: copying bitmaps, for convert and measure.
  */
 #include "tools/img.h"
 #include "block/dirtymap.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { ACT_ADD = 'a', ACT_REMOVE = 'r', ACT_CLEAR = 'c', ACT_ENABLE = 'e', ACT_DISABLE = 'd', ACT_MERGE = 'm' };
@@ -148,4 +149,75 @@ int img_cmd_bitmap(int argc, char **argv)
     status = status ? status : run(argc, argv, &a);
     g_array_unref(a.acts);
     return status;
+}
+
+/* ---- copying ------------------------------------------------------------------------------------ */
+
+/* The format, and this version of it. */
+static bool may_have_bitmaps(BlockNode *n)
+{
+    g_autoptr(Json) info = n->driver->keeps_bitmap ? n->driver->info(n) : NULL;
+    Json *data = info ? json_get(info, "data") : NULL;
+    const char *compat = "";
+    return data && json_get_str(data, "compat", JSON_OPTIONAL, &compat, NULL) && strcmp(compat, "0.10");
+}
+
+bool img_can_copy_bitmaps(BlockNode *from, bool skip_broken)
+{
+    if (!may_have_bitmaps(from)) {
+        return img_fail_text("Source lacks bitmap support") == 0;
+    }
+    for (DirtyBitmap *b = from->bitmaps; b; b = b->next) {
+        if (b->inconsistent && !skip_broken) {
+            img_fail_text("Cannot copy inconsistent bitmap '%s'", b->name);
+            fprintf(stderr, "Try --skip-broken-bitmaps, or use 'orrery-img bitmap --remove'\n");
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool copy_bitmap(const DirtyBitmap *b, BlockNode *to, Error **err)
+{
+    if (!bitmap_add(to, b->name, b->map->granularity, b->disabled, err)) {
+        return false;
+    }
+    DirtyBitmap *copy = bitmap_find(to, b->name, NULL);
+    if (!bitmap_make_persistent(copy, err)) {
+        bitmap_remove(to, b->name, NULL);
+        return false;
+    }
+    dirtymap_merge(copy->map, b->map);
+    return true;
+}
+
+bool img_copy_bitmaps(BlockNode *from, BlockNode *to, bool skip_broken)
+{
+    Error *err = NULL;
+    for (DirtyBitmap *b = from->bitmaps; b; b = b->next) {
+        if (b->inconsistent) {
+            warn_report("Skipping inconsistent bitmap '%s'", b->name);
+        } else if (!copy_bitmap(b, to, &err)) {
+            g_prefix_error(&err, "Failed to create bitmap %s: ", b->name);
+            img_fail(err);
+            return false;
+        }
+    }
+    return true;
+}
+
+int64_t img_bitmaps_size(BlockNode *from, uint64_t cluster_size)
+{
+    uint64_t clusters = 0, directory = 0;
+    if (!may_have_bitmaps(from)) {
+        return -1;
+    }
+    for (const DirtyBitmap *b = from->bitmaps; b; b = b->next) {
+        if (!b->inconsistent) {
+            uint64_t n = ((b->map->pieces + 7) / 8 + cluster_size - 1) / cluster_size;
+            clusters += n + (n * 8 + cluster_size - 1) / cluster_size;
+            directory += (24 + strlen(b->name) + 7) & ~7ull;
+        }
+    }
+    return (clusters + (directory + cluster_size - 1) / cluster_size) * cluster_size;
 }

@@ -206,7 +206,7 @@ int img_cmd_compare(int argc, char **argv)
 /* ---- commit --------------------------------------------------------------------------------------- */
 
 /* What the nodes above base hold goes into to. */
-static int copy_down(BlockNode *n, BlockNode *base, BlockNode *to)
+static int copy_down(BlockNode *n, BlockNode *base, BlockNode *to, ImgPace *pace)
 {
     uint64_t length = node_length(n);
     g_autofree uint8_t *buf = g_malloc(CHUNK);
@@ -222,6 +222,7 @@ static int copy_down(BlockNode *n, BlockNode *base, BlockNode *to)
             ret = node_write_zeroes(to, off, len, true);
         } else if (st.allocated) {
             len = MIN(len, CHUNK);
+            img_pace(pace, len);
             ret = node_pread(n, off, buf, len);
             ret = ret ? ret : node_pwrite(to, off, buf, len);
         }
@@ -243,7 +244,7 @@ static BlockNode *find_in_chain(BlockNode *n, const char *name)
     return NULL;
 }
 
-static int commit(BlockNode *n, const char *base_name, const char *cache, bool drop)
+static int commit(BlockNode *n, const char *base_name, const char *cache, ImgPace *pace, bool drop)
 {
     BlockNode *base = base_name ? find_in_chain(n, base_name) : n->backing;
     Error *err = NULL;
@@ -262,7 +263,7 @@ static int commit(BlockNode *n, const char *base_name, const char *cache, bool d
         node_unref(to);
         return img_fail(err);
     }
-    ret = copy_down(n, base, to);
+    ret = copy_down(n, base, to, pace);
     node_unref(to);
     if (!ret && !drop && n->driver->make_empty) {
         ret = n->driver->make_empty(n);
@@ -277,10 +278,11 @@ int img_cmd_commit(int argc, char **argv)
 {
     ImgOpen how = { .write = true };
     const char *base = NULL;
+    ImgPace pace = { 0 };
     bool quiet = false, drop = false, progress = false;
     static const struct option longs[] = { { "image-opts", no_argument, 0, OPT_IMAGE_OPTS },
                                            { "progress", optional_argument, 0, OPT_PROGRESS }, { 0 } };
-    for (int c; (c = getopt_long(argc, argv, "f:t:b:dpq", longs, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, "f:t:b:dpqr:", longs, NULL)) != -1;) {
         switch (c) {
         case 'f': how.format = optarg; break;
         case 't': how.cache = optarg; break;
@@ -289,6 +291,11 @@ int img_cmd_commit(int argc, char **argv)
             drop = true;                /* what lies between would be lost */
             break;
         case 'd': drop = true; break;
+        case 'r':
+            if (!img_size("rate limit", optarg, &pace.rate)) {
+                return 1;
+            }
+            break;
         case 'p': progress = true; break;
         case OPT_PROGRESS:
             progress = true;
@@ -307,7 +314,7 @@ int img_cmd_commit(int argc, char **argv)
         return 1;
     }
     img_progress_start(progress && !quiet);
-    int status = commit(n, base, how.cache, drop);
+    int status = commit(n, base, how.cache, &pace, drop);
     node_unref(n);
     if (!status) {
         img_progress_end();
@@ -359,7 +366,8 @@ static int keep_differences(BlockNode *n, BlockNode *new)
     return ret ? ret : node_flush(n);
 }
 
-static int rebase(BlockNode *n, const char *backing, const char *format, bool unsafe, bool share)
+/* how: to open the new backing file */
+static int rebase(BlockNode *n, const char *backing, const char *format, bool unsafe, const ImgOpen *how)
 {
     Error *err = NULL;
     if (!n->driver->change_backing) {
@@ -373,8 +381,7 @@ static int rebase(BlockNode *n, const char *backing, const char *format, bool un
     BlockNode *new = NULL;
     if (*backing && !unsafe) {
         g_autofree char *path = node_full_path(node_file_name(n), backing);
-        ImgOpen how = { .format = format, .share = share };
-        new = img_open(path, &how);
+        new = img_open(path, how);
         if (!new) {
             return 1;
         }
@@ -393,9 +400,9 @@ static int rebase(BlockNode *n, const char *backing, const char *format, bool un
 
 int img_cmd_rebase(int argc, char **argv)
 {
-    ImgOpen how = { .write = true };
+    ImgOpen how = { .write = true }, below = { 0 };
     const char *backing = NULL, *format = NULL;
-    bool unsafe = false, progress = false, share = false;
+    bool unsafe = false, progress = false;
     static const struct option longs[] = { { "image-opts", no_argument, 0, OPT_IMAGE_OPTS },
                                            { "progress", optional_argument, 0, OPT_PROGRESS },
                                            { "force-share", no_argument, 0, 'U' }, { 0 } };
@@ -405,7 +412,7 @@ int img_cmd_rebase(int argc, char **argv)
         case 'F': format = optarg; break;
         case 'b': backing = optarg; break;
         case 't': how.cache = optarg; break;
-        case 'T': break;                /* the chain below is opened as the image itself */
+        case 'T': below.cache = optarg; break;
         case 'u': unsafe = true; break;
         case 'p': progress = true; break;
         case OPT_PROGRESS:
@@ -415,7 +422,7 @@ int img_cmd_rebase(int argc, char **argv)
             }
             break;
         case 'q': progress = false; break;
-        case 'U': share = true; break;
+        case 'U': how.share = below.share = true; break;
         case OPT_IMAGE_OPTS: how.image_opts = true; break;
         default: return 1;
         }
@@ -430,13 +437,13 @@ int img_cmd_rebase(int argc, char **argv)
         return 1;
     }
     how.no_backing = unsafe;
-    how.share = share;
+    below.format = format;
     BlockNode *n = img_open(name, &how);
     if (!n) {
         return 1;
     }
     img_progress_start(progress);
-    int status = rebase(n, backing ? backing : "", format, unsafe, share);
+    int status = rebase(n, backing ? backing : "", format, unsafe, &below);
     node_unref(n);
     if (!status) {
         img_progress_end();
@@ -548,7 +555,7 @@ int img_cmd_bench(int argc, char **argv)
         case 'd': ok = img_number("queue depth", optarg, 1, 1024, &b.depth); break;
         case 'f': how.format = optarg; break;
         case 'i': how.aio = optarg; break;
-        case 'n': how.cache = "none"; break;
+        case 'n': how.aio = "native"; break;
         case 'o': ok = img_size("offset", optarg, &b.offset); break;
         case 'q': quiet = true; break;
         case 's': ok = img_size("buffer size", optarg, &b.size); break;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * orrery-img convert, dd: copying disks.
+ * orrery-img convert: copying disks.
  *
  * Several workers take pieces of the disk in order, each reads its piece and writes what is not
- * zero.  Unless writes may come in any order (-W, or when compressing), they take turns for
- * writing, so that the target is laid out like the disk.
+ * zero.  Unless writes may come in any order (-W, or when compressing), pieces are written in
+ * their order, so that the target is laid out like the disk: whoever has read the next one writes
+ * it and all behind it that were read in the meantime.  Nobody is woken for that.
  */
 #include "tools/img.h"
 
@@ -25,6 +26,18 @@ typedef struct Source {
     uint64_t start, end;                /* in the joined disk */
 } Source;
 
+typedef enum { PIECE_DATA, PIECE_ZERO, PIECE_SKIP } PieceKind;
+
+typedef struct Piece {
+    uint64_t off, len, sequence;
+    PieceKind kind;
+    const Source *source;
+    uint8_t *buf;                       /* NULL until it is needed */
+    bool copied;                        /* by the kernel */
+    int ret;                            /* of reading */
+    struct Piece *next;                 /* free */
+} Piece;
+
 typedef struct Convert {
     Source *sources;
     int n_sources;
@@ -33,23 +46,20 @@ typedef struct Convert {
     uint32_t sparse;                    /* runs of zeroes from this length on are left out; 0 never */
     bool compress, any_order, target_zero, salvage, offload, quiet;
     unsigned workers;
+    ImgPace pace;
 
     GMutex lock;
-    GCond my_turn[MAX_WORKERS];         /* whose sequence is k, modulo */
+    GCond freed;                        /* a piece is free, and somebody waits for one */
+    Piece *free;
+    unsigned hungry;                    /* workers that wait for a piece */
+    Piece *read[MAX_WORKERS];           /* those that were read, by sequence, modulo */
+    bool writing;                       /* somebody writes what was read */
     uint64_t at, done, sequence, turn;
     int ret;
     bool failed_read;
     uint64_t failed_at;
     bool progress;
 } Convert;
-
-typedef enum { PIECE_DATA, PIECE_ZERO, PIECE_SKIP } PieceKind;
-
-typedef struct Piece {
-    uint64_t off, len, sequence;
-    PieceKind kind;
-    const Source *source;
-} Piece;
 
 /* ---- pieces ------------------------------------------------------------------------------------ */
 
@@ -81,15 +91,16 @@ static bool next_piece(Convert *c, Piece *p)
     if (ret < 0) {
         st = (BlockStatus) { .len = MIN(PIECE, s->end - c->at), .allocated = true, .data = true };
     }
-    *p = (Piece) { c->at, st.len, c->sequence, PIECE_DATA, s };
+    *p = (Piece) { .off = c->at, .len = st.len, .sequence = c->sequence, .source = s, .buf = p->buf };
     if (!st.allocated && c->base) {
         p->kind = PIECE_SKIP;
     } else if (st.zero || !st.allocated) {
         p->kind = c->sparse ? PIECE_ZERO : PIECE_DATA;
     }
     if (p->kind == PIECE_DATA || c->compress) {
-        uint64_t left = PIECE - p->off % PIECE;
-        p->len = MIN(p->len, left);
+        /* what takes long in small pieces, so that all workers have something to do until the end */
+        uint64_t piece = c->compress ? PIECE / 8 : PIECE;
+        p->len = MIN(p->len, piece - p->off % piece);
     }
     if (c->compress && p->kind != PIECE_SKIP) {
         /* whole clusters of the target, whatever the source's borders */
@@ -105,23 +116,10 @@ static bool next_piece(Convert *c, Piece *p)
     return true;
 }
 
-static void piece_done(Convert *c, const Piece *p, int ret, bool reading)
-{
-    g_mutex_lock(&c->lock);
-    if (ret < 0 && !c->ret) {
-        c->ret = ret;
-        c->failed_read = reading;
-        c->failed_at = p->off;
-    }
-    c->done += p->len;
-    img_progress(c->done, c->total);
-    g_mutex_unlock(&c->lock);
-}
-
 /* ---- copying ----------------------------------------------------------------------------------- */
 
 /* Over the borders of joined sources.  With salvage what can't be read is zero. */
-static int read_piece(Convert *c, const Piece *p, uint8_t *buf)
+static int read_data(Convert *c, const Piece *p, uint8_t *buf)
 {
     for (uint64_t done = 0; done < p->len;) {
         uint64_t at = p->off + done;
@@ -199,73 +197,123 @@ static int write_compressed(Convert *c, const Piece *p, const uint8_t *buf)
     return ret;
 }
 
-static void wait_turn(Convert *c, uint64_t sequence)
+static void read_piece(Convert *c, Piece *p)
 {
-    g_mutex_lock(&c->lock);
-    while (c->turn != sequence && !c->any_order) {
-        g_cond_wait(&c->my_turn[sequence % MAX_WORKERS], &c->lock);
+    if (p->kind != PIECE_DATA) {
+        return;
     }
-    g_mutex_unlock(&c->lock);
+    p->copied = c->offload && node_copy_range(p->source->node, p->off - p->source->start, c->target,
+                                              p->off, p->len) == 0;
+    if (!p->copied) {
+        p->buf = p->buf ? p->buf : aligned_alloc(4096, PIECE + (2u << 20));
+        p->ret = read_data(c, p, p->buf);
+    }
 }
 
-static void end_turn(Convert *c)
+static int write_piece(Convert *c, const Piece *p)
 {
-    g_mutex_lock(&c->lock);
-    c->turn++;
-    g_cond_signal(&c->my_turn[c->turn % MAX_WORKERS]);
-    g_mutex_unlock(&c->lock);
+    if (p->copied || p->kind == PIECE_SKIP) {
+        return 0;
+    }
+    if (p->kind == PIECE_ZERO) {
+        return write_zero(c, p->off, p->len);
+    }
+    img_pace(&c->pace, p->len);
+    return c->compress ? write_compressed(c, p, p->buf) : write_data(c, p, p->buf);
 }
 
-static void copy_piece(Convert *c, const Piece *p, uint8_t *buf)
+/* Lock held, and dropped while it is written. */
+static void finish_piece(Convert *c, Piece *p)
 {
-    int ret = 0;
-    bool reading = false, copied = false;
-    if (p->kind == PIECE_DATA && c->offload) {
-        copied = node_copy_range(p->source->node, p->off - p->source->start, c->target, p->off,
-                                 p->len) == 0;
+    bool reading = p->ret < 0;
+    int ret = p->ret;
+    if (!ret && !c->ret) {
+        g_mutex_unlock(&c->lock);
+        ret = write_piece(c, p);
+        g_mutex_lock(&c->lock);
     }
-    if (p->kind == PIECE_DATA && !copied) {
-        ret = read_piece(c, p, buf);
-        reading = ret < 0;
+    if (ret < 0 && !c->ret) {
+        c->ret = ret;
+        c->failed_read = reading;
+        c->failed_at = p->off;
     }
-    wait_turn(c, p->sequence);
-    if (!ret && !copied && p->kind == PIECE_ZERO) {
-        ret = write_zero(c, p->off, p->len);
-    } else if (!ret && !copied && p->kind == PIECE_DATA) {
-        ret = c->compress ? write_compressed(c, p, buf) : write_data(c, p, buf);
+    c->done += p->len;
+    img_progress(c->done, c->total);
+    p->next = c->free;
+    c->free = p;
+    if (c->hungry) {
+        g_cond_signal(&c->freed);
     }
-    end_turn(c);
-    piece_done(c, p, ret, reading);
+}
+
+/* Lock held.  What is next in order and was read, if nobody is at it. */
+static void write_in_order(Convert *c)
+{
+    Piece **next;
+    while (!c->writing && *(next = &c->read[c->turn % MAX_WORKERS])) {
+        c->writing = true;
+        finish_piece(c, g_steal_pointer(next));
+        c->writing = false;
+        c->turn++;
+    }
+}
+
+static Piece *free_piece(Convert *c)
+{
+    while (!c->free) {
+        c->hungry++;
+        g_cond_wait(&c->freed, &c->lock);
+        c->hungry--;
+    }
+    Piece *p = c->free;
+    c->free = p->next;
+    return p;
 }
 
 static gpointer worker(gpointer data)
 {
     Convert *c = data;
-    uint8_t *buf = aligned_alloc(4096, PIECE + (2u << 20));
-    Piece p;
+    g_mutex_lock(&c->lock);
     for (;;) {
-        g_mutex_lock(&c->lock);
-        bool more = next_piece(c, &p);
-        g_mutex_unlock(&c->lock);
-        if (!more) {
+        Piece *p = free_piece(c);
+        if (!next_piece(c, p)) {
+            p->next = c->free;
+            c->free = p;
+            g_cond_signal(&c->freed);
             break;
         }
-        copy_piece(c, &p, buf);
+        g_mutex_unlock(&c->lock);
+        read_piece(c, p);
+        g_mutex_lock(&c->lock);
+        if (c->any_order) {
+            finish_piece(c, p);
+        } else {
+            c->read[p->sequence % MAX_WORKERS] = p;
+            write_in_order(c);
+        }
     }
-    free(buf);
+    g_mutex_unlock(&c->lock);
     return NULL;
 }
 
 static int copy_all(Convert *c)
 {
     GThread *threads[MAX_WORKERS];
+    Piece pieces[MAX_WORKERS] = { 0 };
     unsigned n = MIN(c->workers, MAX_WORKERS);
     img_progress_start(c->progress);
+    for (unsigned i = 0; i < n; i++) {
+        pieces[i].next = c->free;
+        c->free = &pieces[i];
+    }
     for (unsigned i = 0; i < n; i++) {
         threads[i] = g_thread_new("convert", worker, c);
     }
     for (unsigned i = 0; i < n; i++) {
         g_thread_join(threads[i]);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        free(pieces[i].buf);
     }
     if (!c->ret) {
         c->ret = node_flush(c->target);
@@ -285,13 +333,12 @@ typedef struct Arguments {
     ImgOpen in, out;
     const char *format, *backing, *backing_format, *snapshot;
     Json *options;
-    bool skip_create, quiet, target_is_zero, out_image_opts;
+    bool skip_create, quiet, target_is_zero, out_image_opts, bitmaps, skip_broken;
     uint64_t sparse, workers;
 } Arguments;
 
 static bool open_sources(Convert *c, const Arguments *a, char **names, int n)
 {
-    Error *err = NULL;
     c->sources = g_new0(Source, n);
     for (int i = 0; i < n; i++) {
         Source *s = &c->sources[i];
@@ -300,18 +347,8 @@ static bool open_sources(Convert *c, const Arguments *a, char **names, int n)
             return false;
         }
         c->n_sources = i + 1;
-        if (a->snapshot) {
-            g_autofree char *id = g_strdup(strrchr(a->snapshot, '=') ? strrchr(a->snapshot, '=') + 1
-                                                                    : a->snapshot);
-            if (!s->node->driver->snapshot_load) {
-                img_fail_text("Image format driver '%s' does not support internal snapshots",
-                              s->node->driver->name);
-                return false;
-            }
-            if (!s->node->driver->snapshot_load(s->node, id, &err)) {
-                img_fail(err);
-                return false;
-            }
+        if (a->snapshot && !img_load_snapshot(s->node, a->snapshot)) {
+            return false;
         }
         s->start = c->total;
         c->total += node_length(s->node);
@@ -405,13 +442,25 @@ static int convert(Convert *c, Arguments *a, char **names, int n)
             return 1;
         }
     }
+    if (a->bitmaps && n - 1 > 1) {
+        return img_fail_text("Copying bitmaps only possible with single source");
+    }
+    if (a->bitmaps && !img_can_copy_bitmaps(c->sources[0].node, a->skip_broken)) {
+        return 1;
+    }
     if (!make_target(c, a, target)) {
         return 1;
+    }
+    if (a->bitmaps && (!c->target->driver->keeps_bitmap
+                       || !c->target->driver->keeps_bitmap(c->target, "", 65536, NULL))) {
+        return img_fail_text("Format driver '%s' does not support bitmaps", c->target->driver->name);
     }
     if (c->offload && (c->n_sources > 1 || c->compress)) {
         return img_fail_text("Cannot enable copy offloading with several sources or compression");
     }
-    return copy_all(c);
+    int status = copy_all(c);
+    return !status && a->bitmaps && !img_copy_bitmaps(c->sources[0].node, c->target, a->skip_broken)
+           ? 1 : status;
 }
 
 static bool take_option(Convert *c, Arguments *a, int opt)
@@ -433,6 +482,8 @@ static bool take_option(Convert *c, Arguments *a, int opt)
     case 'p': c->progress = true; return true;
     case 'q': a->quiet = true; return true;
     case 'l': a->snapshot = optarg; return true;
+    case OPT_BITMAPS: a->bitmaps = true; return true;
+    case OPT_SKIP_BROKEN: a->skip_broken = true; return true;
     case OPT_SALVAGE: c->salvage = true; return true;
     case OPT_TARGET_IS_ZERO: a->target_is_zero = true; return true;
     case OPT_PROGRESS:
@@ -447,6 +498,7 @@ static bool take_option(Convert *c, Arguments *a, int opt)
                                  "multiples of %u up to %u.", BLK_SECTOR, PIECE) == 0;
         }
         return true;
+    case 'r': return img_size("rate limit", optarg, &c->pace.rate);
     case 'm': return img_number("number of workers. Allowed number is between 1 and 16, not", optarg,
                                 1, 16, &a->workers);
     case 'o': return img_add_options(a->options, optarg);
@@ -463,10 +515,12 @@ int img_cmd_convert(int argc, char **argv)
     static const struct option longs[] = {
         { "image-opts", no_argument, 0, OPT_IMAGE_OPTS }, { "salvage", no_argument, 0, OPT_SALVAGE },
         { "target-image-opts", no_argument, 0, OPT_TARGET_IMAGE_OPTS },
+        { "bitmaps", no_argument, 0, OPT_BITMAPS },
+        { "skip-broken-bitmaps", no_argument, 0, OPT_SKIP_BROKEN },
         { "target-is-zero", no_argument, 0, OPT_TARGET_IS_ZERO },
         { "progress", optional_argument, 0, OPT_PROGRESS },
         { "force-share", no_argument, 0, 'U' }, { 0 } };
-    for (int opt; (opt = getopt_long(argc, argv, "B:CF:O:S:T:Ucf:l:m:no:pqt:W", longs, NULL)) != -1;) {
+    for (int opt; (opt = getopt_long(argc, argv, "B:CF:O:S:T:Ucf:l:m:no:pqr:t:W", longs, NULL)) != -1;) {
         if (opt == 'o' && img_is_help(optarg)) {
             const BlockDriver *d = block_driver_find(a.format);
             if (!d) {
@@ -482,128 +536,13 @@ int img_cmd_convert(int argc, char **argv)
     if (argc - optind < 2) {
         return img_fail_text("Must specify image file name");
     }
+    if (a.skip_broken && !a.bitmaps) {
+        return img_fail_text("Use of --skip-broken-bitmaps requires --bitmaps");
+    }
     if (a.target_is_zero && !a.skip_create) {
         return img_fail_text("--target-is-zero requires use of -n flag");
     }
     int status = convert(&c, &a, argv + optind, argc - optind);
     free_convert(&c);
     return status;
-}
-
-/* ---- dd ----------------------------------------------------------------------------------------- */
-
-typedef struct Dd {
-    uint64_t bs, count, skip;
-    bool has_count;
-    const char *in, *out;
-} Dd;
-
-static bool dd_operand(Dd *d, const char *text)
-{
-    const char *value = strchr(text, '=');
-    if (!value) {
-        return img_fail_text("Unrecognized operand %s", text) == 0;
-    }
-    size_t len = value++ - text;
-    if (len == 2 && !strncmp(text, "if", 2)) {
-        d->in = value;
-    } else if (len == 2 && !strncmp(text, "of", 2)) {
-        d->out = value;
-    } else if (len == 2 && !strncmp(text, "bs", 2)) {
-        if (!img_size("bs", value, &d->bs)) {
-            return false;
-        }
-        return (d->bs && d->bs <= INT32_MAX) || img_fail_text("Invalid number: '%s'", value) == 0;
-    } else if (len == 5 && !strncmp(text, "count", 5)) {
-        d->has_count = true;
-        return img_size("count", value, &d->count);
-    } else if (len == 4 && !strncmp(text, "skip", 4)) {
-        return img_size("skip", value, &d->skip);
-    } else {
-        return img_fail_text("Unrecognized operand %s", text) == 0;
-    }
-    return true;
-}
-
-static int dd_copy(const Dd *d, BlockNode *in, BlockNode *out, uint64_t from, uint64_t size)
-{
-    g_autofree uint8_t *buf = g_malloc(d->bs);
-    for (uint64_t done = 0; done < size; done += d->bs) {
-        uint64_t len = MIN(d->bs, size - done);
-        int ret = node_pread(in, from + done, buf, len);
-        if (ret < 0) {
-            return img_fail_text("error while reading from input image file: %s", g_strerror(-ret));
-        }
-        ret = node_pwrite(out, done, buf, len);
-        if (ret < 0) {
-            return img_fail_text("error while writing to output image file: %s", g_strerror(-ret));
-        }
-    }
-    int ret = node_flush(out);
-    return ret < 0 ? img_fail_text("error while writing to output image file: %s", g_strerror(-ret)) : 0;
-}
-
-static int dd(const Dd *d, const ImgOpen *how, const char *format)
-{
-    const BlockDriver *driver = block_driver_find(format);
-    if (!driver || !driver->create) {
-        return img_fail_text("Unknown file format '%s'", format);
-    }
-    BlockNode *in = img_open(d->in, how);
-    if (!in) {
-        return 1;
-    }
-    uint64_t length = node_length(in), size = length, from;
-    if (d->has_count && d->count <= INT64_MAX / d->bs) {
-        size = MIN(size, d->count * d->bs);
-    }
-    if (__builtin_mul_overflow(d->skip, d->bs, &from) || from > length) {
-        error_report("%s: cannot skip to specified offset", d->in);
-        from = length;
-    }
-    size = MIN(size, length - from);
-    Json *o = json_object();
-    json_set_uint(o, "size", size);
-    Error *err = NULL;
-    BlockNode *out = NULL;
-    int status = 1;
-    if (!node_create_image(driver, d->out, o, &err)) {
-        g_prefix_error(&err, "%s: error while creating output image: ", d->out);
-        img_fail(err);
-    } else {
-        ImgOpen to = { .format = format, .write = true };
-        out = img_open(d->out, &to);
-        status = out ? dd_copy(d, in, out, from, size) : 1;
-    }
-    json_free(o);
-    node_unref(out);
-    node_unref(in);
-    return status;
-}
-
-int img_cmd_dd(int argc, char **argv)
-{
-    ImgOpen how = { 0 };
-    Dd d = { .bs = 512 };
-    const char *format = "raw";
-    static const struct option longs[] = { { "image-opts", no_argument, 0, OPT_IMAGE_OPTS },
-                                           { "force-share", no_argument, 0, 'U' }, { 0 } };
-    for (int c; (c = getopt_long(argc, argv, "f:O:U", longs, NULL)) != -1;) {
-        switch (c) {
-        case 'f': how.format = optarg; break;
-        case 'O': format = optarg; break;
-        case 'U': how.share = true; break;
-        case OPT_IMAGE_OPTS: how.image_opts = true; break;
-        default: return 1;
-        }
-    }
-    for (int i = optind; i < argc; i++) {
-        if (!dd_operand(&d, argv[i])) {
-            return 1;
-        }
-    }
-    if (!d.in || !d.out) {
-        return img_fail_text("Must specify both input and output file names");
-    }
-    return dd(&d, &how, format);
 }

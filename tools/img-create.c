@@ -128,7 +128,7 @@ int img_cmd_create(int argc, char **argv)
     const char *format = "raw", *backing = NULL, *backing_format = NULL;
     bool quiet = false, unsafe = false;
     g_autoptr(Json) o = json_object();
-    static const struct option longs[] = { { "object", required_argument, 0, OPT_OBJECT }, { 0 } };
+    static const struct option longs[] = { { 0 } };
     g_autoptr(GString) options = g_string_new(NULL);
     for (int c; (c = getopt_long(argc, argv, "F:b:f:o:qu", longs, NULL)) != -1;) {
         switch (c) {
@@ -138,7 +138,6 @@ int img_cmd_create(int argc, char **argv)
         case 'o': g_string_append_printf(options, "%s%s", options->len ? "," : "", optarg); break;
         case 'q': quiet = true; break;
         case 'u': unsafe = true; break;
-        case OPT_OBJECT: return img_fail_text("--object: no object is of use here");
         default: return 1;
         }
     }
@@ -192,9 +191,12 @@ int img_cmd_amend(int argc, char **argv)
 {
     ImgOpen how = { .write = true, .no_backing = true };
     g_autoptr(Json) o = json_object();
-    static const struct option longs[] = { { "image-opts", no_argument, 0, OPT_IMAGE_OPTS }, { 0 } };
+    static const struct option longs[] = { { "image-opts", no_argument, 0, OPT_IMAGE_OPTS },
+                                           { "force", no_argument, 0, OPT_FORCE }, { 0 } };
     for (int c; (c = getopt_long(argc, argv, "f:o:pqt:", longs, NULL)) != -1;) {
         switch (c) {
+        case OPT_FORCE: return img_fail_text("option --force: only changes of encryption, which is not "
+                                             "implemented, are ever forced: leave it out");
         case 'f': how.format = optarg; break;
         case 't': how.cache = optarg; break;
         case 'p': case 'q': break;      /* nothing here takes long or says a word */
@@ -390,20 +392,35 @@ static int64_t measure_plain(BlockNode *src, uint64_t size, uint64_t *fully)
     return *fully;
 }
 
+/* In a qcow2 image made with these options. */
+static int64_t measure_bitmaps(BlockNode *src, const Json *options)
+{
+    const char *text = NULL, *compat = NULL;
+    uint64_t cluster_size = 65536;
+    json_get_str(options, "cluster_size", JSON_OPTIONAL, &text, NULL);
+    json_get_str(options, "compat", JSON_OPTIONAL, &compat, NULL);
+    if (text && (!parse_size(text, 1, &cluster_size) || cluster_size < 512)) {
+        return -1;                      /* measure will say it */
+    }
+    return compat && (!strcmp(compat, "0.10") || !strcmp(compat, "v2")) ? -1
+           : img_bitmaps_size(src, cluster_size);
+}
+
 int img_cmd_measure(int argc, char **argv)
 {
     ImgOpen how = { 0 };
-    const char *format = "raw";
+    const char *format = "raw", *snapshot = NULL;
     uint64_t size = 0, fully = 0;
     bool json = false, has_size = false;
     g_autoptr(Json) o = json_object();
     static const struct option longs[] = {
         { "image-opts", no_argument, 0, OPT_IMAGE_OPTS }, { "output", required_argument, 0, OPT_OUTPUT },
         { "size", required_argument, 0, OPT_SIZE }, { "force-share", no_argument, 0, 'U' }, { 0 } };
-    for (int c; (c = getopt_long(argc, argv, "f:O:o:U", longs, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, "f:O:o:l:U", longs, NULL)) != -1;) {
         switch (c) {
         case 'f': how.format = optarg; break;
         case 'O': format = optarg; break;
+        case 'l': snapshot = optarg; break;
         case 'U': how.share = true; break;
         case OPT_IMAGE_OPTS: how.image_opts = true; break;
         case 'o':
@@ -435,11 +452,16 @@ int img_cmd_measure(int argc, char **argv)
     if (!d->measure && strcmp(d->name, "raw")) {
         return img_fail_text("Block driver '%s' does not support size measurement", d->name);
     }
+    if (snapshot && has_size) {
+        return img_fail_text("Cannot use --size with an image's snapshot (-l)");
+    }
     BlockNode *src = has_size ? NULL : img_open(argv[optind], &how);
-    if (!has_size && !src) {
+    if (!has_size && (!src || (snapshot && !img_load_snapshot(src, snapshot)))) {
+        node_unref(src);
         return 1;
     }
     Error *err = NULL;
+    int64_t bitmaps = src && !strcmp(d->name, "qcow2") ? measure_bitmaps(src, o) : -1;
     int64_t required = d->measure ? d->measure(src, o, size, &fully, &err)
                                   : measure_plain(src, size, &fully);
     node_unref(src);
@@ -448,11 +470,17 @@ int img_cmd_measure(int argc, char **argv)
     }
     if (json) {
         g_autoptr(Json) out = json_object();
+        if (bitmaps >= 0) {
+            json_set_int(out, "bitmaps", bitmaps);
+        }
         json_set_uint(out, "required", required);
         json_set_uint(out, "fully-allocated", fully);
         img_print_json(out);
     } else {
         printf("required size: %" PRId64 "\nfully allocated size: %" PRIu64 "\n", required, fully);
+        if (bitmaps > 0) {
+            printf("bitmaps size: %" PRId64 "\n", bitmaps);
+        }
     }
     return 0;
 }

@@ -27,13 +27,15 @@ static const struct {
       "[-b source_file [-F source_fmt]] [-g granularity] [--image-opts | -f fmt] filename bitmap" },
     { "check", img_cmd_check, "[--image-opts] [-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] "
       "[-T src_cache] [-U] filename" },
-    { "commit", img_cmd_commit, "[--image-opts] [-q] [-f fmt] [-t cache] [-b base] [-d] [-p] "
+    { "commit", img_cmd_commit, "[--image-opts] [-q] [-f fmt] [-t cache] [-b base] [-r rate_limit] [-d] [-p] "
       "[--progress=json] filename" },
     { "compare", img_cmd_compare, "[--image-opts] [-f fmt] [-F fmt] [-T src_cache] [-p] [-q] [-s] [-U] "
       "filename1 filename2" },
-    { "convert", img_cmd_convert, "[--image-opts] [--target-is-zero] [-U] [-C] [-c] [-p] [-q] [-n] "
+    { "convert", img_cmd_convert, "[--image-opts] [--target-image-opts] [--target-is-zero] [--bitmaps "
+      "[--skip-broken-bitmaps]] [-U] [-C] [-c] [-p] [-q] [-n] "
       "[-f fmt] [-t cache] [-T src_cache] [-O output_fmt] [-B backing_file [-F backing_fmt]] "
-      "[-o options] [-l snapshot] [-S sparse_size] [-m num_workers] [-W] [--salvage] "
+      "[-o options] [-l snapshot] [-S sparse_size] [-r rate_limit] "
+      "[-m num_workers] [-W] [--salvage] "
       "[--progress=json] filename [filename2 [...]] output_filename" },
     { "create", img_cmd_create, "[-q] [-f fmt] [-b backing_file [-F backing_fmt]] [-u] [-o options] "
       "filename [size]" },
@@ -43,7 +45,7 @@ static const struct {
     { "map", img_cmd_map, "[--image-opts] [-f fmt] [--start-offset=offset] [--max-length=len] "
       "[--output=ofmt] [-U] filename" },
     { "measure", img_cmd_measure, "[--output=ofmt] [-O output_fmt] [-o options] "
-      "[--size N | [--image-opts] [-f fmt] filename]" },
+      "[--size N | [--image-opts] [-f fmt] [-l snapshot] filename]" },
     { "rebase", img_cmd_rebase, "[--image-opts] [-U] [-q] [-f fmt] [-t cache] [-T src_cache] [-p] [-u] "
       "-b backing_file [-F backing_fmt] filename" },
     { "resize", img_cmd_resize, "[--image-opts] [-f fmt] [--preallocation=prealloc] [-q] [--shrink] "
@@ -119,6 +121,23 @@ void img_progress_end(void)
         fflush(stdout);
     }
     progress_on = false;
+}
+
+void img_pace(ImgPace *p, uint64_t bytes)
+{
+    static GMutex lock;
+    int64_t now = g_get_monotonic_time();
+    if (!p->rate) {
+        return;
+    }
+    g_mutex_lock(&lock);
+    p->start = p->start ? p->start : now;
+    int64_t due = p->start + (int64_t)((double)p->done / p->rate * G_USEC_PER_SEC);
+    p->done += bytes;
+    g_mutex_unlock(&lock);
+    if (due > now) {
+        g_usleep(due - now);
+    }
 }
 
 void img_print_json(const Json *j)
@@ -261,6 +280,21 @@ BlockNode *img_open(const char *name, const ImgOpen *how)
     return n;
 }
 
+bool img_load_snapshot(BlockNode *n, const char *snapshot)
+{
+    Error *err = NULL;
+    const char *value = strrchr(snapshot, '=');
+    if (!n->driver->snapshot_load) {
+        return img_fail_text("Image format driver '%s' does not support internal snapshots",
+                             n->driver->name) == 0;
+    }
+    if (!n->driver->snapshot_load(n, value ? value + 1 : snapshot, &err)) {
+        img_fail(err);
+        return false;
+    }
+    return true;
+}
+
 /* ---- main -------------------------------------------------------------------------------------- */
 
 static int by_name(const void *a, const void *b)
@@ -295,6 +329,23 @@ static void help(void)
     printf("\n");
 }
 
+/* What qemu-img has for what is not here: said before a command does half of its work. */
+static bool refuse_options(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
+        if (!strcmp(argv[i], "--object") || g_str_has_prefix(argv[i], "--object=")) {
+            const char *eq = strchr(argv[i], '='), *value = eq ? eq + 1 : i + 1 < argc ? argv[i + 1] : "";
+            return img_fail_text("option --object %s: encrypted images and TLS, which objects are for, are "
+                                 "not implemented: leave it out", value);
+        }
+        if (!strcmp(argv[i], "--trace") || g_str_has_prefix(argv[i], "--trace=")
+            || (i == 1 && g_str_has_prefix(argv[i], "-T"))) {
+            return img_fail_text("option %s: there are no trace events: leave it out", argv[i]);
+        }
+    }
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     g_set_prgname("orrery-img");
@@ -309,6 +360,9 @@ int main(int argc, char **argv)
     if (!strcmp(argv[1], "-V") || !strcmp(argv[1], "--version")) {
         printf("orrery-img version %s\n", ORRERY_VERSION);
         return 0;
+    }
+    if (refuse_options(argc, argv)) {
+        return 1;
     }
     for (size_t i = 0; i < G_N_ELEMENTS(commands); i++) {
         if (!strcmp(argv[1], commands[i].name)) {

@@ -24,6 +24,8 @@ BlockNode *img_open(const char *name, const ImgOpen *how);
 /* Prints the message and frees it; returns 1. */
 int img_fail(Error *err);
 int img_fail_text(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
+/* -l: "NAME", "snapshot.id=ID"...; the disk is then as it was; false: said on stderr */
+bool img_load_snapshot(BlockNode *n, const char *snapshot);
 /* "1G", "1024"; false: said on stderr */
 bool img_size(const char *what, const char *text, uint64_t *out);
 bool img_number(const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *out);
@@ -47,6 +49,21 @@ void img_progress_start(bool on);
 void img_progress(uint64_t done, uint64_t total);
 void img_progress_end(void);
 
+/* -r: bytes a second */
+typedef struct ImgPace {
+    uint64_t rate;                      /* 0: no limit */
+    uint64_t done;
+    int64_t start;                      /* us */
+} ImgPace;
+/* Sleeps until so many bytes more are due. */
+void img_pace(ImgPace *p, uint64_t bytes);
+
+/* Those the source keeps, into the target, with what they recorded; false: said on stderr. */
+bool img_can_copy_bitmaps(BlockNode *from, bool skip_broken);
+bool img_copy_bitmaps(BlockNode *from, BlockNode *to, bool skip_broken);
+/* Space they take in a qcow2 image; -1: the source can't keep any. */
+int64_t img_bitmaps_size(BlockNode *from, uint64_t cluster_size);
+
 int img_cmd_amend(int argc, char **argv);
 int img_cmd_bench(int argc, char **argv);
 int img_cmd_bitmap(int argc, char **argv);
@@ -65,7 +82,8 @@ int img_cmd_snapshot(int argc, char **argv);
 
 /* Long options without a letter */
 enum { OPT_OUTPUT = 256, OPT_IMAGE_OPTS, OPT_TARGET_IMAGE_OPTS, OPT_BACKING_CHAIN, OPT_SIZE,
-       OPT_START, OPT_MAX_LENGTH, OPT_SHRINK, OPT_PREALLOCATION, OPT_OBJECT, OPT_SALVAGE,
-       OPT_TARGET_IS_ZERO, OPT_FLUSH_INTERVAL, OPT_NO_DRAIN, OPT_PATTERN, OPT_PROGRESS };
+       OPT_START, OPT_MAX_LENGTH, OPT_SHRINK, OPT_PREALLOCATION, OPT_FORCE, OPT_SALVAGE,
+       OPT_TARGET_IS_ZERO, OPT_FLUSH_INTERVAL, OPT_NO_DRAIN, OPT_PATTERN, OPT_PROGRESS,
+       OPT_BITMAPS, OPT_SKIP_BROKEN };
 
 #endif

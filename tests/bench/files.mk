@@ -19,9 +19,14 @@ bench-smp: all
 help-lines += "make bench-disks  requests a second on virtio disks, raw and qcow2, beside QEMU (BENCH_ARGS)"
 bench-disks: all
 	$(Q)python3 tests/bench/disks.py $(BENCH_ARGS)
+	$(Q)$(if $(BENCH_ARGS),,python3 tests/bench/convert.py)
+
+help-lines += "make bench-convert  orrery-img convert beside qemu-img convert (BENCH_ARGS)"
+bench-convert: all
+	$(Q)python3 tests/bench/convert.py $(BENCH_ARGS)
 
 help-lines += "make bench-screen  pictures a second over VNC, cost of an idle guest that is watched"
 bench-screen: all
 	$(Q)python3 tests/bench/screen.py $(BENCH_ARGS)
 
-.PHONY: bench-smp bench bench-quick bench-net bench-disks bench-screen
+.PHONY: bench-smp bench bench-quick bench-net bench-disks bench-convert bench-screen
