@@ -7,9 +7,30 @@
 #include "net/queue.h"
 #include "util/iov.h"
 
+#include <string.h>
+
 static GPtrArray *all;                  /* of NetFilter* */
 
-bool net_filter_add(NetFilter *f, const char *netdev, bool at_head, Error **err)
+/* Where in the list; -1: at its end.  false: no such position. */
+static bool find_place(const NetClient *nc, const char *position, bool before, int *at, Error **err)
+{
+    *at = strcmp(position, "head") ? -1 : 0;
+    if (!strcmp(position, "head") || !strcmp(position, "tail")) {
+        return true;
+    }
+    if (!g_str_has_prefix(position, "id=")) {
+        return fail(err, "position=%s: use head, tail or id=FILTER", position);
+    }
+    for (guint i = 0; nc->filters && i < nc->filters->len; i++) {
+        if (!strcmp(((NetFilter *)nc->filters->pdata[i])->id, position + 3)) {
+            *at = i + !before;
+            return true;
+        }
+    }
+    return fail(err, "position=%s: netdev '%s' has no such filter", position, nc->name);
+}
+
+bool net_filter_add(NetFilter *f, const char *netdev, const char *position, bool before, Error **err)
 {
     NetClient *nc = net_find_backend(netdev);
 
@@ -19,10 +40,14 @@ bool net_filter_add(NetFilter *f, const char *netdev, bool at_head, Error **err)
     if (net_find_queue(netdev, 1)) {
         return fail(err, "netdev '%s' has several queues: filters work on one", netdev);
     }
+    int at;
+    if (!find_place(nc, position, before, &at, err)) {
+        return false;
+    }
     if (!nc->filters) {
         nc->filters = g_ptr_array_new();
     }
-    g_ptr_array_insert(nc->filters, at_head ? 0 : -1, f);
+    g_ptr_array_insert(nc->filters, at, f);
     f->netdev = nc;
     if (!all) {
         all = g_ptr_array_new();

@@ -15,8 +15,8 @@ struct NetFilter {
     void (*see)(NetFilter *f, const struct iovec *iov, int n);
 };
 
-/* At the end of the back-end's list, or at its beginning. */
-bool net_filter_add(NetFilter *f, const char *netdev, bool at_head, Error **err);
+/* Into the back-end's list; position: "head", "tail", or "id=ID", just before or behind that one. */
+bool net_filter_add(NetFilter *f, const char *netdev, const char *position, bool before, Error **err);
 void net_filter_remove(NetFilter *f);
 
 /* Frames to a pcap file (net/dump.c). */

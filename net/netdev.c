@@ -139,6 +139,10 @@ bool netdev_add_opts(Opts *o, Error **err)
     if (!id || !*id) {
         return fail(err, "%s: Parameter 'id' is missing", o->owner);
     }
+    if (!id_well_formed(id)) {
+        return fail(err, "%s: Parameter 'id' expects an identifier (letters, digits, '-', '.' "
+                    "and '_', beginning with a letter), not '%s'", o->owner, id);
+    }
     if (net_find_backend(id)) {
         return fail(err, "%s: Duplicate ID '%s' for netdev", o->owner, id);
     }

@@ -13,6 +13,10 @@
 #include <string.h>
 #include <sys/un.h>
 
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
 char *net_addr_name(const struct sockaddr_storage *sa)
 {
     char host[NI_MAXHOST], port[NI_MAXSERV];
@@ -29,10 +33,12 @@ char *net_addr_name(const struct sockaddr_storage *sa)
 }
 
 static bool resolve(NetAddr *a, const char *what, const char *host, const char *port, int family,
-                    Error **err)
+                    bool numeric, Error **err)
 {
-    struct addrinfo hints = { .ai_family = family, .ai_socktype = SOCK_STREAM,
-                              .ai_flags = AI_PASSIVE }, *list;
+    struct addrinfo hints = {
+        .ai_family = family, .ai_socktype = SOCK_STREAM,
+        .ai_flags = AI_PASSIVE | (numeric ? AI_NUMERICHOST | AI_NUMERICSERV : 0),
+    }, *list;
     int ret = getaddrinfo(*host ? host : NULL, port, &hints, &list);
 
     if (ret) {
@@ -58,10 +64,11 @@ bool net_addr_parse(NetAddr *a, const char *what, const char *text, Error **err)
     bool v6 = text[0] == '[' && colon[-1] == ']';
     g_autofree char *host = v6 ? g_strndup(text + 1, colon - text - 2)
                                : g_strndup(text, colon - text);
-    return resolve(a, what, host, colon + 1, v6 ? AF_INET6 : AF_INET, err);
+    return resolve(a, what, host, colon + 1, v6 ? AF_INET6 : AF_INET, false, err);
 }
 
-static bool set_unix(NetAddr *a, const char *key, const char *path, bool abstract, Error **err)
+static bool set_unix(NetAddr *a, const char *key, const char *path, bool abstract, bool tight,
+                     Error **err)
 {
     struct sockaddr_un *un = (struct sockaddr_un *)&a->sa;
 
@@ -74,7 +81,9 @@ static bool set_unix(NetAddr *a, const char *key, const char *path, bool abstrac
     }
     un->sun_family = AF_UNIX;
     memcpy(un->sun_path + abstract, path, strlen(path));
-    a->len = abstract ? offsetof(struct sockaddr_un, sun_path) + 1 + strlen(path) : sizeof(*un);
+    /* an abstract name is as long as the address says: with zeros behind it it is another one */
+    a->len = abstract && tight ? offsetof(struct sockaddr_un, sun_path) + 1 + strlen(path)
+                               : sizeof(*un);
     a->kind = NET_ADDR_UNIX;
     a->text = g_strdup(path);
     return true;
@@ -86,18 +95,21 @@ static bool set_inet(NetAddr *a, Opts *o, const char *key, Error **err)
     g_autofree char *port_key = g_strconcat(key, ".port", NULL);
     g_autofree char *v4_key = g_strconcat(key, ".ipv4", NULL);
     g_autofree char *v6_key = g_strconcat(key, ".ipv6", NULL);
+    g_autofree char *numeric_key = g_strconcat(key, ".numeric", NULL);
     const char *host = opts_get(o, host_key), *port = opts_get(o, port_key);
-    bool v4, v6;
+    bool v4, v6, numeric;
 
     if (!host || !port) {
         return fail(err, "%s.%s is missing", key, host ? "port" : "host");
     }
-    if (!opts_bool(o, v4_key, true, &v4, err) || !opts_bool(o, v6_key, true, &v6, err)) {
+    if (!opts_bool(o, v4_key, true, &v4, err) || !opts_bool(o, v6_key, true, &v6, err)
+        || !opts_bool(o, numeric_key, false, &numeric, err)) {
         return false;
     }
     bool only6 = (opts_has(o, v6_key) && v6 && !opts_has(o, v4_key)) || !v4;
     bool only4 = (opts_has(o, v4_key) && v4 && !opts_has(o, v6_key)) || !v6;
-    return resolve(a, key, host, port, only6 ? AF_INET6 : only4 ? AF_INET : AF_UNSPEC, err);
+    return resolve(a, key, host, port, only6 ? AF_INET6 : only4 ? AF_INET : AF_UNSPEC, numeric,
+                   err);
 }
 
 static bool set_fd(NetAddr *a, const char *key, const char *text, Error **err)
@@ -119,8 +131,9 @@ bool net_addr_take(NetAddr *a, Opts *o, const char *key, bool *given, Error **er
     g_autofree char *path_key = g_strconcat(key, ".path", NULL);
     g_autofree char *str_key = g_strconcat(key, ".str", NULL);
     g_autofree char *abstract_key = g_strconcat(key, ".abstract", NULL);
+    g_autofree char *tight_key = g_strconcat(key, ".tight", NULL);
     const char *type = opts_get(o, type_key);
-    bool abstract;
+    bool abstract, tight;
 
     *a = (NetAddr) { .fd = -1 };
     *given = type != NULL;
@@ -132,12 +145,58 @@ bool net_addr_take(NetAddr *a, Opts *o, const char *key, bool *given, Error **er
     }
     if (!strcmp(type, "unix")) {
         return opts_bool(o, abstract_key, false, &abstract, err)
-               && set_unix(a, key, opts_get(o, path_key), abstract, err);
+               && opts_bool(o, tight_key, true, &tight, err)
+               && set_unix(a, key, opts_get(o, path_key), abstract, tight, err);
     }
     if (!strcmp(type, "fd")) {
         return set_fd(a, key, opts_get(o, str_key), err);
     }
     return fail(err, "%s.type=%s: use inet, unix or fd", key, type);
+}
+
+uint16_t net_addr_port(const NetAddr *a)
+{
+    const struct sockaddr_in *in = (const struct sockaddr_in *)&a->sa;
+    return ntohs(in->sin_port);         /* in the same place in sockaddr_in6 */
+}
+
+void net_addr_set_port(NetAddr *a, uint16_t port)
+{
+    ((struct sockaddr_in *)&a->sa)->sin_port = htons(port);
+    g_free(a->text);
+    a->text = net_addr_name(&a->sa);
+}
+
+bool net_addr_take_stream(NetAddr *a, Opts *o, const char *key, bool server, Error **err)
+{
+    g_autofree char *to_key = g_strconcat(key, ".to", NULL);
+    g_autofree char *alive_key = g_strconcat(key, ".keep-alive", NULL);
+    g_autofree char *mptcp_key = g_strconcat(key, ".mptcp", NULL);
+    uint64_t to;
+
+    if (a->kind != NET_ADDR_INET) {
+        return true;                    /* those keys stay unknown */
+    }
+    if (!opts_uint(o, to_key, 0, 0, UINT16_MAX, &to, err)
+        || !opts_bool(o, alive_key, false, &a->keep_alive, err)
+        || !opts_bool(o, mptcp_key, false, &a->mptcp, err)) {
+        return false;
+    }
+    if (opts_has(o, to_key) && (!server || to < net_addr_port(a))) {
+        return fail(err, "%s=%" G_GUINT64_FORMAT ": the last port to try to listen at: for server=on, "
+                    "not before %s.port", to_key, to, key);
+    }
+    if (a->keep_alive && server) {
+        return fail(err, "%s=on: is for the side that connects", alive_key);
+    }
+    a->to = to;
+    return true;
+}
+
+int net_addr_socket(const NetAddr *a)
+{
+    return socket(a->sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                  a->mptcp ? IPPROTO_MPTCP : 0);
 }
 
 void net_addr_clear(NetAddr *a)

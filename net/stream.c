@@ -253,6 +253,9 @@ static void connected(NetStream *s, const char *text)
     int on = 1;
 
     setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (s->addr.keep_alive) {
+        setsockopt(s->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    }
     s->connected = true;
     net_client_set_info(&s->nc, s->server ? "connection from %s" : "connect to %s", text);
     s->in_watch = mainloop_watch(s->fd, G_IO_IN | G_IO_HUP | G_IO_ERR, readable, s);
@@ -296,7 +299,7 @@ static void connect_done(int fd, GIOCondition cond, void *opaque)
 
 static bool try_connect(NetStream *s, Error **err)
 {
-    s->fd = socket(s->addr.sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    s->fd = net_addr_socket(&s->addr);
     if (s->fd < 0) {
         return fail_errno(err, errno, "can't create a socket");
     }
@@ -315,25 +318,42 @@ static bool try_connect(NetStream *s, Error **err)
     return true;
 }
 
-static bool open_listener(NetStream *s, Error **err)
+/* false and errno */
+static bool listen_at(NetStream *s)
 {
     int on = 1;
 
+    s->listener = net_addr_socket(&s->addr);
+    if (s->listener < 0) {
+        return false;
+    }
+    setsockopt(s->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (bind(s->listener, (struct sockaddr *)&s->addr.sa, s->addr.len) == 0
+        && listen(s->listener, 1) == 0) {
+        return true;
+    }
+    int errnum = errno;
+    close(s->listener);
+    s->listener = -1;
+    errno = errnum;
+    return false;
+}
+
+static bool open_listener(NetStream *s, Error **err)
+{
     if (s->addr.kind == NET_ADDR_FD) {
         s->listener = s->addr.fd;
         return net_fd_check(s->listener, SOCK_STREAM, err);
     }
-    s->listener = socket(s->addr.sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (s->listener < 0) {
-        return fail_errno(err, errno, "can't create a socket");
-    }
-    setsockopt(s->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     if (s->addr.kind == NET_ADDR_UNIX && s->addr.text[0] == '/') {
         unlink(s->addr.text);           /* what a killed predecessor left */
     }
-    if (bind(s->listener, (struct sockaddr *)&s->addr.sa, s->addr.len) < 0
-        || listen(s->listener, 1) < 0) {
-        return fail_errno(err, errno, "can't listen at %s", s->addr.text);
+    while (!listen_at(s)) {
+        uint16_t port = net_addr_port(&s->addr);
+        if (errno != EADDRINUSE || !s->addr.to || port >= s->addr.to) {
+            return fail_errno(err, errno, "can't listen at %s", s->addr.text);
+        }
+        net_addr_set_port(&s->addr, port + 1);
     }
     return true;
 }
@@ -439,6 +459,8 @@ static NetClient *stream_open(Opts *o, const char *name, Error **err)
     NetClient *nc = NULL;
     if (!given) {
         fail(err, "Parameter 'addr.type' is missing");
+    } else if (!net_addr_take_stream(&a, o, "addr", server, err)) {
+        nc = NULL;
     } else if (server && reconnect) {
         fail(err, "'reconnect' option is incompatible with socket in server mode");
     } else {

@@ -324,14 +324,13 @@ static NetTap *new_tap(const char *model, const char *name, unsigned index, int 
 
 typedef struct TapOptions {
     const char *ifname, *script, *down, *helper, *bridge, *fd, *fds;
-    bool vnet;
-    uint64_t queues;
+    bool vnet, need_vnet;
+    uint64_t queues, sndbuf;
 } TapOptions;
 
 static bool take_options(Opts *o, TapOptions *t, Error **err)
 {
     bool vhost, force;
-    uint64_t sndbuf;
 
     *t = (TapOptions) {
         .ifname = opts_get(o, "ifname"), .script = opts_get(o, "script"),
@@ -340,7 +339,7 @@ static bool take_options(Opts *o, TapOptions *t, Error **err)
     };
     if (!opts_bool(o, "vnet_hdr", true, &t->vnet, err) || !opts_bool(o, "vhost", false, &vhost, err)
         || !opts_bool(o, "vhostforce", false, &force, err)
-        || !opts_size(o, "sndbuf", 0, &sndbuf, err)
+        || !opts_size(o, "sndbuf", 0, &t->sndbuf, err)
         || !opts_uint(o, "queues", 1, 1, NET_QUEUES_MAX, &t->queues, err)) {
         return false;
     }
@@ -348,9 +347,18 @@ static bool take_options(Opts *o, TapOptions *t, Error **err)
         return fail(err, "vhost=on: the kernel's half of virtio-net is not used here; vhost=off "
                     "works");
     }
-    if (sndbuf && sndbuf < INT_MAX) {
-        return fail(err, "sndbuf=%" G_GUINT64_FORMAT ": only 0, no limit, works", sndbuf);
+    if (opts_has(o, "poll-us")) {
+        return fail(err, "poll-us=%s: is a matter of vhost=on, which is not used here",
+                    opts_get(o, "poll-us"));
     }
+    if (t->sndbuf > INT_MAX) {
+        return fail(err, "sndbuf=%" G_GUINT64_FORMAT ": at most %d bytes", t->sndbuf, INT_MAX);
+    }
+    if (t->bridge && !t->helper) {
+        return fail(err, "br=%s: only helper= puts the interface into a bridge (-netdev bridge has "
+                    "one by default)", t->bridge);
+    }
+    t->need_vnet = t->vnet && opts_has(o, "vnet_hdr");
     bool made = t->ifname || t->script || t->down || t->helper || t->queues > 1;
     if ((t->fd || t->fds) && made) {
         return fail(err, "ifname=, script=, downscript=, helper= and queues= are invalid with fd=");
@@ -362,6 +370,22 @@ static bool take_options(Opts *o, TapOptions *t, Error **err)
         return fail(err, "ifname=%s: at most %d characters", t->ifname, IFNAMSIZ - 1);
     }
     return true;
+}
+
+/* sndbuf=: how much the kernel keeps of what nobody takes from the interface; 0 (no limit). */
+static bool set_sndbuf(int fd, const TapOptions *t, Error **err)
+{
+    int size = t->sndbuf ? t->sndbuf : INT_MAX;
+
+    return ioctl(fd, TUNSETSNDBUF, &size) == 0 || !t->sndbuf
+           || fail_errno(err, errno, "sndbuf=%" G_GUINT64_FORMAT, t->sndbuf);
+}
+
+/* vnet_hdr=on, said in so many words, does not do without. */
+static bool check_vnet(bool has, const TapOptions *t, Error **err)
+{
+    return has || !t->need_vnet
+           || fail(err, "vnet_hdr=on: the interface has no header for offloads");
 }
 
 static NetClient *from_fds(const TapOptions *t, const char *name, Error **err)
@@ -377,7 +401,8 @@ static NetClient *from_fds(const TapOptions *t, const char *name, Error **err)
             fail(err, "fd=%s: not a file descriptor", list[i]);
             return NULL;
         }
-        if (!adopt(fd, ifname, &vnet, err)) {
+        if (!adopt(fd, ifname, &vnet, err) || !check_vnet(vnet, t, err)
+            || !set_sndbuf(fd, t, err)) {
             return NULL;
         }
         NetTap *s = new_tap("tap", name, i, fd, vnet, ifname);
@@ -387,9 +412,9 @@ static NetClient *from_fds(const TapOptions *t, const char *name, Error **err)
     return &first->nc;
 }
 
-static NetClient *from_helper(const char *model, const char *helper, const char *bridge,
-                              const char *name, Error **err)
+static NetClient *from_helper(const char *model, const TapOptions *t, const char *name, Error **err)
 {
+    const char *helper = t->helper, *bridge = t->bridge;
     char ifname[IFNAMSIZ];
     bool vnet;
     const char *program = helper ? helper : "/usr/lib/qemu/qemu-bridge-helper";
@@ -398,7 +423,7 @@ static NetClient *from_helper(const char *model, const char *helper, const char 
     if (fd < 0) {
         return NULL;
     }
-    if (!adopt(fd, ifname, &vnet, err)) {
+    if (!adopt(fd, ifname, &vnet, err) || !check_vnet(vnet, t, err) || !set_sndbuf(fd, t, err)) {
         close(fd);
         return NULL;
     }
@@ -426,7 +451,8 @@ static NetClient *from_kernel(const TapOptions *t, const char *name, Error **err
     for (unsigned i = 0; i < t->queues; i++) {
         bool vnet;
         int fd = open_tap(ifname, t->vnet, t->queues > 1, &vnet, err);
-        if (fd < 0 || (!i && up && !run_script(up, ifname, err))) {
+        if (fd < 0 || !check_vnet(vnet, t, err) || !set_sndbuf(fd, t, err)
+            || (!i && up && !run_script(up, ifname, err))) {
             if (fd >= 0) {
                 close(fd);
             }
@@ -451,7 +477,7 @@ static NetClient *tap_open(Opts *o, const char *name, Error **err)
         return NULL;
     }
     NetClient *nc = t.fd || t.fds ? from_fds(&t, name, err)
-                    : t.helper ? from_helper("tap", t.helper, t.bridge, name, err)
+                    : t.helper ? from_helper("tap", &t, name, err)
                     : from_kernel(&t, name, err);
     return nc;
 }
@@ -463,8 +489,8 @@ NET_BACKEND(tap);
 
 static NetClient *bridge_open(Opts *o, const char *name, Error **err)
 {
-    const char *bridge = opts_get(o, "br");
-    return from_helper("bridge", opts_get(o, "helper"), bridge, name, err);
+    TapOptions t = { .helper = opts_get(o, "helper"), .bridge = opts_get(o, "br") };
+    return from_helper("bridge", &t, name, err);
 }
 
 static const NetBackend bridge_backend = {

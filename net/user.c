@@ -303,10 +303,30 @@ static void in_prefix(const UserOptions *opt, uint8_t last, struct in6_addr *out
     out->s6_addr[15] |= last;
 }
 
+/* ipv6-net=PREFIX[/BITS]: ipv6-prefix and ipv6-prefixlen in one. */
+static bool take_net6(Opts *o, Error **err)
+{
+    const char *v = opts_get(o, "ipv6-net");
+
+    if (!v) {
+        return true;
+    }
+    if (opts_has(o, "ipv6-prefix") || opts_has(o, "ipv6-prefixlen")) {
+        return fail(err, "%s: ipv6-net: stands for ipv6-prefix and ipv6-prefixlen, and not beside "
+                    "them", o->owner);
+    }
+    g_auto(GStrv) part = g_strsplit(v, "/", 2);
+    opts_set(o, "ipv6-prefix", part[0]);
+    if (part[0] && part[1]) {
+        opts_set(o, "ipv6-prefixlen", part[1]);
+    }
+    return true;
+}
+
 static bool take_v6(Opts *o, UserOptions *opt, Error **err)
 {
     inet_pton(AF_INET6, "fec0::", &opt->prefix6);
-    if (!take_addr6(o, "ipv6-prefix", &opt->prefix6, err)
+    if (!take_net6(o, err) || !take_addr6(o, "ipv6-prefix", &opt->prefix6, err)
         || !opts_uint(o, "ipv6-prefixlen", 64, 1, 126, &opt->prefix_len, err)) {
         return false;
     }

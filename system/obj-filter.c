@@ -11,14 +11,14 @@
 
 enum { QUEUE_ALL, QUEUE_RX, QUEUE_TX };
 static const char *const queues[] = { "all", "rx", "tx", NULL };
-static const char *const positions[] = { "head", "tail", NULL };
+static const char *const inserts[] = { "behind", "before", NULL };
 
 typedef struct DumpObject {
     Object object;                      /* always first */
-    char *netdev, *file;
+    char *netdev, *file, *position;
     uint32_t max_len;
     bool status;
-    int queue, position;
+    int queue, insert;
     NetDump *dump;
 } DumpObject;
 
@@ -28,7 +28,9 @@ static const Prop dump_props[] = {
     PROP_UINT_R("maxlen", DumpObject, max_len, 65536, 1, 1 << 20, "bytes kept of a frame"),
     PROP_BOOL("status", DumpObject, status, true, "at work"),
     PROP_ENUM("queue", DumpObject, queue, QUEUE_ALL, queues, "direction, as the back-end sees it"),
-    PROP_ENUM("position", DumpObject, position, 1, positions, "among the filters of the back-end"),
+    PROP_STRING("position", DumpObject, position, "tail", "among the filters of the back-end: head, "
+                "tail or id=FILTER"),
+    PROP_ENUM("insert", DumpObject, insert, 0, inserts, "on which side of position=id=FILTER"),
     PROP_DONE
 };
 
@@ -51,7 +53,7 @@ static bool dump_complete(Object *o, Error **err)
     f->on = s->status;
     f->rx = s->queue != QUEUE_TX;
     f->tx = s->queue != QUEUE_RX;
-    if (!net_filter_add(f, s->netdev, s->position == 0, err)) {
+    if (!net_filter_add(f, s->netdev, s->position, s->insert == 1, err)) {
         net_dump_close(s->dump);
         s->dump = NULL;
         return false;

@@ -11,6 +11,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool id_well_formed(const char *id)
+{
+    if (!g_ascii_isalpha(*id)) {
+        return false;
+    }
+    for (; *id; id++) {
+        if (!g_ascii_isalnum(*id) && !strchr("-._", *id)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool parse_bool(const char *text, bool *out)
 {
     static const char *const on[] = { "on", "yes", "true", "y" };

@@ -12,6 +12,8 @@
 bool parse_bool(const char *text, bool *out);                   /* on yes true y / off no false n */
 bool parse_uint(const char *text, uint64_t *out);               /* decimal or 0x hex */
 bool parse_int(const char *text, int64_t *out);
+/* May be an id: letters, digits, '-', '.', '_', beginning with a letter. */
+bool id_well_formed(const char *id);
 /* Bytes: decimal (with a fraction if suffixed) or hex, suffix B K M G T P E of 1024; without
  * a suffix in units of `unit` bytes. */
 bool parse_size(const char *text, uint64_t unit, uint64_t *out);

@@ -66,22 +66,9 @@ static const DeviceType *user_type(const char *owner, const char *name, Error **
 }
 
 /* QEMU's rule for names users give: a letter, then letters, digits, '-', '.', '_'. */
-static bool well_formed_id(const char *id)
-{
-    if (!g_ascii_isalpha(*id)) {
-        return false;
-    }
-    for (; *id; id++) {
-        if (!g_ascii_isalnum(*id) && !strchr("-._", *id)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool check_id(const char *owner, const char *id, Error **err)
 {
-    if (!well_formed_id(id)) {
+    if (!id_well_formed(id)) {
         return fail(err, "%s: Parameter 'id' expects an identifier (letters, digits, '-', '.' "
                     "and '_', beginning with a letter), not '%s'", owner, id);
     }

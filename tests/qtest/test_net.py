@@ -5,6 +5,7 @@ Then frames without sense, from both sides."""
 
 import os
 import random
+import re
 import select
 import socket
 import struct
@@ -586,6 +587,62 @@ class Cards(unittest.TestCase):
         self.assertIn("hub 3", q.hmp("info network"))
         self.assertIn("Duplicate", q.qmp_raw("netdev_add", type="hubport", id="h",
                                              hubid=3)["error"]["desc"])
+
+    def machine(self, *args):
+        q = QTest(["-M", "pc", "-m", "16"] + list(args))
+        self.addCleanup(q.close)
+        return q
+
+    def test_filter_positions(self):
+        """Filters stand where position= and insert= put them."""
+        def dump(name, more=""):
+            return ["-object", "filter-dump,id=%s,netdev=n,file=/dev/null%s" % (name, more)]
+
+        q = self.machine("-netdev", "user,id=n", *dump("a"), *dump("b"), *dump("c", ",position=head"),
+                         *dump("d", ",position=id=a,insert=before"), *dump("e", ",position=id=a"),
+                         *dump("f", ",position=tail,insert=before"))
+        order = re.findall(r"- (\w): type=filter-dump", q.hmp("info network"))
+        self.assertEqual("".join(order), "cdaebf")
+        for wrong in ("id=zz", "middle"):
+            text = q.hmp("object_add filter-dump,id=x,netdev=n,file=/dev/null,position=" + wrong)
+            self.assertIn("position=" + wrong, text)
+
+    def test_stream_addresses(self):
+        """A range of ports to listen at, abstract names of full length, keep-alive."""
+        with socket.create_server(("127.0.0.1", 0)) as s:
+            port = s.getsockname()[1]
+            q = self.machine("-netdev", "stream,id=n,server=on,addr.type=inet,addr.host=127.0.0.1,"
+                             "addr.port=%d,addr.to=%d,addr.numeric=on" % (port, min(port + 50, 65535)))
+            m = re.search(r"listening at 127.0.0.1:(\d+)", q.hmp("info network"))
+            self.assertGreater(int(m.group(1)), port)
+            socket.create_connection(("127.0.0.1", int(m.group(1))), 10 * PATIENCE).close()
+            q = self.machine("-netdev", "stream,id=n,addr.type=inet,addr.host=127.0.0.1,"
+                             "addr.port=%d,addr.keep-alive=on" % port)
+            s.settimeout(20 * PATIENCE)
+            s.accept()[0].close()
+        name = "orrery-test-%d" % os.getpid()
+        q = self.machine("-netdev", "stream,id=n,server=on,addr.type=unix,addr.abstract=on,"
+                         "addr.tight=off,addr.path=" + name)
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(b"\0" + name.encode().ljust(107, b"\0"))
+
+    def test_options_refused(self):
+        """What back-ends can't do is told in one line."""
+        inet = "stream,id=n,addr.type=inet,addr.host=127.0.0.1,addr.port=9,"
+        for netdev, words in (("user,id=1a", "identifier"), (inet + "addr.to=5,server=on", "addr.to"),
+                              (inet + "addr.to=12", "addr.to"), (inet + "addr.color=red", "addr.color"),
+                              (inet + "addr.keep-alive=on,server=on", "addr.keep-alive"),
+                              ("tap,id=n,vhost=on", "vhost=on"), ("tap,id=n,poll-us=7", "poll-us=7"),
+                              ("tap,id=n,br=x", "br=x"), ("tap,id=n,sndbuf=9G", "sndbuf"),
+                              ("dgram,id=n,local.type=inet,local.host=127.0.0.1,local.port=0,local.to=9,"
+                               "remote.type=inet,remote.host=127.0.0.1,remote.port=9", "local.to"),
+                              ("vde,id=n", "vde"), ("l2tpv3,id=n", "l2tpv3"),
+                              ("vhost-user,id=n,chardev=c", "vhost-user")):
+            p = subprocess.run([EMULATOR, "-M", "none", "-display", "none", "-netdev", netdev],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True, timeout=60 * PATIENCE)
+            self.assertEqual(p.returncode, 1, (netdev, p.stdout))
+            self.assertRegex(p.stdout, r"^[^\n]*%s[^\n]*\n$" % words)
 
     def test_announce(self):
         """announce-self: a RARP request with the card's address, some times."""

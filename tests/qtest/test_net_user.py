@@ -388,6 +388,21 @@ class User(unittest.TestCase):
         for rule in ("tcp:[::1]:1-:22", "tcp:[::1:1-[fec0::15]:22", "tcp:[::1]:1-10.0.2.15:22"):
             self.assertIn("invalid host forwarding rule", q.hmp("hostfwd_add n " + rule))
 
+    def test_ipv6_net(self):
+        """The prefix of the option is the one the router tells."""
+        _, s = self.start(",ipv6-net=fd00:1:2::/64")
+        link_local = packed("fe80::15")
+        group = packed("ff02::2")
+        body = bytes([133, 0, 0, 0, 0, 0, 0, 0])
+        total = inet_sum(pseudo(link_local, group, 58, len(body)) + body)
+        s.ip(58, link_local, group, body[:2] + struct.pack(">H", total) + body[4:], 255)
+        end = time.monotonic() + 20 * PATIENCE
+        frame = b""
+        while time.monotonic() < end and frame[20:21] + frame[54:55] != bytes([58, 134]):
+            frame = s.take() or b""
+        self.assertIn(b"\x03\x04\x40", frame)          # prefix information, 64 bits
+        self.assertIn(packed("fd00:1:2::"), frame)
+
     def test_refused(self):
         """What can't be had is told in one line."""
         with socket.create_server(("127.0.0.1", 0)) as s:
@@ -403,6 +418,8 @@ class User(unittest.TestCase):
                     ("smb=/tmp", "smb"), ("smbserver=10.0.2.4", "smb"),
                     ("net=10.0.2.0/99", "net=10.0.2.0/99"), ("dns=1.2.3", "dns=1.2.3"),
                     ("host=1.2.3.4", "host"), ("tftp=/no/such/folder", "tftp"),
+                    ("ipv6-net=fd00::/200", "ipv6-prefixlen=200"), ("ipv6-net=x", "ipv6-prefix=x"),
+                    ("ipv6-net=fd00::,ipv6-prefix=fd00::", "ipv6-net"),
                     ("ipv4=off,ipv6=off", "off"), ("colour=blue", "colour")):
                 p = subprocess.run([EMULATOR, "-M", "pc", "-display", "none", "-netdev",
                                     "user,id=n," + options], stdin=subprocess.DEVNULL,
