@@ -16,6 +16,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from libqtest import PATIENCE, QTest, main                          # noqa: E402
 import test_net                                                     # noqa: E402
+import virtio as modern                                             # noqa: E402
 from test_net import (BROADCAST, DRIVERS, IO, MAC, MEM, OTHER, RING, RING2, RX_BUF,    # noqa: E402
                       SEED, TX_BUF, E1000, Wire, frame, mutate, templates)
 
@@ -222,6 +223,62 @@ class Hostile(unittest.TestCase):
                 before = self.resident(q)
         q.qmp("query-status")
         self.assertLess(self.resident(q) - before, GROWTH)
+
+    # ---- virtio 1, with each kind of ring ----
+
+    def chain(self, dev, n, rng):
+        """Buffers for a queue: now and then as they should be, with wild contents."""
+        if n == 2:
+            data = struct.pack("<BB", rng.randrange(7), rng.randrange(8)) + rng.choice((
+                b"", b"\1", rng.randbytes(2), rng.randbytes(8), struct.pack("<I", rng.choice(
+                    (0, 1, 64, 0xffff, 0xffffffff))) + rng.randbytes(rng.randrange(600))))
+            parts = [(dev.alloc(len(data), data), len(data), 0), (dev.alloc(1), 1, modern.WRITE)]
+        elif n == 1:
+            head = struct.pack("<BBHHHHH", rng.randrange(4), rng.choice((0, 1, 3, 4, 5, 0x80, 0x81, 255)),
+                               *(rng.choice((0, 1, 14, 34, 54, 1000, 0xffff)) for _ in range(5)))
+            data = head + mutate(rng, rng.choice(self.known)) + bytes(rng.choice((0, 0, 3000, 60000)))
+            cut = rng.choice((1, 12, 13, len(data)))
+            parts = [(dev.alloc(len(p), p), len(p), 0) for p in (data[:cut], data[cut:]) if p]
+        else:
+            parts = [(dev.alloc(size), size, modern.WRITE)
+                     for size in rng.choices((1, 11, 12, 60, 2048, 66000), k=rng.randrange(1, 4))]
+        if rng.random() < 0.3:
+            parts[rng.randrange(len(parts))] = (
+                rng.choice((place(rng) & (1 << 64) - 1, dev.queues[n].at)),
+                rng.choice((0, 1, 12, 4096, 1 << 31, 0xffffffff)), rng.choice((0, 2, 4, 6)))
+        return parts
+
+    def test_virtio_modern(self):
+        """Chains without sense, control commands of any kind, headers that ask for impossible work."""
+        wire, rng = Wire(), random.Random(SEED)
+        self.addCleanup(wire.s.close)
+        q = self.start(wire.args(), "virtio-net-pci,addr=4,packed=on")
+        self.known = templates()
+        every = (1 << 28) - 1           # whatever of the network's features there is
+        before = None
+        for turn, rings in enumerate((0, modern.INDIRECT, modern.EVENT_IDX | modern.INDIRECT, modern.PACKED,
+                                      modern.PACKED | modern.INDIRECT) * 2):
+            dev = modern.VirtIO(q, 0x20)
+            for n in range(ROUNDS // 2):
+                if not n or dev.status() & modern.NEEDS_RESET:
+                    dev.setup(rings | every & rng.getrandbits(28) | 0x20000, queues=(0, 1, 2), size=16)
+                dev.next_memory = modern.MEMORY
+                which = rng.randrange(3)
+                dev.queues[which].add(self.chain(dev, which, rng), rings & modern.INDIRECT and rng.random() < 0.4)
+                dev.kick(which)
+                wire.put(rng.choice((frame(BROADCAST, rng.choice((60, 1514))), rng.randbytes(9000))))
+                if n % 16 == 0:
+                    q.clock_step(1000000)
+            if turn == 2:
+                before = self.resident(q)
+        q.qmp("query-status")
+        self.assertLess(self.resident(q) - before, GROWTH)
+        dev.setup(0, queues=(0, 1))
+        while wire.get(0) is not None:
+            pass
+        data = frame(OTHER, 200, MAC)
+        dev.run(1, [bytes(12) + data], [])
+        self.assertEqual(wire.get(), data)
 
     # ---- peers ----
 
