@@ -457,6 +457,31 @@ Json *qom_get(const char *path, const char *property, Error **err)
     return value;
 }
 
+static const Prop *live_of_object(const Object *o, const char *property)
+{
+    const Prop *p = o->type->props;
+
+    if (!o->type->live || !g_strv_contains(o->type->live, property)) {
+        return NULL;
+    }
+    while (strcmp(p->name, property)) {
+        p++;
+    }
+    return p;
+}
+
+static bool set_of_object(Object *o, const Prop *p, const char *path, const Json *value, Error **err)
+{
+    if (value->type != JSON_STRING) {
+        return fail(err, "Invalid parameter type for '%s', expected: string", p->name);
+    }
+    if (!prop_set_value(o, p, path, value->s, err)) {
+        return false;
+    }
+    o->type->changed(o);
+    return true;
+}
+
 bool qom_set(const char *path, const char *property, const Json *value, Error **err)
 {
     Node n;
@@ -466,6 +491,10 @@ bool qom_set(const char *path, const char *property, const Json *value, Error **
     const LiveProp *live = n.kind == NODE_DEVICE ? find_live(n.object, property) : NULL;
     if (live && live->set) {
         return live->set(n.object, value, err);
+    }
+    const Prop *p = n.kind == NODE_OBJECT ? live_of_object(n.object, property) : NULL;
+    if (p) {
+        return set_of_object(n.object, p, path, value, err);
     }
     Json *old = get_from_node(&n, property);
     if (!old) {

@@ -11,14 +11,14 @@
 
 enum { QUEUE_ALL, QUEUE_RX, QUEUE_TX };
 static const char *const queues[] = { "all", "rx", "tx", NULL };
+static const char *const switches[] = { "off", "on", NULL };
 static const char *const inserts[] = { "behind", "before", NULL };
 
 typedef struct DumpObject {
     Object object;                      /* always first */
     char *netdev, *file, *position;
     uint32_t max_len;
-    bool status;
-    int queue, insert;
+    int status, queue, insert;
     NetDump *dump;
 } DumpObject;
 
@@ -26,13 +26,15 @@ static const Prop dump_props[] = {
     PROP_STRING("netdev", DumpObject, netdev, NULL, "id of the back-end"),
     PROP_STRING("file", DumpObject, file, "qemu-vlan0.pcap", "where the frames go"),
     PROP_UINT_R("maxlen", DumpObject, max_len, 65536, 1, 1 << 20, "bytes kept of a frame"),
-    PROP_BOOL("status", DumpObject, status, true, "at work"),
+    PROP_ENUM("status", DumpObject, status, 1, switches, "at work"),
     PROP_ENUM("queue", DumpObject, queue, QUEUE_ALL, queues, "direction, as the back-end sees it"),
     PROP_STRING("position", DumpObject, position, "tail", "among the filters of the back-end: head, "
                 "tail or id=FILTER"),
     PROP_ENUM("insert", DumpObject, insert, 0, inserts, "on which side of position=id=FILTER"),
     PROP_DONE
 };
+
+static const char *const dump_live[] = { "status", NULL };
 
 static bool dump_complete(Object *o, Error **err)
 {
@@ -61,6 +63,12 @@ static bool dump_complete(Object *o, Error **err)
     return true;
 }
 
+static void dump_changed(Object *o)
+{
+    DumpObject *s = (DumpObject *)o;
+    s->dump->filter.on = s->status;
+}
+
 static void dump_finish(Object *o)
 {
     DumpObject *s = (DumpObject *)o;
@@ -72,6 +80,6 @@ static void dump_finish(Object *o)
 static const ObjectType filter_dump_type = {
     .name = "filter-dump", .desc = "frames of a network back-end to a pcap file",
     .size = sizeof(DumpObject), .props = dump_props, .complete = dump_complete,
-    .finish = dump_finish, .late = true,
+    .finish = dump_finish, .live = dump_live, .changed = dump_changed, .late = true,
 };
 OBJECT_TYPE(filter_dump_type);

@@ -20,6 +20,8 @@ typedef struct ObjectType {
     bool (*set)(struct Object *o, const char *name, const char *value, Error **err);
     bool (*complete)(struct Object *o, Error **err);    /* all properties are set; may be NULL */
     void (*finish)(struct Object *o);   /* before it is freed; may be NULL */
+    const char *const *live;            /* properties qom-set may change, NULL at the end; or NULL */
+    void (*changed)(struct Object *o);  /* it changed one of them */
     bool late;                          /* refers to back-ends: made behind them */
 } ObjectType;
 

@@ -11,11 +11,12 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import unittest
 import zlib
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from libqtest import EMULATOR, PATIENCE, QTest, TestCase, main               # noqa: E402
+from libqtest import EMULATOR, Failed, PATIENCE, QTest, TestCase, main               # noqa: E402
 import pokes                                                        # noqa: E402
 
 MAC = bytes.fromhex("525400123456")
@@ -606,6 +607,26 @@ class Cards(unittest.TestCase):
         for wrong in ("id=zz", "middle"):
             text = q.hmp("object_add filter-dump,id=x,netdev=n,file=/dev/null,position=" + wrong)
             self.assertIn("position=" + wrong, text)
+
+    def test_filter_status(self):
+        """A filter is switched off and on while the machine runs."""
+        q, wire = self.start("e1000")
+        card = E1000(q)
+        with tempfile.NamedTemporaryFile() as f:
+            q.qmp("object-add", qom_type="filter-dump", id="f", netdev="n", file=f.name, status="off")
+            sizes = []
+            for value in (None, "on", "off", "on"):
+                if value:
+                    q.qmp("qom-set", path="/objects/f", property="status", value=value)
+                    self.assertEqual(q.qmp("qom-get", path="/objects/f", property="status"), value)
+                card.send(frame(OTHER, 100, MAC))
+                self.assertTrue(wire.get())
+                sizes.append(os.path.getsize(f.name))
+            self.assertEqual(sizes, [24, 140, 140, 256])
+        for name, value, words in (("status", "perhaps", "status"), ("status", True, "expected: string"),
+                                   ("file", "/dev/null", "can only be set when")):
+            with self.assertRaisesRegex(Failed, words):
+                q.qmp("qom-set", path="/objects/f", property=name, value=value)
 
     def test_stream_addresses(self):
         """A range of ports to listen at, abstract names of full length, keep-alive."""
