@@ -4,6 +4,7 @@
  */
 #include "tests/unit/x86-test.h"
 
+#include "accel/tcg/block.h"
 #include "migration/vmstate.h"
 #include "util/rcu.h"
 
@@ -24,7 +25,9 @@ void x86_test_init(void)
     memory_commit();
     ram = region_host(&region);
     accel_current = accel_find("tcg");
-    g_assert_true(accel_current->init(NULL, NULL, &err));
+    if (!block_base) {              /* else the test has chosen the engine */
+        g_assert_true(accel_current->init(NULL, NULL, &err));
+    }
     cpu = x86_cpu_new("max,vendor=GenuineIntel", 0, &err);
     g_assert_no_error(err);
     cpu_set_current(&cpu->cpu);
