@@ -251,6 +251,8 @@ typedef struct X86CPU {
     bool rep_open;                      /* a repeated instruction returned before its end: once
                                            more, after the loop has looked at requests */
     uint64_t jit_tmp[3];                /* native code's own */
+    uintptr_t jit_rsp, jit_rsp_low;     /* ... where its stack begins, and below what no more frames
+                                           go on it: jit-flow.c */
     JitMemo jit_memo[JIT_MEMOS];        /* see jit-loop.c ... */
     struct {
         uint64_t page;

@@ -323,7 +323,6 @@ static void make_poll(void)
     jit_ta_cpu_arg();
     pop(H_RSI);
     jit_ta_call(poll_left);
-    asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 16);
     jit_ta_jmp(jit_thunks.leave_stored);
 }
 
@@ -497,8 +496,8 @@ static void make_pop(bool ret)
     asm_ld(&a, 8, J_T0, rm_m(J_T2, 0));
     asm_lea(&a, 8, J_SP, rm_m(J_SP, 8));
     if (ret) {
-        pop(J_T2);
-        jit_ta_jmp(jit_thunks.indirect);
+        jit_thunks.ret_value = jit_ta_at();
+        jit_ta_return();
         jit_thunks.ret = jit_ta_at();
     } else {
         ret_insn();

@@ -8,6 +8,23 @@
  *
  * An exit to another page looks its target up, as computed jumps do.
  *
+ * Calls by fast code are paired with returns, so that the host's own prediction of returns serves
+ * the guest's.  A CALL pushes, beside what the guest sees, a frame on the host's stack: the
+ * address it is to return to, and (by calling) where code goes on then, an exit to the block at
+ * that address.  A RET that has popped the address of the top frame returns there by the host's
+ * RET; any other is looked up, and leaves the frames as they are.  So coroutines, longjmp and the
+ * like cost frames that are never used; they go away with
+ *
+ *   - each entry from the loop, which begins a new stack (so blocks are not given back while a
+ *     frame leads into them, and what is wanted of the vCPU there needs no care here);
+ *   - a change of mode or mappings since (TcgCPU.moved): the address may mean something else now;
+ *   - the JIT_FRAMES-th frame.
+ *
+ * A call to the few bytes behind it is no call but a way to learn an address, or a jump that
+ * is not to be predicted.  Compact code makes no frames (its calls would be twice as long), but its
+ * RETs go by those of others.  A RET looks for requests, as a look-up does: calls and returns alone
+ * may go on for ever without a way back in the page.
+ *
  * Interrupts and other requests are looked for at such look-ups, and at the start of blocks,
  * except when one comes from further up in the same page.
  */
@@ -15,6 +32,7 @@
 
 #if HAVE_JIT
 
+#include <string.h>
 #include "accel/tcg/code.h"
 #include "target-i386/interp.h"
 #include "target-i386/jit-int.h"
@@ -89,6 +107,33 @@ static void cross(Jit *j, bool saves, int32_t target)
     jit_jmp_thunk(j, jit_thunks.cross[(j->code64 ? 0 : 2) + saves]);
 }
 
+static void cold_no_room(Jit *j, JitCold *k)
+{
+    asm_ld(&j->a, 8, H_RSP, jit_field(OFF(jit_rsp)));
+    asm_patch32(asm_jmp(&j->a), k->back);
+}
+
+/* Is the call to be paired with its return?  (target: from the page's start; -1: not known) */
+static bool pairs(const Jit *j, const Insn *i, int32_t target)
+{
+    enum { NEAR = 16 };
+    int32_t next = jit_next(i);
+    return !j->compact && in_page(next) && !(target >= next && target < next + NEAR);
+}
+
+/* T0 = where the call returns to.  A host CALL and comes_back must follow. */
+static void push_frame(Jit *j)
+{
+    Asm *a = &j->a;
+    jit_vec_flush(j);
+    asm_alu(a, 8, ALU_CMP, H_RSP, jit_field(OFF(jit_rsp_low)));
+    JitCold *k = jit_cold(j, COLD_CODE, asm_jcc(a, CC_BE));
+    k->fn = cold_no_room;
+    k->back = a->p;
+    asm_8(a, 0x41);                             /* PUSH T0 */
+    asm_8(a, 0x50 | (J_T0 & 7));
+}
+
 static void cold_cross(Jit *j, JitCold *k)
 {
     cross(j, k->fl == FL_HOST, k->disp);
@@ -107,6 +152,16 @@ static void exit_here(Jit *j, JitExit *e)
     jit_align(j, 0, 5);
     jit_call_thunk(j, jit_thunks.exit[e->saves]);
     e->p = j->a.p - 4 - j->buf;
+}
+
+/* Where the return of a call with a frame comes to; the rest of the frame is dropped. */
+static void comes_back(Jit *j, const Insn *i)
+{
+    asm_lea(&j->a, 8, H_RSP, rm_m(H_RSP, 8));
+    j->fl = FL_MEM;
+    JitExit *e = new_exit(j, 0, jit_next(i));
+    e->back = true;
+    exit_here(j, e);
 }
 
 void jit_exit(Jit *j, unsigned n, int32_t target)
@@ -214,8 +269,9 @@ void jit_link(Block *from, unsigned n, Block *to)
         }
         return;
     }
-    bool forward = to->host >= from->host + from->size;
-    patch(from, e, 0xe9, block_code(to) + (e->saves && jb->needs_flags ? 0 : forward ? jb->no_poll : jb->poll));
+    /* (a compact block is to be counted) */
+    bool forward = to->host >= from->host + from->size && !(e->back && jb->compact);
+    patch(from, e, e->call ? 0xe8 : 0xe9, block_code(to) + (e->saves && jb->needs_flags ? 0 : forward ? jb->no_poll : jb->poll));
 }
 
 void jit_exit_taken(X86CPU *c, const uint8_t *ret)
@@ -234,20 +290,28 @@ void jit_exit_taken(X86CPU *c, const uint8_t *ret)
 /* ---- computed targets ------------------------------------------------------------------------------ */
 
 /* T0 = target.  moved: what was added to the stack pointer, without RET's constant. */
-static void indirect(Jit *j, int32_t moved)
+static void computed(Jit *j, const uint8_t *thunk, bool call, int32_t moved)
 {
     jit_vec_flush(j);
     if (j->compact) {
-        jit_call_side(j, jit_thunks.computed, moved);
+        bool ret = thunk == jit_thunks.returns;
+        jit_call_side(j, ret ? jit_thunks.ret_value : jit_thunks.computed, moved);
+        if (ret) {
+            asm_8(&j->a, 0xc3);
+        }
     } else {
         asm_8(&j->a, 0x4c);                     /* LEA T2, [rip + 5] */
         asm_8(&j->a, 0x8d);
         asm_8(&j->a, 0x3d);
         asm_32(&j->a, 5);
-        jit_jmp_thunk(j, jit_thunks.indirect);
+        (call ? jit_call_thunk : jit_jmp_thunk)(j, thunk);
         jit_note_side(j, moved);
     }
     j->ended = true;
+}
+static void indirect(Jit *j, int32_t moved)
+{
+    computed(j, jit_thunks.indirect, false, moved);
 }
 
 /* ---- the stack ---------------------------------------------------------------------------------------- */
@@ -286,6 +350,12 @@ static void last_is_jump(Jit *j)
     j->cold[j->ncold - 1].kind = COLD_JUMP;
 }
 
+/* Is the near branch one of flat 32- or 64-bit code? */
+static bool near_ok(const Jit *j, const Insn *i)
+{
+    return !j->one && (j->code64 || ((j->mode & MODE_CSFLAT) && i->osz == 2));
+}
+
 /* ---- several of them ---- */
 
 #define MAX_RUN 12
@@ -298,6 +368,13 @@ static bool simple(Jit *j, const Insn *i, bool pop)
     }
     o = &insn_desc[i->row].opnd[0];
     return (o->kind == OPND_Z && i->reg != R_ESP) || (!pop && o->kind == OPND_I);
+}
+
+/* A RET which is one of those that may stand behind pops? */
+static bool is_ret(const Jit *j, const Insn *i)
+{
+    return !j->compact && i->row != NO_ROW && !strcmp(insn_rows[i->row].name, "ret") && near_ok(j, i) && stack_ok(i) &&
+           i->osz == (j->code64 ? 3 : 2) && !j->poll_after;
 }
 
 /* How many instructions from the current one on push (or pop) registers of the same size? */
@@ -322,6 +399,11 @@ static void cold_run(Jit *j, JitCold *k)
         jit_call_operand(j, k->n + n);
         jit_call_thunk(j, jit_thunks.call);
     }
+    if (k->imm) {                               /* a RET is behind them */
+        jit_call_operand(j, k->n + k->value);
+        jit_jmp_thunk(j, jit_thunks.jump);
+        return;
+    }
     jit_memo_forget(j);
     jit_cold_end(j, k);
     asm_patch32(asm_jmp(&j->a), k->back);
@@ -331,9 +413,10 @@ static void cold_run(Jit *j, JitCold *k)
 static void stack_run(Jit *j, const Insn *i, unsigned n, bool pop)
 {
     Asm *a = &j->a;
+    bool ret = pop && j->n + n < j->count && is_ret(j, &i[n]);
     int32_t size = 1 << i->osz, all = n * size, disp = pop ? 0 : -all;
     unsigned base = stack_at(j, i, &disp);
-    Rm m = jit_probe_insn(j, base, disp, all, pop ? TLB_READ : TLB_WRITE);
+    Rm m = jit_probe_insn(j, base, disp, all + (ret ? size : 0), pop ? TLB_READ : TLB_WRITE);
     JitCold *k = &j->cold[j->ncold - 1];
 
     k->kind = COLD_CODE;
@@ -360,6 +443,15 @@ static void stack_run(Jit *j, const Insn *i, unsigned n, bool pop)
             }
             asm_st(a, size, at, reg.mem ? J_T0 : reg.reg);
         }
+    }
+    if (ret) {
+        m.disp += all;
+        asm_ld(a, size, J_T0, m);
+        stack_move(j, i, all + size + i[n].imm);
+        k->imm = true;
+        j->n += n;
+        computed(j, jit_thunks.returns, false, size);
+        return;
     }
     stack_move(j, i, pop ? all : -all);
     k->back = a->p;
@@ -446,7 +538,7 @@ static bool op_pop(Jit *j, const Insn *i, unsigned arg)
         return true;
     }
     unsigned run = run_length(j, true);
-    if (run > 1) {
+    if (run > 1 || (run && j->n + run < j->count && is_ret(j, &i[run]))) {
         stack_run(j, i, run, true);
         return true;
     }
@@ -523,12 +615,6 @@ static bool op_swapgs(Jit *j, const Insn *i, unsigned arg)
 }
 
 /* ---- branches -------------------------------------------------------------------------------------------- */
-
-/* Is the near branch one of flat 32- or 64-bit code? */
-static bool near_ok(const Jit *j, const Insn *i)
-{
-    return !j->one && (j->code64 || ((j->mode & MODE_CSFLAT) && i->osz == 2));
-}
 
 static bool op_jcc(Jit *j, const Insn *i, unsigned arg)
 {
@@ -619,6 +705,21 @@ static bool op_jmp(Jit *j, const Insn *i, unsigned arg)
     return true;
 }
 
+static void direct_call(Jit *j, const Insn *i)
+{
+    push_frame(j);
+    if (in_page(i->imm)) {
+        JitExit *e = new_exit(j, 1, i->imm);
+        e->call = true;
+        exit_here(j, e);
+    } else {
+        asm_movi(&j->a, J_T0, (uint32_t)i->imm);
+        jit_call_thunk(j, jit_thunks.cross[(j->code64 ? 0 : 2) + (j->fl == FL_HOST)]);
+    }
+    j->ended = true;
+    comes_back(j, i);
+}
+
 static bool op_call(Jit *j, const Insn *i, unsigned arg)
 {
     unsigned kind = j->desc->opnd[0].kind;
@@ -628,14 +729,25 @@ static bool op_call(Jit *j, const Insn *i, unsigned arg)
     }
     if (kind == OPND_J) {
         push_next(j, i);
-        jit_exit(j, 1, i->imm);
+        if (pairs(j, i, i->imm)) {
+            direct_call(j, i);
+        } else {
+            jit_exit(j, 1, i->imm);
+        }
         return true;
     }
     load_target(j, i);
     asm_st(&j->a, 8, jit_field(OFF(jit_tmp[1])), J_T0);
     push_next(j, i);
+    bool pair = pairs(j, i, -1);
+    if (pair) {
+        push_frame(j);
+    }
     asm_ld(&j->a, 8, J_T0, jit_field(OFF(jit_tmp[1])));
-    indirect(j, j->code64 ? -8 : -4);
+    computed(j, jit_thunks.indirect, pair, j->code64 ? -8 : -4);
+    if (pair) {
+        comes_back(j, i);
+    }
     return true;
 }
 
@@ -649,13 +761,14 @@ static bool op_ret(Jit *j, const Insn *i, unsigned arg)
         jit_flags_clobber(j, FLB_ARITH);
         jit_vec_flush(j);
         jit_call_side(j, jit_thunks.ret, 8);
+        asm_8(&j->a, 0xc3);
         j->ended = true;
         return true;
     }
     Rm m = pop_probe(j, i, size);
     asm_ld(&j->a, size, J_T0, m);
     stack_move(j, i, size + i->imm);
-    indirect(j, size);
+    computed(j, jit_thunks.returns, false, size);
     return true;
 }
 

@@ -20,7 +20,8 @@
  *
  * J_CPU (r14) points into the X86CPU (at r[16], so that all of r[] has one-byte displacements:
  * OFF(field) gives a field's displacement), J_T0-J_T2 are free within one instruction, rsp is the
- * host's stack, 16-aligned.  X86CPU.r[17] is the guest-virtual address of the page the running
+ * host's stack, 16-aligned, at X86CPU.jit_rsp or, where calls are under way, below (jit-flow.c).
+ * X86CPU.r[17] is the guest-virtual address of the page the running
  * block is in (as an offset in CS), Insn.off and the like count from there: code depends on
  * where in the page it is, not on where the page is mapped.
  *
@@ -151,6 +152,7 @@ typedef struct JitCold {
  */
 typedef struct JitExit {
     uint16_t used : 1, saves : 1;   /* saves: the flags are in EFLAGS alone there */
+    uint16_t call : 1, back : 1;    /* it is a CALL with a frame; where that comes back */
     uint16_t target : 12;       /* from the page's start */
     uint16_t p, stub;           /* offsets in the code; stub 0: none */
 } JitExit;
@@ -508,6 +510,10 @@ static inline void jit_vec_flush(Jit *j)
 
 /* ---- jit-thunk.c ---------------------------------------------------------------------------------- */
 
+/* The frames of calls (jit-flow.c): bytes of one, and how many there may be. */
+#define JIT_FRAME 16
+#define JIT_FRAMES 1024
+
 #define JIT_THUNK_SIZE 16384
 
 typedef struct JitThunks {
@@ -518,7 +524,7 @@ typedef struct JitThunks {
                                        same; 2: 32-bit code */
     const uint8_t *leave_at;        /* T1 = offset in the page */
     const uint8_t *leave_set;       /* X86CPU.rip is set */
-    const uint8_t *leave_stored;    /* ... and the registers are in memory; rsp as in a thunk */
+    const uint8_t *leave_stored;    /* ... and the registers are in memory */
     const uint8_t *call;            /* T0 = JitCall; call it: flags are none of the handler's business */
     const uint8_t *call_flags;      /* the same for handlers that read or write flags */
     const uint8_t *call_x87;        /* the same for jit_x87_row: may leave */
@@ -534,6 +540,9 @@ typedef struct JitThunks {
     const uint8_t *dead;            /* JitBlock.entry of a block that was invalidated */
     const uint8_t *indirect;        /* T0 = target, T2 = return address for the JitSide */
     const uint8_t *find;            /* ... T2 = where to go if it is not known */
+    const uint8_t *returns;         /* as indirect, for a RET: to the top frame if that fits */
+    const uint8_t *stale;           /* ... the frames are out of date */
+    const uint8_t *no_frame;        /* ... where the frame at the bottom leads */
     const uint8_t *sample;          /* T1 = Block that T0 leads to, which is to be noted */
     /* jit-compact.c: call them */
     const uint8_t *poll;            /* at the start of a block */
@@ -550,7 +559,8 @@ typedef struct JitThunks {
     const uint8_t *push_value;      /* ... T0 */
     const uint8_t *push_next;       /* ... the address T0 of the running page; then a jump */
     const uint8_t *pop;             /* T0 := popped */
-    const uint8_t *ret;             /* RET; does not come back */
+    const uint8_t *ret;             /* RET; if it comes back, the host's RET is to follow */
+    const uint8_t *ret_value;       /* ... to T0 */
     const uint8_t *computed;        /* T0 = target, as indirect; does not come back */
 } JitThunks;
 extern JitThunks jit_thunks;
@@ -568,6 +578,7 @@ void jit_ta_load_volatile(void);                    /* those that C may have clo
 void jit_ta_call(const void *c_function);           /* changes RAX */
 void jit_ta_jmp(const uint8_t *thunk);
 void jit_ta_save_flags(unsigned tmp);
+void jit_ta_return(void);                           /* for thunks of compact code: T0 = target, a RET's */
 void jit_ta_cpu_arg(void);                          /* first argument := the X86CPU */
 /* Handlers with flags, jumps: see jit-thunk.c. */
 void jit_call_with_flags(X86CPU *c, const Insn *i);

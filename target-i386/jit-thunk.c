@@ -3,7 +3,8 @@
  * The native engine's fixed pieces of code, made once: how it is entered and left, how C is
  * called from it, and the look-up of a jump's computed target.
  *
- * In generated code rsp is 16-aligned, so it is 8 off at the start of a thunk that was called.
+ * In generated code rsp is 16-aligned, so it is 8 off at the start of a thunk that was called (but
+ * for exits and look-ups that are a CALL's).  Whatever leaves sets it to where it began.
  */
 #include "target-i386/jit.h"
 
@@ -226,15 +227,34 @@ static void push_pop(unsigned base, unsigned reg)
     asm_8(&a, base | (reg & 7));
 }
 
+/* Below the registers saved by `enter`: a frame that leads to no_frame, and room for alignment. */
+#define STACK_BASE 24
+#define NO_ADDRESS 0x8000000000000001u
+
+/* Frames made from here on are in date. */
+static void begin_frames(void)
+{
+    asm_op(&a, 4, 0xc7, 0, jit_field(OFF(tcg.moved)));
+    asm_32(&a, 0);
+}
+
 static void make_enter(void)
 {
     jit_thunks.enter = (void (*)(void *, const uint8_t *))(uintptr_t)at();
     for (unsigned k = 0; k < sizeof(saved); k++) {
         push_pop(0x50, saved[k]);
     }
-    asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 8);
+    asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), STACK_BASE);
     asm_mov_r(&a, 8, J_CPU, H_RDI);
     asm_mov_r(&a, 8, J_T0, H_RSI);
+    asm_movi(&a, H_RAX, (uintptr_t)jit_thunks.no_frame);
+    asm_st(&a, 8, rm_m(H_RSP, 0), H_RAX);
+    asm_movi(&a, H_RAX, NO_ADDRESS);
+    asm_st(&a, 8, rm_m(H_RSP, 8), H_RAX);
+    asm_st(&a, 8, jit_field(OFF(jit_rsp)), H_RSP);
+    asm_lea(&a, 8, H_RAX, rm_m(H_RSP, -JIT_FRAMES * JIT_FRAME));
+    asm_st(&a, 8, jit_field(OFF(jit_rsp_low)), H_RAX);
+    begin_frames();
     forget_owner();
     LOAD_ALL();
     jmp_reg(J_T0);
@@ -247,12 +267,9 @@ static void make_leave(void)
     asm_st(&a, 8, jit_field(OFF(rip)), J_T1);
     jit_thunks.leave_set = at();
     STORE_ALL();
-    uint8_t *over = asm_jcc8(&a, CC_O);         /* made a jump below */
-    over[-1] = 0xeb;
     jit_thunks.leave_stored = at();
-    asm_alui(&a, 8, ALU_ADD, rm_r(H_RSP), 16);  /* a thunk's return address, and 8 */
-    asm_patch8(over, a.p);
-    asm_alui(&a, 8, ALU_ADD, rm_r(H_RSP), 8);
+    asm_ld(&a, 8, H_RSP, jit_field(OFF(jit_rsp)));
+    asm_alui(&a, 8, ALU_ADD, rm_r(H_RSP), STACK_BASE);
     for (unsigned k = sizeof(saved); k--;) {
         push_pop(0x58, saved[k]);
     }
@@ -336,7 +353,6 @@ static void make_jump(void)
     asm_movi(&a, J_T2, (uintptr_t)jit_thunks.dead);
     asm_patch32(asm_jmp(&a), code_rw(jit_thunks.find));
     asm_patch32(leave, a.p);
-    asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 16);
     leave_stored();
 }
 
@@ -432,7 +448,6 @@ static void make_unknown(void)
     asm_mov_r(&a, 8, H_RSI, J_T0);
     asm_ld(&a, 8, H_RDX, jit_field(OFF(jit_tmp[0])));
     call_c(jit_unknown_target);
-    asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 16);
     leave_stored();
 }
 
@@ -527,6 +542,63 @@ static void make_look_up(const uint8_t **thunk, bool side)
     }
 }
 
+/*
+ * Is the frame at rsp + off one that returns to T0?  Then r[17] is that of the block there (T1: as
+ * it was), and T0 is changed.  The branches are taken if not, if somebody wants the vCPU, and if the
+ * frames are out of date.
+ */
+static void match_frame(int off, uint8_t *miss[2], uint8_t **moved)
+{
+    asm_alu(&a, 8, ALU_CMP, J_T0, rm_m(H_RSP, off + 8));
+    miss[0] = asm_jcc(&a, CC_NE);
+    asm_alui(&a, 4, ALU_CMP, jit_field(OFF(cpu.request)), 0);
+    miss[1] = asm_jcc(&a, CC_NE);
+    asm_alui(&a, 4, ALU_CMP, jit_field(OFF(tcg.moved)), 0);
+    *moved = asm_jcc(&a, CC_NE);
+    asm_ld(&a, 8, J_T1, jit_field(OFF(r[17])));
+    asm_alui(&a, 8, ALU_AND, rm_r(J_T0), -(int32_t)GUEST_PAGE_SIZE);
+    asm_st(&a, 8, jit_field(OFF(r[17])), J_T0);
+}
+
+/* Returns: T0 = target, T2 = as for jit_thunks.indirect. */
+static void make_returns(void)
+{
+    uint8_t *miss[2], *moved;
+
+    jit_thunks.no_frame = at();
+    asm_ld(&a, 8, H_RSP, jit_field(OFF(jit_rsp)));
+    asm_st(&a, 8, jit_field(OFF(r[17])), J_T1);
+    asm_movi(&a, J_T0, NO_ADDRESS);
+    jit_ta_jmp(jit_thunks.indirect);
+    jit_thunks.returns = at();
+    match_frame(0, miss, &moved);
+    asm_8(&a, 0xc3);
+    asm_patch32(miss[0], code_rw(jit_thunks.indirect));
+    asm_patch32(miss[1], code_rw(jit_thunks.indirect));
+    asm_patch32(moved, a.p);
+    jit_thunks.stale = at();
+    asm_ld(&a, 8, H_RSP, jit_field(OFF(jit_rsp)));
+    begin_frames();
+    jit_ta_jmp(jit_thunks.indirect);
+}
+
+/* A thunk of compact code, called: the RET that stands behind the call goes to the frame. */
+void jit_ta_return(void)
+{
+    uint8_t *miss[2], *moved;
+
+    match_frame(8, miss, &moved);
+    asm_ld(&a, 8, J_T2, rm_m(H_RSP, 0));
+    asm_8(&a, 0xc3);
+    asm_patch32(moved, a.p);
+    push_pop(0x58, J_T2);
+    jit_ta_jmp(jit_thunks.stale);
+    asm_patch32(miss[0], a.p);
+    asm_patch32(miss[1], a.p);
+    push_pop(0x58, J_T2);
+    jit_ta_jmp(jit_thunks.indirect);
+}
+
 /* T0 = where, from the start of the page, which is not in it. */
 static void make_cross(void)
 {
@@ -555,8 +627,8 @@ static void make_exit(void)
         STORE_ALL();
         cpu_arg();
         push_pop(0x58, H_RSI);
+        asm_ld(&a, 8, H_RSP, jit_field(OFF(jit_rsp)));
         call_c(jit_exit_taken);
-        asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 16);
         leave_stored();
     }
 }
@@ -602,7 +674,6 @@ void jit_make_thunks(uint8_t *rx)
 {
     a.p = code_rw(rx);
     a.limit = a.p + JIT_THUNK_SIZE;
-    make_enter();
     make_leave();
     jit_thunks.call = at();
     make_call(NULL);
@@ -634,6 +705,8 @@ void jit_make_thunks(uint8_t *rx)
     jit_make_sample();
     make_look_up(&jit_thunks.find, false);
     make_look_up(&jit_thunks.indirect, true);
+    make_returns();
+    make_enter();
     make_cross();
     make_exit();
     make_jump();

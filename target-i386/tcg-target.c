@@ -72,6 +72,7 @@ void x86_update_mode(X86CPU *c)
     m |= (c->cr4 & CR4_OSXSAVE) && (c->xcr0 & 6) == 6 ? MODE_AVX : 0;
     m |= c->efer & EFER_LMA ? MODE_LMA : 0;
     m |= x86_jit && x86_x87_soft(c) ? MODE_X87SOFT : 0;
+    c->tcg.moved |= c->mode ^ m;
     c->mode = m;
     for (unsigned half = 0; half < 2; half++) {
         c->tcg.stamp[half] = (c->tcg.stamp[half] & ~0xffffffffull) | m;

@@ -139,6 +139,7 @@ typedef struct TcgCPU {
     uint64_t stamp[2];          /* for addresses below and from 1 << 63.  Low half: the mode word,
                                    kept by the target; high half: counts changes of what is
                                    mapped where (tcg_code_moved) */
+    uint32_t moved;             /* not 0: a stamp was changed since the target has last cleared it */
     struct TlbSlow *slow;       /* second level and page details, tlb.c */
     struct Block *from;         /* the block left by a direct jump that could be chained ... */
     unsigned from_link;         /* ... and through which of its links; from NULL: none */
@@ -247,6 +248,7 @@ extern struct Block block_none;
 static inline void tcg_code_moved(TcgCPU *t, unsigned half)
 {
     t->stamp[half] += 1ull << 32;
+    t->moved = 1;
 }
 /* Forget all virtual-pc look-ups; and later only those to blocks at [from, to). */
 static inline void tcg_jumps_clear(TcgCPU *t)

@@ -9,8 +9,8 @@
  *     INSN_CASE=1234                  this one alone, with its code
  *
  * Programs end by construction: a loop counts down a word that nothing else writes to, a
- * subroutine calls only those behind it, and nothing changes the stack pointer but what puts it
- * back.  No flag is read that is undefined.
+ * subroutine calls only those behind it or, counted, itself, and nothing changes the stack pointer
+ * but what puts it back.  No flag is read that is undefined.
  */
 #include <glib.h>
 
@@ -35,6 +35,14 @@ typedef struct Spot {
     bool opcode;                    /* a byte of NOP, CLC, STC or CLD; else a constant of 4 bytes */
 } Spot;
 
+/* What a subroutine and its callers agree on. */
+typedef struct Sub {
+    unsigned at;
+    unsigned args;                  /* words pushed before the call, for its RET to drop */
+    unsigned skip;                  /* it returns so many bytes behind the call's end */
+    bool flies;                     /* ... by a jump, or a push and another RET */
+} Sub;
+
 typedef struct Program {
     uint8_t b[PAGE];
     unsigned len;
@@ -48,7 +56,8 @@ typedef struct Program {
     struct {
         unsigned at, sub;           /* a displacement, and what it leads to */
     } call[64];
-    unsigned calls, sub[SUBS], end;
+    unsigned calls, end;
+    Sub sub[SUBS];
 } Program;
 
 static unsigned *rows, nrows;
@@ -183,6 +192,9 @@ static void call(Program *p)
     }
     unsigned sub = p->first_sub + below(SUBS - p->first_sub);
     settle(p);
+    for (unsigned k = 0; k < p->sub[sub].args; k++) {
+        PUT(p, 0x50 | below(4));                                    /* push */
+    }
     switch (below(4)) {
     case 0:                                                         /* lea rax, [sub]; call rax */
         PUT(p, 0x48, 0x8d, 0x05);
@@ -200,6 +212,9 @@ static void call(Program *p)
     default:
         PUT(p, 0xe8);
         note_call(p, sub);
+    }
+    for (unsigned k = 0; k < p->sub[sub].skip; k++) {
+        PUT(p, 0xf4);
     }
 }
 
@@ -395,6 +410,86 @@ static void patch(Program *p)
     }
 }
 
+/* ---- subroutines ------------------------------------------------------------------------------------ */
+
+/* A subroutine calls itself some times, and drops what it pushed. */
+static void recurse(Program *p, Sub *s)
+{
+    uint64_t counter = COUNTERS + 4 * p->counters++;
+    bool pushes = below(2);
+    PUT(p, 0xc7, 0x05);                                             /* mov dword [counter], n */
+    put_rip(p, counter, 4);
+    put32(p, 1 + below(below(8) ? 8 : 20));
+    PUT(p, 0xe8, below(2) * 16, 0, 0, 0);                           /* call self */
+    unsigned n = p->b[p->len - 4];
+    PUT(p, 0xeb, 0);                                                /* jmp over it */
+    unsigned over = p->len;
+    while (p->len < over + n) {
+        PUT(p, 0xf4);
+    }
+    st32_le(p->b + over - 6, p->len - (over - 2));
+    unsigned self = p->len;
+    if (pushes) {
+        PUT(p, 0x53);                                               /* push rbx */
+    }
+    PUT(p, 0xff, 0x0d);                                             /* dec dword [counter] */
+    put_rip(p, counter, 0);
+    PUT(p, 0x74, 0x05, 0xe8);                                       /* jz; call self */
+    put32(p, self - (p->len + 4));
+    straight(p, below(3));
+    settle(p);
+    if (pushes) {
+        PUT(p, 0x59);                                               /* pop rcx */
+    }
+    PUT(p, 0xc3);
+    p->b[over - 1] = p->len - over;
+}
+
+/* How a subroutine ends. */
+static void go_back(Program *p, const Sub *s)
+{
+    unsigned drop = 8 * s->args;
+    if (s->flies && !drop) {
+        PUT(p, 0x59);                                               /* pop rcx */
+        if (s->skip) {
+            PUT(p, 0x48, 0x83, 0xc1, s->skip);                      /* add rcx, skip */
+        }
+        if (below(2)) {
+            PUT(p, 0xff, 0xe1);                                     /* jmp rcx */
+            return;
+        }
+        PUT(p, 0x51);                                               /* push rcx */
+    } else if (s->skip) {
+        PUT(p, 0x48, 0x83, 0x04, 0x24, s->skip);                    /* add qword [rsp], skip */
+    }
+    if (drop) {
+        PUT(p, 0xc2, drop, 0);
+    } else {
+        PUT(p, 0xc3);
+    }
+}
+
+/* It pushes and pops around what it does. */
+static void subroutine(Program *p, Sub *s)
+{
+    static const uint8_t reg[] = { 0x53, 0x55, 0x56, 0x57 };
+    unsigned saved = below(2) ? below(sizeof(reg)) : 0;
+    s->at = p->len;
+    for (unsigned k = 0; k < saved; k++) {
+        PUT(p, reg[k]);
+    }
+    items(p, below(4), 1);
+    settle(p);
+    if (p->counters < 50 && !below(4)) {
+        recurse(p, s);
+    }
+    spot(p, below(2));
+    for (unsigned k = saved; k--;) {
+        PUT(p, reg[k] + 8);
+    }
+    go_back(p, s);
+}
+
 /* ---- programs ------------------------------------------------------------------------------------- */
 
 static void items(Program *p, unsigned n, unsigned depth)
@@ -419,6 +514,10 @@ static void items(Program *p, unsigned n, unsigned depth)
 static void make_program(Program *p)
 {
     memset(p, 0, sizeof(*p));
+    for (unsigned k = 0; k < SUBS; k++) {
+        p->sub[k] = (Sub) { .args = below(4) ? 0 : below(4), .skip = below(4) ? 0 : below(8),
+                            .flies = !below(4) };
+    }
     items(p, 2 + below(10), 0);
     settle(p);
     spot(p, false);
@@ -427,19 +526,15 @@ static void make_program(Program *p)
     PUT(p, 0xf4);
     for (unsigned k = 0; k < SUBS; k++) {
         p->len += below(20);
-        p->sub[k] = p->len;
         p->first_sub = k + 1;
         p->undefined = 0;
-        items(p, below(4), 1);
-        settle(p);
-        spot(p, below(2));
-        PUT(p, 0xc3);
+        subroutine(p, &p->sub[k]);
     }
     while (p->nwanted) {
         spot(p, p->wanted[0].opcode);
     }
     for (unsigned k = 0; k < p->calls; k++) {
-        st32_le(p->b + p->call[k].at, p->sub[p->call[k].sub] - (p->call[k].at + 4));
+        st32_le(p->b + p->call[k].at, p->sub[p->call[k].sub].at - (p->call[k].at + 4));
     }
 }
 
