@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * NVMe: from a command's physical region pages (PRPs) to host memory.
+ * NVMe: from a command's physical region pages (PRPs) or scatter gather list (SGL) to host memory.
  *
- * Source: the specification, 4.3.
+ * Source: the specification, 4.3 (PRPs), 4.4 (SGLs).
  *
  * PRP 1 may begin inside a page; the pages behind it are PRP 2 (if one is enough) or a list of
  * which the last entry of a page leads to the next page.  Memory that is not RAM gets a bounce
  * buffer.
+ *
+ * An SGL is one descriptor in the command: of data, or of a segment of descriptors, whose last one
+ * may lead to another segment.  A descriptor:
+ *
+ *     0 address   8 length   12 reserved   15 type << 4 | subtype
  */
 #include "hw/nvme/nvme.h"
 #include "util/bits.h"
@@ -15,7 +20,8 @@
 
 #define PRP1    24
 #define PRP2    32
-#define PSDT    0xc0                    /* byte 1: not PRPs */
+#define PSDT    0xc0                    /* byte 1: 0 PRPs, 40h and 80h an SGL */
+#define SGL1    24
 #define BOUNCE  4096u
 
 void nvme_dma_write(NVMe *c, uint64_t addr, const void *buf, uint32_t len)
@@ -56,7 +62,7 @@ static void add_piece(NVMeRequest *r, uint64_t addr, uint64_t len)
             g_array_index(v->iov, struct iovec, v->iov->len - 1).iov_len += n;
         } else {
             struct iovec iov = { host, n };
-            NVMePlace place = { addr, mapped };
+            NVMePlace place = { .addr = addr, .mapped = mapped };
             g_array_append_val(v->iov, iov);
             g_array_append_val(v->place, place);
         }
@@ -125,19 +131,125 @@ static uint16_t map_prps(NVMeRequest *r, size_t len)
     return NVME_OK;
 }
 
+/* ---- scatter gather lists --------------------------------------------------------------------- */
+
+enum { SGL_DATA = 0x00, SGL_BUCKET = 0x10, SGL_SEGMENT = 0x20, SGL_LAST_SEGMENT = 0x30 };
+#define SGL_ENTRY   16
+#define SGL_BATCH   256u                /* descriptors read at once */
+#define SGL_MAX     8192u               /* of a command: empty ones would have no end */
+
+typedef struct SGLDesc {
+    uint64_t addr;
+    uint32_t len;
+    uint8_t type;
+} SGLDesc;
+
+static SGLDesc get_desc(const uint8_t *p)
+{
+    return (SGLDesc) { ld64_le(p), ld32_le(p + 8), p[15] };
+}
+
+static bool is_segment(const SGLDesc *d)
+{
+    return d->type == SGL_SEGMENT || d->type == SGL_LAST_SEGMENT;
+}
+
+/* Data that the driver does not want. */
+static void add_bucket(NVMeRequest *r, uint64_t len)
+{
+    struct iovec iov = { g_malloc(len), len };
+    NVMePlace place = { .bucket = true };
+
+    g_array_append_val(r->vec.iov, iov);
+    g_array_append_val(r->vec.place, place);
+    r->vec.size += len;
+}
+
+/* Data or a bit bucket, which counts when reading only. */
+static uint16_t add_data(NVMeRequest *r, const SGLDesc *d, size_t want)
+{
+    size_t left = want - r->vec.size;
+
+    if (d->type == SGL_BUCKET && !r->vec.to_host) {
+        return NVME_OK;
+    }
+    if (d->type != SGL_DATA && d->type != SGL_BUCKET) {
+        return NVME_SGL_TYPE;
+    }
+    if (d->len > left || d->addr + d->len < d->addr) {
+        return d->len > left ? NVME_SGL_LENGTH : NVME_TRANSFER_ERROR;
+    }
+    if (d->type == SGL_BUCKET && d->len) {
+        add_bucket(r, d->len);
+    } else {
+        add_piece(r, d->addr, d->len);
+    }
+    return NVME_OK;
+}
+
+/* All of a segment; *next: the one it leads to, if it is one. */
+static uint16_t walk_segment(NVMeRequest *r, const SGLDesc *segment, size_t want, unsigned *seen, SGLDesc *next)
+{
+    uint8_t batch[SGL_BATCH * SGL_ENTRY];
+    uint32_t count = segment->len / SGL_ENTRY;
+    uint16_t status = NVME_OK;
+
+    *next = (SGLDesc) { 0 };
+    if (!count || segment->len % SGL_ENTRY) {
+        return NVME_INVALID_SGL_SEGMENT;
+    }
+    if (count > SGL_MAX - *seen) {
+        return NVME_INVALID_SGL_COUNT;
+    }
+    *seen += count;
+    for (uint32_t i = 0; i < count && !status; i++) {
+        if (i % SGL_BATCH == 0 && pci_dma_read(&r->c->pci, segment->addr + (uint64_t)i * SGL_ENTRY, batch,
+                                               MIN(count - i, SGL_BATCH) * SGL_ENTRY) != MEM_OK) {
+            return NVME_TRANSFER_ERROR;
+        }
+        SGLDesc d = get_desc(batch + i % SGL_BATCH * SGL_ENTRY);
+        if (!is_segment(&d)) {
+            status = add_data(r, &d, want);
+        } else if (i == count - 1 && segment->type == SGL_SEGMENT) {
+            *next = d;
+        } else {
+            status = NVME_INVALID_SGL_SEGMENT;
+        }
+    }
+    /* a segment that is not the last one leads to another */
+    return !status && segment->type == SGL_SEGMENT && !is_segment(next) ? NVME_INVALID_SGL_SEGMENT : status;
+}
+
+static uint16_t map_sgl(NVMeRequest *r, size_t len)
+{
+    SGLDesc d = get_desc(r->cmd + SGL1), next;
+    unsigned seen = 0;
+    uint16_t status = NVME_OK;
+
+    if (!is_segment(&d)) {
+        status = add_data(r, &d, len);
+    }
+    for (; is_segment(&d) && !status; d = next) {
+        status = walk_segment(r, &d, len, &seen, &next);
+    }
+    return status ? status : r->vec.size == len ? NVME_OK : NVME_SGL_LENGTH;
+}
+
 uint16_t nvme_map(NVMeRequest *r, size_t len, bool to_host)
 {
-    if (r->cmd[1] & PSDT) {
-        return NVME_INVALID_FIELD;
+    unsigned psdt = r->cmd[1] & PSDT;
+
+    if (psdt == PSDT || (psdt && !r->sqid)) {
+        return NVME_INVALID_FIELD;      /* admin commands have PRPs */
     }
     r->vec = (NVMeVec) {
         .iov = g_array_sized_new(FALSE, FALSE, sizeof(struct iovec), len / 4096 + 2),
         .place = g_array_sized_new(FALSE, FALSE, sizeof(NVMePlace), len / 4096 + 2),
         .to_host = to_host,
     };
-    uint16_t status = map_prps(r, len);
+    uint16_t status = psdt ? map_sgl(r, len) : map_prps(r, len);
     if (status) {
-        LOG_GUEST("nvme: bad PRP in command %02xh of queue %u\n", r->cmd[0], r->sqid);
+        LOG_GUEST("nvme: bad PRP or SGL in command %02xh of queue %u\n", r->cmd[0], r->sqid);
         nvme_unmap(r, false);
     }
     return status;
@@ -155,7 +267,7 @@ void nvme_unmap(NVMeRequest *r, bool done)
                                 v->to_host ? iov->iov_len : 0);
             continue;
         }
-        if (v->to_host && done) {
+        if (v->to_host && done && !place->bucket) {
             nvme_dma_write(r->c, place->addr, iov->iov_base, iov->iov_len);
         }
         g_free(iov->iov_base);

@@ -49,6 +49,7 @@ static void controller_io(const NVMe *c, uint8_t *o)
     st32_le(o + 516, 1);                /* namespaces */
     st16_le(o + 520, 0x00cd);           /* compare, DSM, write zeroes, timestamp, verify */
     o[525] = 0x07;                      /* volatile write cache; flush takes all namespaces */
+    st32_le(o + 536, 0x00010001);       /* SGLs of any alignment, with bit buckets */
     st16_le(o + 2048, 2500);            /* power state 0: 25 W */
     st32_le(o + 2052, 16);              /* us to enter */
     st32_le(o + 2056, 4);               /* ... to leave */

@@ -4,14 +4,14 @@
  *
  *   nvme.c        the PCI function, registers, doorbells, resets, saved state
  *   nvme-queue.c  submission and completion queues, interrupts, life of a command
- *   nvme-dma.c    physical region pages: from a command's PRPs to host memory
+ *   nvme-dma.c    from a command's PRPs or SGL to host memory
  *   nvme-admin.c  admin commands: queues, features, abort, asynchronous events, format
  *   nvme-info.c   admin commands: identify, log pages
  *   nvme-io.c     commands of the NVM command set
  *
  * Source: NVM Express Base Specification 1.4 ("the specification").
  *
- * Not modelled: scatter gather lists, several namespaces, namespace management, metadata and
+ * Not modelled: several namespaces, namespace management, metadata and
  * protection, fused commands, controller memory buffer, arbitration (queues are served in the
  * order of their doorbells), shadow doorbells.  All under the big lock.
  */
@@ -37,6 +37,8 @@ enum {
     NVME_OK = 0, NVME_INVALID_OPCODE = 0x01 | NVME_DNR, NVME_INVALID_FIELD = 0x02 | NVME_DNR,
     NVME_TRANSFER_ERROR = 0x04, NVME_INTERNAL_ERROR = 0x06, NVME_ABORTED = 0x07,
     NVME_ABORTED_SQ_DELETED = 0x08, NVME_INVALID_NAMESPACE = 0x0b | NVME_DNR,
+    NVME_INVALID_SGL_SEGMENT = 0x0d | NVME_DNR, NVME_INVALID_SGL_COUNT = 0x0e | NVME_DNR,
+    NVME_SGL_LENGTH = 0x0f | NVME_DNR, NVME_SGL_TYPE = 0x11 | NVME_DNR,
     NVME_INVALID_PRP_OFFSET = 0x13 | NVME_DNR, NVME_LBA_RANGE = 0x80 | NVME_DNR,
     NVME_CAPACITY = 0x81,
     NVME_INVALID_CQID = 0x100 | NVME_DNR, NVME_INVALID_QID = 0x101 | NVME_DNR,
@@ -59,7 +61,8 @@ typedef struct NVMeVec {
 
 typedef struct NVMePlace {
     uint64_t addr;
-    bool mapped;                        /* else the iovec is a bounce buffer */
+    bool mapped;                        /* else the iovec is a buffer of ours: */
+    bool bucket;                        /* ... nobody wants what gets there */
 } NVMePlace;
 
 typedef struct NVMeSQ {
@@ -167,7 +170,7 @@ static inline uint32_t nvme_page_size(const NVMe *c)
 
 /* What lies in our own registers is not written. */
 void nvme_dma_write(NVMe *c, uint64_t addr, const void *buf, uint32_t len);
-/* Set r->vec to the first len bytes that the command's PRPs describe. */
+/* Set r->vec to the first len bytes that the command's PRPs describe, or to its SGL. */
 uint16_t nvme_map(NVMeRequest *r, size_t len, bool to_host);
 /* done: the data that go to the guest are valid. */
 void nvme_unmap(NVMeRequest *r, bool done);

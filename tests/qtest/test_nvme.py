@@ -179,6 +179,57 @@ class NvmeTest(TestCase):
         self.assertEqual(d.io(2, lba=0, count=63, prp1=DATA, prp2=LIST + 0xff0)[0], 0x13 | DNR)
         self.assertEqual(d.io(2, lba=0, count=16, prp1=DATA, prp2=DATA + 0x1800)[0], 0x13 | DNR)
 
+    @staticmethod
+    def desc(kind, addr, length):
+        """An SGL descriptor: of data, a bit bucket, a segment, the last segment."""
+        return struct.pack("<QI3xB", addr, length, {"data": 0, "bucket": 0x10, "segment": 0x20, "last": 0x30}[kind])
+
+    def sgl(self, opcode, kind, addr, length, lba=0, count=1, flags=0x40):
+        first, second = struct.unpack("<QQ", self.desc(kind, addr, length))
+        return self.d.io(opcode, lba=lba, count=count, prp1=first, prp2=second, flags=flags)[0]
+
+    def test_sgl(self):
+        q, d = self.q, self.d
+        d.start()
+        d.add_queue()
+        d.admin(6, prp1=DATA, cdw10=1)
+        self.assertEqual(q.readl(DATA + 536), 0x10001)
+        self.assertEqual(self.sgl(2, "data", DATA + 3, 1024, lba=5, count=2), 0)
+        self.assertEqual(q.read(DATA + 3, 1024), numbered(5) + numbered(6))
+        # a segment that leads to the last one; odd places, an empty descriptor, a bit bucket
+        q.write(LIST, self.desc("data", DATA + 0x1001, 100) + self.desc("data", 1, 0)
+                + self.desc("bucket", 0, 412) + self.desc("last", LIST + 0x800, 32))
+        q.write(LIST + 0x800, self.desc("data", DATA + 0x3000, 500) + self.desc("data", DATA + 0x2000, 12))
+        q.memset(DATA, 0x4000, 0xee)
+        self.assertEqual(self.sgl(2, "segment", LIST, 64, lba=9, count=2), 0)
+        self.assertEqual(q.read(DATA + 0x1000, 102), b"\xee" + numbered(9)[:100] + b"\xee")
+        self.assertEqual(q.read(DATA + 0x3000, 501) + q.read(DATA + 0x2000, 13),
+                         numbered(10)[:500] + b"\xee" + numbered(10)[500:] + b"\xee")
+        q.write(LIST, self.desc("data", DATA, 300) + self.desc("bucket", 0, 99) + self.desc("data", DATA + 512, 212))
+        q.write(DATA, bytes(range(256)) * 4)
+        self.assertEqual(self.sgl(1, "last", LIST, 48, lba=20, flags=0x80), 0)      # buckets are for reading
+        self.assertEqual(d.io(0)[0], 0)
+        self.assertEqual(file_bytes(self.disk, 20 * 512, 512), (bytes(range(256)) * 2)[:300] + bytes(range(212)))
+
+    def test_bad_sgl(self):
+        q, d = self.q, self.d
+        d.start()
+        d.add_queue()
+        data, end = self.desc("data", DATA, 512), self.desc("last", LIST + 0x100, 16)
+        q.write(LIST + 0x100, data)
+        for kind, segment, length, want in (
+                ("last", data, 15, 0x0d), ("last", data, 0, 0x0d), ("last", end, 16, 0x0d),
+                ("segment", data, 16, 0x0d), ("segment", end + data, 32, 0x0d), ("segment", end, 16, 0),
+                ("last", data + data, 32, 0x0f), ("last", self.desc("data", DATA, 511), 16, 0x0f),
+                ("last", data, 1 << 20, 0x0e), ("segment", self.desc("segment", LIST, 16), 16, 0x0e),
+                ("last", data[:15] + b"\x40", 16, 0x11), ("last", data[:15] + b"\x01", 16, 0x11)):
+            q.write(LIST, segment)
+            self.assertEqual(self.sgl(2, kind, LIST, length), want | (DNR if want else 0), (kind, segment, length))
+        self.assertEqual(self.sgl(2, "data", DATA, 1024), 0x0f | DNR)
+        self.assertEqual(self.sgl(2, "data", (1 << 64) - 256, 512), 4)
+        self.assertEqual(self.sgl(2, "last", 1 << 50, 16), 4)
+        self.assertEqual(d.admin(6, prp1=DATA, cdw10=1, flags=0x40)[0], 0x02 | DNR)
+
     def test_bounds(self):
         d = self.d
         d.start()
@@ -190,7 +241,7 @@ class NvmeTest(TestCase):
         self.assertEqual(d.io(2, lba=(1 << 64) - 1, count=2, prp1=DATA)[0], 0x80 | DNR)
         self.assertEqual(d.io(2, lba=0, count=2048, prp1=DATA, prp2=LIST)[0], 0x02 | DNR)   # MDTS
         self.assertEqual(d.io(2, nsid=2, prp1=DATA)[0], 0x0b | DNR)
-        self.assertEqual(d.io(2, prp1=DATA, flags=0x40)[0], 0x02 | DNR)                     # SGL
+        self.assertEqual(d.io(2, prp1=DATA, flags=0xc0)[0], 0x02 | DNR)                     # reserved
         self.assertEqual(d.io(0x33, prp1=DATA)[0], 0x01 | DNR)
 
     def test_compare_verify(self):
