@@ -512,6 +512,28 @@ def test_ac97_linux():
     sound_linux("AC97,audiodev=snd")
 
 
+def play_sb16(kernel, initrd):
+    with tempfile.TemporaryDirectory() as d:
+        wav = d + "/out.wav"
+        with VM(["-audiodev", "wav,id=snd,path=" + wav, "-device", "sb16,audiodev=snd", "-kernel", kernel, "-initrd",
+                 initrd, "-append", APPEND + " rdinit=/orrery-sb16"], mem="256") as vm:
+            vm.wait_serial(r"\nover", 300)
+            expect(vm.log.decode(errors="replace"), r"(?s)played.* 5: +\d+ [^\n]*SoundBlaster")
+        check_tone(wav, 440)
+
+
+@weight(8)
+def test_sb16_linux():
+    """... and on a Sound Blaster 16, 16 bits by DMA channel 5."""
+    kernel, initrd = material.sb16_kernel()
+    for turn in range(3):
+        try:
+            return play_sb16(kernel, initrd)
+        except Failed as e:
+            error = e
+    raise error
+
+
 @weight(4)
 def test_floppy_linux():
     """Linux mounts a FAT floppy, reads, writes and unmounts it; the host finds it right."""

@@ -184,6 +184,61 @@ def sound_kernel():
                                                             SOUND_MODULES, files={"bin/tone": tone})
 
 
+# Sound Blaster: 64-bit kernels have no drivers of ISA cards.
+SB16_MODULES = ["soundcore", "core/snd", "core/snd-timer", "core/snd-pcm", "core/snd-seq-device", "core/snd-rawmidi",
+                "core/snd-hwdep", "drivers/mpu401/snd-mpu401-uart", "drivers/opl3/snd-opl3-lib", "isa/sb/snd-sb-common",
+                "isa/sb/snd-sb16-csp", "isa/sb/snd-sb16-dsp"]
+SB16_INIT = """#!/bin/sh
+mount -t proc proc /proc
+mount -t devtmpfs dev /dev
+for m in %s; do
+    insmod /lib/modules/*/kernel/sound/$m.ko
+done
+insmod /lib/modules/*/kernel/sound/isa/sb/snd-sb16.ko isapnp=0 port=0x220 irq=5 dma8=1 dma16=5
+until [ -e /dev/snd/pcmC0D0p ]; do sleep 1; done
+/tone
+cat /proc/interrupts
+echo over
+while :; do sleep 1000; done
+""" % " ".join(SB16_MODULES)
+
+
+def sb16_kernel():
+    """(kernel, initramfs) of the graphical Debian installer for i386; rdinit=/orrery-sb16 loads the driver
+    and plays the tone."""
+    folder = os.path.join(TOP, "tests", "guest")
+    sources = read_text(folder + "/tone.c") + read_text(folder + "/small-libc.h")
+
+    def compile(out):
+        os.makedirs(out + ".d/gnu")
+        open(out + ".d/gnu/stubs-32.h", "w").close()    # (of a package with the libraries for it)
+        cc = tool("X86_CC", "cc")
+        headers = "/usr/include/" + run(cc + ["-print-multiarch"]).stdout.decode().strip()
+        run(cc + ["-m32", "-O2", "-ffreestanding", "-fno-pic", "-fno-pie", "-fno-stack-protector", "-mno-sse",
+                  "-fno-asynchronous-unwind-tables", "-DSMALL_LIBC", "-DRATE=44100", "-I", out + ".d",
+                  "-idirafter", headers, "-c", "-o", out + ".o", folder + "/tone.c"])
+        run(tool("X86_LD", "ld") + ["-m", "elf_i386", "-z", "noexecstack", "-o", out, out + ".o"])
+
+    def wanted(name):
+        if name.startswith(("usr/", "var/", "lib/debian-installer", "lib/udev", "lib/firmware")):
+            return False
+        return not name.endswith(".ko") or any(name.endswith("/sound/%s.ko" % m)
+                                                 for m in SB16_MODULES + ["isa/sb/snd-sb16"])
+
+    def make(out):
+        c = Cpio()
+        with gzip.open(graphical_installer("initrd.gz")) as f:
+            for name, *rest in cpio_entries(f.read()):
+                if wanted(name):
+                    c.add(name, *rest)
+        with open(cached("tone-i386", compile, sources), "rb") as f:
+            c.file("tone", f.read())
+        c.file("orrery-sb16", SB16_INIT.encode())
+        with open(out, "wb") as f:
+            f.write(gzip.compress(c.finish(), 6, mtime=0))
+    return graphical_installer("linux"), cached("sb16-initramfs.cpio.gz", make, sources + SB16_INIT + graphical_installer(""))
+
+
 # Network cards, and what they lean on, in loading order.
 NET_MODULES = ["crc32c_generic", "libcrc32c", "virtio_ring", "virtio", "virtio_pci_modern_dev",
                "virtio_pci_legacy_dev", "virtio_pci", "failover", "net_failover", "virtio_net",
@@ -388,6 +443,20 @@ def firmware_dir():
 
 
 # ---- initramfs ------------------------------------------------------------------------------
+
+def cpio_entries(data):
+    """(name, mode, content, device) of what is in a cpio archive in "newc" format."""
+    at = 0
+    while data[at:at + 5] == b"07070":
+        fields = [int(data[at + 6 + 8 * n:at + 14 + 8 * n], 16) for n in range(13)]
+        mode, size, name_size = fields[1], fields[6], fields[11]
+        name = data[at + 110:at + 110 + name_size - 1].decode()
+        at = (at + 110 + name_size + 3) & ~3
+        if name == "TRAILER!!!":
+            return
+        yield name, mode, data[at:at + size], tuple(fields[9:11])
+        at = (at + size + 3) & ~3
+
 
 class Cpio:
     """A cpio archive in "newc" format."""

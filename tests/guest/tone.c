@@ -12,7 +12,13 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#ifdef SMALL_LIBC
+#include "small-libc.h"
+#endif
+
+#ifndef RATE
 #define RATE    48000
+#endif
 #define FRAMES  (2 * RATE)
 #define PERIOD  1024
 #define SILENCE (16 * PERIOD - FRAMES % PERIOD) /* behind the tone: a card plays on for a moment */

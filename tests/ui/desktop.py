@@ -127,7 +127,7 @@ class Installer(Machine):
             kernel, initrd = (material.graphical_installer(n) for n in ("linux", "initrd.gz"))
         except material.Missing as e:
             self.skipTest(str(e))
-        self.boot("-m", "512", "-vga", "std", "-usb", "-device", "usb-tablet", "-kernel", kernel, "-initrd", initrd,
+        self.boot("-m", "768", "-vga", "std", "-usb", "-device", "usb-tablet", "-kernel", kernel, "-initrd", initrd,
                   "-append", "vga=788 --- quiet console=tty0")
         self.x.wait("a graphics mode of the installer's", lambda: self.x.geometry()[2] >= 800
                     and len(self.picture().colours()) > 200, 300)
