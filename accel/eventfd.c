@@ -1,163 +1,227 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Doorbells and interrupts by eventfd: the lists, and the way without an accelerator's help.
+ * Doorbells and interrupts by eventfd: the lists, and the files behind them.
  */
 #include "accel/eventfd.h"
 
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "util/mainloop.h"
 
 struct IrqFd {
     int fd;
-    void (*fire)(void *opaque);
-    void *opaque;
-    bool routed;
     uint64_t addr;
     uint32_t data;
-    unsigned handle;                    /* the accelerator's; 0: the main loop's */
-    guint watch;
+    unsigned handle;                    /* the accelerator's; 0: none */
+    bool refused;                       /* ... and not to be had for this message */
 };
 
 static const EventfdOps *ops;
-static GArray *doorbells;               /* of Doorbell */
+static GPtrArray *bells;                /* of Doorbell * */
+static GPtrArray *gone;                 /* deleted, the accelerator does not know yet */
 static GPtrArray *irqfds;               /* of IrqFd * */
+static unsigned open_bells;
+static uint64_t rung;
+
+static bool clear(int fd)
+{
+    uint64_t count;
+    return read(fd, &count, sizeof(count)) == sizeof(count);
+}
 
 /* ---- doorbells ---------------------------------------------------------------------------- */
 
-static bool same(const Doorbell *a, const Doorbell *b)
+static void heard(int fd, GIOCondition cond, void *opaque)
 {
-    return a->region == b->region && a->off == b->off && a->size == b->size
-           && a->match == b->match && a->fd == b->fd && (!a->match || a->data == b->data);
+    Doorbell *d = opaque;
+
+    if (clear(fd)) {
+        rung++;
+        d->rang(d->opaque, d->number);
+    }
 }
 
-static void tell(void)
+static void open_bell(Doorbell *d)
+{
+    if (d->fd >= 0 || open_bells >= DOORBELLS_MAX) {
+        return;
+    }
+    d->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (d->fd >= 0) {
+        open_bells++;
+        d->watch = mainloop_watch(d->fd, G_IO_IN, heard, d);
+    }
+}
+
+static void close_bell(Doorbell *d)
+{
+    if (d->fd >= 0) {
+        mainloop_unwatch(d->watch);
+        close(d->fd);
+        d->fd = -1;
+        open_bells--;
+    }
+}
+
+Doorbell *doorbell_add(const Doorbell *from)
+{
+    Doorbell *d = g_new(Doorbell, 1);
+
+    *d = *from;
+    d->fd = -1;
+    if (!bells) {
+        bells = g_ptr_array_new();
+        gone = g_ptr_array_new();
+    }
+    g_ptr_array_add(bells, d);
+    if (ops) {
+        open_bell(d);
+    }
+    return d;
+}
+
+void doorbell_del(Doorbell *d)
+{
+    g_ptr_array_remove(bells, d);
+    g_ptr_array_add(gone, d);
+    if (d->fd >= 0) {
+        mainloop_unwatch(d->watch);
+        d->watch = 0;
+    }
+}
+
+void doorbells_commit(void)
 {
     if (ops && ops->doorbells) {
         ops->doorbells();
     }
-}
-
-void doorbell_add(const Doorbell *d)
-{
-    if (!doorbells) {
-        doorbells = g_array_new(FALSE, FALSE, sizeof(Doorbell));
+    for (guint n = 0; gone && n < gone->len; n++) {
+        Doorbell *d = g_ptr_array_index(gone, n);
+        close_bell(d);
+        g_free(d);
     }
-    g_array_append_val(doorbells, *d);
-    tell();
+    if (gone) {
+        g_ptr_array_set_size(gone, 0);
+    }
 }
 
-void doorbell_del(const Doorbell *d)
+void doorbells_settle(void)
 {
-    for (guint n = 0; doorbells && n < doorbells->len; n++) {
-        if (same(&g_array_index(doorbells, Doorbell, n), d)) {
-            g_array_remove_index(doorbells, n);
-            tell();
-            return;
+    for (guint n = 0; bells && n < bells->len; n++) {
+        Doorbell *d = g_ptr_array_index(bells, n);
+        if (d->fd >= 0) {
+            heard(d->fd, G_IO_IN, d);
         }
     }
 }
 
+uint64_t doorbells_rung(void)
+{
+    return rung;
+}
+
 void doorbell_foreach(void (*fn)(const Doorbell *d, void *opaque), void *opaque)
 {
-    for (guint n = 0; doorbells && n < doorbells->len; n++) {
-        fn(&g_array_index(doorbells, Doorbell, n), opaque);
+    for (guint n = 0; bells && n < bells->len; n++) {
+        fn(g_ptr_array_index(bells, n), opaque);
     }
 }
 
 /* ---- interrupts ----------------------------------------------------------------------------- */
 
-static void rung(int fd, GIOCondition cond, void *opaque)
-{
-    IrqFd *f = opaque;
-    uint64_t count;
-
-    if (read(fd, &count, sizeof(count)) == sizeof(count)) {
-        f->fire(f->opaque);
-    }
-}
-
-/* By the accelerator if it can, else by the main loop.  An event that comes while it changes
- * hands stays in the eventfd and is found by the next one. */
-static void settle(IrqFd *f)
-{
-    if (f->handle && !f->routed) {
-        ops->irqfd_del(f->handle, f->fd);
-        f->handle = 0;
-    }
-    if (!f->handle && f->routed && ops && ops->irqfd_add) {
-        mainloop_unwatch(f->watch);
-        f->watch = 0;
-        f->handle = ops->irqfd_add(f->fd, f->addr, f->data);
-    }
-    if (!f->handle && !f->watch) {
-        f->watch = mainloop_watch(f->fd, G_IO_IN, rung, f);
-    }
-}
-
-IrqFd *irqfd_new(int fd, void (*fire)(void *opaque), void *opaque)
+IrqFd *irqfd_new(void)
 {
     IrqFd *f = g_new0(IrqFd, 1);
 
-    *f = (IrqFd) { .fd = fd, .fire = fire, .opaque = opaque };
+    f->fd = -1;
     if (!irqfds) {
         irqfds = g_ptr_array_new();
     }
     g_ptr_array_add(irqfds, f);
-    settle(f);
     return f;
 }
 
-void irqfd_route(IrqFd *f, uint64_t addr, uint32_t data)
+static void leave(IrqFd *f)
 {
-    bool changed = !f->routed || f->addr != addr || f->data != data;
-
-    f->routed = true;
-    f->addr = addr;
-    f->data = data;
-    if (f->handle && changed && !ops->irqfd_change(f->handle, addr, data)) {
+    if (f->handle) {
         ops->irqfd_del(f->handle, f->fd);
         f->handle = 0;
     }
-    settle(f);
+    if (f->fd >= 0) {
+        close(f->fd);
+        f->fd = -1;
+    }
 }
 
-void irqfd_unroute(IrqFd *f)
+static void join(IrqFd *f)
 {
-    f->routed = false;
-    settle(f);
+    f->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    f->handle = f->fd >= 0 ? ops->irqfd_add(f->fd, f->addr, f->data) : 0;
+    f->refused = !f->handle;
+    if (f->refused) {
+        leave(f);
+    }
+}
+
+bool irqfd_send(IrqFd *f, uint64_t addr, uint32_t data)
+{
+    const uint64_t one = 1;
+
+    if (!ops || !ops->irqfd_add) {
+        return false;
+    }
+    if (f->addr != addr || f->data != data) {
+        f->addr = addr;
+        f->data = data;
+        f->refused = false;
+        if (f->handle && !ops->irqfd_change(f->handle, addr, data)) {
+            leave(f);
+        }
+    }
+    if (!f->handle && !f->refused) {
+        join(f);
+    }
+    if (!f->handle || write(f->fd, &one, sizeof(one)) != sizeof(one)) {
+        return false;
+    }
+    if (ops->irqfd_sent) {
+        ops->irqfd_sent();
+    }
+    return true;
 }
 
 void irqfd_free(IrqFd *f)
 {
-    if (f->handle) {
-        ops->irqfd_del(f->handle, f->fd);
-    }
-    mainloop_unwatch(f->watch);
+    leave(f);
     g_ptr_array_remove(irqfds, f);
     g_free(f);
 }
 
-bool irqfd_direct(const IrqFd *f)
-{
-    return f->handle != 0;
-}
+/* ---- accelerators ----------------------------------------------------------------------------- */
 
 void eventfd_set_ops(const EventfdOps *new_ops)
 {
+    GPtrArray *kept = bells;
+
     if (new_ops == ops) {
         return;
     }
+    doorbells_settle();
+    if (ops && ops->doorbells) {
+        bells = NULL;                   /* it lets go of them all */
+        ops->doorbells();
+        bells = kept;
+    }
     for (guint n = 0; irqfds && n < irqfds->len; n++) {
         IrqFd *f = g_ptr_array_index(irqfds, n);
-        if (f->handle) {
-            ops->irqfd_del(f->handle, f->fd);
-            f->handle = 0;
-        }
+        leave(f);
+        f->refused = false;
+    }
+    for (guint n = 0; bells && n < bells->len; n++) {
+        Doorbell *d = g_ptr_array_index(bells, n);
+        new_ops ? open_bell(d) : close_bell(d);
     }
     ops = new_ops;
-    for (guint n = 0; irqfds && n < irqfds->len; n++) {
-        settle(g_ptr_array_index(irqfds, n));
-    }
-    tell();
+    doorbells_commit();
 }

@@ -17,6 +17,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "accel/eventfd.h"
 #include "block/block.h"
 #include "hw/core/device.h"
 #include "hw/core/machine.h"
@@ -197,6 +198,7 @@ static void stop(RunState why, bool tell)
         net_set_running(false);
         vclock_stop();
         cpus_pause_all();
+        doorbells_settle();
         vclock_settle();
         if (tell) {
             event_emit("STOP", NULL);

@@ -59,7 +59,11 @@ bool x86_kvm_debug_set(KvmCpu *k, bool step)
     if (step) {
         d.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
 #ifdef KVM_GUESTDBG_BLOCKIRQ
-        d.control |= kvm_cap(KVM_CAP_SET_GUEST_DEBUG2) & KVM_GUESTDBG_BLOCKIRQ;
+        static int block_irq = -1;
+        if (block_irq < 0) {
+            block_irq = kvm_cap(KVM_CAP_SET_GUEST_DEBUG2) & KVM_GUESTDBG_BLOCKIRQ;
+        }
+        d.control |= block_irq;
 #endif
     }
     kvm.debug_interprets = !assign(reg);

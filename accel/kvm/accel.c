@@ -258,6 +258,7 @@ static void kvm_info(GString *out)
     g_string_append_printf(out, "interrupt controllers: %s\n", where[kvm.irqchip]);
     kvm_slots_info(out);
     kvm_coalesced_info(out);
+    kvm_eventfd_info(out);
     for (guint n = 0; n < cpus->len; n++) {
         const KvmCpu *k = kvm_cpu(cpu_by_index(n));
         if (k) {

@@ -30,7 +30,7 @@ static void match_one(const Doorbell *d, void *opaque)
 {
     const Search *f = opaque;
 
-    if (d->region == f->s->region && d->off >= f->s->off && d->off - f->s->off < f->s->size) {
+    if (d->fd >= 0 && d->region == f->s->region && d->off >= f->s->off && d->off - f->s->off < f->s->size) {
         struct kvm_ioeventfd e = {
             .addr = f->s->start + (d->off - f->s->off), .len = d->size, .fd = d->fd,
             .flags = f->flags | (d->match ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0),
@@ -185,7 +185,7 @@ static unsigned irqfd_add(int fd, uint64_t addr, uint32_t data)
 {
     struct kvm_irq_routing_entry e = { .type = KVM_IRQ_ROUTING_MSI };
 
-    if (!kvm.irqchip || routes->len >= max_routes || !kvm_cap(KVM_CAP_IRQFD)) {
+    if (routes->len >= max_routes) {
         return 0;
     }
     e.gsi = free_gsi();
@@ -218,9 +218,9 @@ static void irqfd_del(unsigned gsi, int fd)
     set_routes();
 }
 
-static const EventfdOps eventfd_ops = {
+static EventfdOps eventfd_ops = {
     .doorbells = find_doorbells, .irqfd_add = irqfd_add, .irqfd_change = irqfd_change,
-    .irqfd_del = irqfd_del,
+    .irqfd_del = irqfd_del, .irqfd_sent = kvm_poke,
 };
 
 static const MemListener map_listener = { .commit = map_changed };
@@ -229,6 +229,9 @@ void kvm_eventfd_init(void)
 {
     if (!kvm_cap(KVM_CAP_IOEVENTFD) || !kvm_cap(KVM_CAP_IOEVENTFD_ANY_LENGTH)) {
         return;
+    }
+    if (!kvm.irqchip || !kvm_cap(KVM_CAP_IRQFD)) {
+        eventfd_ops.irqfd_add = NULL;
     }
     assigned = g_array_new(FALSE, FALSE, sizeof(struct kvm_ioeventfd));
     address_space_listen(&address_space_memory, &map_listener, NULL);
@@ -240,4 +243,16 @@ void kvm_eventfd_active(bool on)
     if (assigned) {
         eventfd_set_ops(on ? &eventfd_ops : NULL);
     }
+}
+
+void kvm_eventfd_info(GString *out)
+{
+    unsigned messages = 0;
+
+    for (guint n = 0; routes && n < routes->len; n++) {
+        const struct kvm_irq_routing_entry *e = &g_array_index(routes, struct kvm_irq_routing_entry, n);
+        messages += e->type == KVM_IRQ_ROUTING_MSI && e->gsi >= first_message;
+    }
+    g_string_append_printf(out, "doorbells: %u (rung %" PRIu64 " times), interrupts by eventfd: %u\n",
+                           assigned ? assigned->len : 0, doorbells_rung(), messages);
 }

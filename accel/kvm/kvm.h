@@ -179,6 +179,7 @@ void kvm_coalesced_info(GString *out);
 /* eventfd.c: what accel/eventfd.h asks of KVM, and the table of global system interrupts. */
 void kvm_eventfd_init(void);
 void kvm_eventfd_active(bool on);
+void kvm_eventfd_info(GString *out);
 /* The chips' entries, once; messages get the numbers above theirs. [bql] */
 bool kvm_routes_init(const struct kvm_irq_routing_entry *e, unsigned count);
 /* An entry to be changed, then told; NULL if there is none. [bql] */

@@ -53,7 +53,8 @@ static const VMField gpu_pci_fields[] = {
 static const VMState vm_gpu_pci = { .name = "virtio-gpu-pci", .fields = gpu_pci_fields };
 
 static const Prop gpu_pci_props[] = {
-    VIRTIO_GPU_PROPS(VirtIOGPUPCI, gpu), VIRTIO_PCI_PROPS(VirtIOGPUPCI), PROP_DONE
+    VIRTIO_GPU_PROPS(VirtIOGPUPCI, gpu), VIRTIO_PCI_IOEVENTFD(VirtIOGPUPCI, false),
+    VIRTIO_PCI_PROPS(VirtIOGPUPCI), PROP_DONE
 };
 
 static const VirtIOPCIInfo gpu_pci_info = {
@@ -196,7 +197,8 @@ static const VMField virtio_vga_fields[] = {
 static const VMState vm_virtio_vga = { .name = "virtio-vga", .fields = virtio_vga_fields };
 
 static const Prop virtio_vga_props[] = {
-    VIRTIO_GPU_PROPS(VirtIOVGA, gpu), VIRTIO_PCI_PROPS(VirtIOVGA), PROP_DONE
+    VIRTIO_GPU_PROPS(VirtIOVGA, gpu), VIRTIO_PCI_IOEVENTFD(VirtIOVGA, false),
+    VIRTIO_PCI_PROPS(VirtIOVGA), PROP_DONE
 };
 
 static const VirtIOPCIInfo virtio_vga_info = {

@@ -43,4 +43,5 @@ static const VMState vm_net_pci = { .name = "virtio-net-pci", .fields = net_pci_
 #define PXE_ROM "efi-virtio.rom"
 VIRTIO_PCI_DEVICE_ROM(virtio_net_pci, "virtio-net-pci", "virtio-net", "Virtio network device",
                       "Network", 0x0200, PXE_ROM, VirtIONetPCI, "ethernet-phy@0", vm_net_pci,
-                      net_pci_realize, net_pci_unrealize, VIRTIO_NET_PROPS(VirtIONetPCI, net));
+                      net_pci_realize, net_pci_unrealize, VIRTIO_PCI_IOEVENTFD(VirtIONetPCI, true),
+                      VIRTIO_NET_PROPS(VirtIONetPCI, net));

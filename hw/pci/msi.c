@@ -13,6 +13,7 @@
  *     pending bits            +16        +20
  */
 #include "hw/pci/msi.h"
+#include "accel/eventfd.h"
 #include "util/bits.h"
 #include "util/log.h"
 
@@ -30,11 +31,18 @@
 #define MSIX_ENTRY_CTRL 12          /* bit 0: masked */
 
 /* A message is a memory write: it needs bus mastering like any other. */
-static void send(PCIDevice *d, uint64_t addr, uint32_t data)
+static bool may_send(const PCIDevice *d)
 {
     if (!(pci_get_word(d->config + PCI_COMMAND) & PCI_COMMAND_MASTER)) {
         LOG_GUEST("%s: interrupt message while bus mastering is off", d->dev.type->name);
-    } else if (d->bus->msi) {
+        return false;
+    }
+    return d->bus->msi != NULL;
+}
+
+static void send(PCIDevice *d, uint64_t addr, uint32_t data)
+{
+    if (may_send(d)) {
         d->bus->msi(addr, data);
     }
 }
@@ -149,12 +157,42 @@ static bool msix_masked(const PCIDevice *d, unsigned v)
     return (msix_ctrl(d) & MSIX_MASK_ALL) || (d->msix_table[v * MSIX_ENTRY + MSIX_ENTRY_CTRL] & 1);
 }
 
+void msix_use_eventfds(PCIDevice *d)
+{
+    d->msix_fds = g_new0(IrqFd *, d->msix_count);
+}
+
+static void drop_eventfds(PCIDevice *d)
+{
+    for (unsigned v = 0; d->msix_fds && v < d->msix_count; v++) {
+        if (d->msix_fds[v]) {
+            irqfd_free(d->msix_fds[v]);
+            d->msix_fds[v] = NULL;
+        }
+    }
+}
+
+static bool send_by_eventfd(PCIDevice *d, unsigned v, uint64_t addr, uint32_t data)
+{
+    if (!d->msix_fds) {
+        return false;
+    }
+    if (!d->msix_fds[v]) {
+        d->msix_fds[v] = irqfd_new();
+    }
+    return irqfd_send(d->msix_fds[v], addr, data);
+}
+
 static void msix_send(PCIDevice *d, unsigned v)
 {
     const uint8_t *entry = d->msix_table + v * MSIX_ENTRY;
+    uint64_t addr = ld64_le(entry);
+    uint32_t data = ld32_le(entry + 8);
 
     d->msix_pba[v / 8] &= ~(1 << v % 8);
-    send(d, ld64_le(entry), ld32_le(entry + 8));
+    if (may_send(d) && !send_by_eventfd(d, v, addr, data)) {
+        d->bus->msi(addr, data);
+    }
 }
 
 static void msix_send_pending(PCIDevice *d, unsigned v)
@@ -272,6 +310,7 @@ void msi_reset(PCIDevice *d)
     if (d->msi_cap && (msi_ctrl(d) & MSI_MASKING)) {
         pci_set_long(d->config + msi_mask_at(d) + 4, 0);
     }
+    drop_eventfds(d);
     if (d->msix_cap) {
         pci_set_word(d->config + d->msix_cap + MSIX_CTRL, d->msix_count - 1);
         memset(d->msix_table, 0, d->msix_bytes);
@@ -284,6 +323,8 @@ void msi_reset(PCIDevice *d)
 
 void msi_exit(PCIDevice *d)
 {
+    drop_eventfds(d);
+    g_clear_pointer(&d->msix_fds, g_free);
     region_destroy(&d->msix_table_io);
     region_destroy(&d->msix_pba_io);
     g_clear_pointer(&d->msix_table, g_free);

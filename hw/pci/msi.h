@@ -26,6 +26,8 @@ void msi_notify(PCIDevice *d, unsigned vector);
  * made the containers and registers them as BARs itself. */
 bool msix_init(PCIDevice *d, unsigned vectors, Region *table, int table_bar, uint32_t table_off,
                Region *pba, int pba_bar, uint32_t pba_off, Error **err);
+/* Send vectors by eventfd where the accelerator has a use for that (accel/eventfd.h). */
+void msix_use_eventfds(PCIDevice *d);
 bool msix_enabled(const PCIDevice *d);
 void msix_notify(PCIDevice *d, unsigned vector);
 

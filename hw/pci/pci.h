@@ -84,6 +84,7 @@ typedef struct PCIDevice {
     uint8_t *msix_table, *msix_pba;         /* count * 16 bytes; a bit for each vector */
     uint32_t msix_count, msix_bytes, msix_pba_bytes;    /* vectors; sizes of the two */
     Region msix_table_io, msix_pba_io;
+    struct IrqFd **msix_fds;                /* of each vector, made when it is first used; NULL: none */
     uint8_t *loading;                       /* config as it was before a load: vm_pci_device */
     /* Hooks; NULL = the default behaviour only */
     void (*config_written)(struct PCIDevice *d, unsigned addr, unsigned len);

@@ -42,4 +42,4 @@ static const VMState vm_blk_pci = { .name = "virtio-blk-pci", .fields = blk_pci_
 
 VIRTIO_PCI_DEVICE(virtio_blk_pci, "virtio-blk-pci", "virtio-blk", "Virtio block device", "Storage",
                   0x0100, VirtIOBlkPCI, "disk@0,0", vm_blk_pci, blk_pci_realize, blk_pci_unrealize,
-                  VIRTIO_BLK_PROPS(VirtIOBlkPCI, blk));
+                  VIRTIO_PCI_IOEVENTFD(VirtIOBlkPCI, true), VIRTIO_BLK_PROPS(VirtIOBlkPCI, blk));

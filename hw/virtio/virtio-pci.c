@@ -65,6 +65,11 @@ static const VirtIOPCILayout default_layout = { .bar = 4, .msix_bar = 1, .at = 0
 #define LEGACY_Q_MSIX       22
 #define LEGACY_CONFIG       20          /* ... which moves this to 24 */
 
+static VirtIOPCI *proxy_of(VirtIODevice *v)
+{
+    return (VirtIOPCI *)v->dev;
+}
+
 /* ---- places ------------------------------------------------------------------------------- */
 
 static uint32_t isr_at(const VirtIOPCI *s)
@@ -82,12 +87,79 @@ static uint32_t notify_at(const VirtIOPCI *s)
     return device_at(s) + DEVICE_SIZE;
 }
 
-/* ---- interrupts --------------------------------------------------------------------------- */
-
-static VirtIOPCI *proxy_of(VirtIODevice *v)
+static unsigned notify_multiplier(const VirtIOPCI *s)
 {
-    return (VirtIOPCI *)v->dev;
+    return s->page_per_vq ? 0x1000 : 4;
 }
+
+/* ---- doorbells ------------------------------------------------------------------------------ */
+
+static void bell_rang(void *opaque, unsigned queue)
+{
+    VirtIOPCI *s = opaque;
+    virtio_queue_kick(s->v, queue);
+}
+
+/* Where the driver notifies a queue: by the place, or by the number that it writes. */
+static Doorbell bell_of(VirtIOPCI *s, unsigned queue)
+{
+    Doorbell d = { .rang = bell_rang, .opaque = s, .number = queue };
+
+    if (virtio_is_modern(s->v)) {
+        d.region = &s->notify;
+        d.off = queue * notify_multiplier(s);
+    } else {
+        d.region = &s->io;
+        d.off = LEGACY_NOTIFY;
+        d.size = 2;
+        d.match = true;
+        d.data = queue;
+    }
+    return d;
+}
+
+static void drop_bells(VirtIOPCI *s)
+{
+    for (unsigned q = 0; s->bell && q < s->v->n_queues; q++) {
+        if (s->bell[q]) {
+            doorbell_del(s->bell[q]);
+        }
+    }
+    if (s->bell) {
+        g_clear_pointer(&s->bell, g_free);
+        doorbells_commit();
+    }
+}
+
+/* While the driver is ready. */
+static void update_bells(VirtIODevice *v)
+{
+    VirtIOPCI *s = proxy_of(v);
+
+    if (!s->ioeventfd || !(v->status & VIRTIO_STATUS_DRIVER_OK)) {
+        drop_bells(s);
+        return;
+    }
+    if (s->bell) {
+        return;
+    }
+    s->bell = g_new0(Doorbell *, v->n_queues);
+    for (unsigned q = 0; q < v->n_queues; q++) {
+        if (virtio_queue_size(v, q)) {
+            Doorbell d = bell_of(s, q);
+            s->bell[q] = doorbell_add(&d);
+        }
+    }
+    doorbells_commit();
+}
+
+static void pci_loaded(VirtIODevice *v)
+{
+    drop_bells(proxy_of(v));            /* they may be at the other interface */
+    update_bells(v);
+}
+
+/* ---- interrupts --------------------------------------------------------------------------- */
 
 static void update_pin(VirtIOPCI *s)
 {
@@ -128,6 +200,7 @@ static uint16_t valid_vector(const VirtIOPCI *s, uint16_t vector)
 static void set_status(VirtIOPCI *s, uint8_t status)
 {
     virtio_set_status(s->v, status);
+    update_bells(s->v);
     if (!status) {
         s->device_select = s->driver_select = s->queue_select = 0;
         s->driver_features[0] = s->driver_features[1] = 0;
@@ -281,11 +354,6 @@ static void config_write(void *opaque, hwaddr addr, uint64_t val, unsigned size)
 }
 
 static const RegionOps config_ops = { .read = config_read, .write = config_write, .min = 1, .max = 4 };
-
-static unsigned notify_multiplier(const VirtIOPCI *s)
-{
-    return s->page_per_vq ? 0x1000 : 4;
-}
 
 static uint64_t notify_read(void *opaque, hwaddr addr, unsigned size)
 {
@@ -590,7 +658,8 @@ bool virtio_pci_realize(VirtIOPCI *s, VirtIODevice *v, unsigned vectors, Error *
 {
     s->v = v;
     s->layout = s->layout ? s->layout : &default_layout;
-    v->transport = (VirtIOTransport) { .notify = pci_notify, .dma = &s->pci.dma };
+    v->transport = (VirtIOTransport) { .notify = pci_notify, .loaded = pci_loaded,
+                                      .dma = &s->pci.dma };
     if (!choose_interfaces(s, err)) {
         return false;
     }
@@ -602,6 +671,9 @@ bool virtio_pci_realize(VirtIOPCI *s, VirtIODevice *v, unsigned vectors, Error *
     if ((s->modern && !add_modern_caps(s, err)) || (vectors && !make_msix(s, vectors, err))) {
         virtio_pci_unrealize(s);
         return false;
+    }
+    if (vectors) {
+        msix_use_eventfds(&s->pci);
     }
     if (s->modern) {
         make_modern(s);
@@ -616,6 +688,7 @@ bool virtio_pci_realize(VirtIOPCI *s, VirtIODevice *v, unsigned vectors, Error *
 
 void virtio_pci_unrealize(VirtIOPCI *s)
 {
+    drop_bells(s);
     if (s->mem.name) {
         address_space_destroy(&s->window);
     }

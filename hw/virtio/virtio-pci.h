@@ -32,6 +32,7 @@
 #ifndef HW_VIRTIO_VIRTIO_PCI_H
 #define HW_VIRTIO_VIRTIO_PCI_H
 
+#include "accel/eventfd.h"
 #include "hw/pci/pci.h"
 #include "hw/virtio/virtio.h"
 
@@ -52,6 +53,8 @@ typedef struct VirtIOPCI {
     uint32_t vectors;                   /* property; VIRTIO_PCI_VECTORS_AUTO; 0: no MSI-X */
     int disable_legacy;                 /* on/off/auto */
     bool disable_modern, page_per_vq;
+    bool ioeventfd;                     /* property: notifications may come by the main loop */
+    Doorbell **bell;                    /* of each queue; NULL: the driver is not ready */
     bool legacy, modern;                /* what came of them */
     uint32_t device_select, driver_select, driver_features[2];
     uint16_t queue_select;
@@ -78,6 +81,10 @@ extern const VMState vm_virtio_pci;
     PROP_UINT("vectors", T, proxy.vectors, VIRTIO_PCI_VECTORS_AUTO, "MSI-X vectors, 0: none"), \
     PROP_BOOL("page-per-vq", T, proxy.page_per_vq, false, "a page of its own for each "        \
               "queue's notification")
+
+/* For devices whose driver need not wait for the device. */
+#define VIRTIO_PCI_IOEVENTFD(T, yes)                                                           \
+    PROP_BOOL("ioeventfd", T, proxy.ioeventfd, yes, "KVM: the main loop hears of notifications")
 
 #define VIRTIO_PCI_MODE_PROPS(T)                                                               \
     PROP_ONOFFAUTO("disable-legacy", T, proxy.disable_legacy, 2, "no registers of before "     \

@@ -216,4 +216,4 @@ VIRTIO_PCI_DEVICE(virtio_rng_pci, "virtio-rng-pci", "virtio-rng", "Virtio entrop
                   PROP_STRING("rng", VirtIORng, rng, NULL, "id of an rng- object; none: the host's kernel"),
                   PROP_SIZE("max-bytes", VirtIORng, max_bytes, INT64_MAX, "given in a period"),
                   PROP_UINT("period", VirtIORng, period, 1 << 16, "milliseconds"),
-                  VIRTIO_RING_PROPS(VirtIORng, vdev));
+                  VIRTIO_PCI_IOEVENTFD(VirtIORng, true), VIRTIO_RING_PROPS(VirtIORng, vdev));

@@ -593,4 +593,4 @@ VIRTIO_PCI_DEVICE(virtio_scsi_pci, "virtio-scsi-pci", "virtio-scsi", "Virtio SCS
     PROP_UINT("cmd_per_lun", VirtIOSCSI, cmd_per_lun, 128, "requests a disk can take at once"),
     PROP_BOOL("hotplug", VirtIOSCSI, hotplug, true, "tell the driver of new disks"),
     PROP_BOOL("param_change", VirtIOSCSI, param_change, true, "... of changed ones"),
-    VIRTIO_RING_PROPS(VirtIOSCSI, vdev));
+    VIRTIO_PCI_IOEVENTFD(VirtIOSCSI, true), VIRTIO_RING_PROPS(VirtIOSCSI, vdev));

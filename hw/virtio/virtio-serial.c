@@ -408,4 +408,4 @@ VIRTIO_PCI_DEVICE(virtio_serial_pci, "virtio-serial-pci", "virtio-serial", "Virt
     PROP_UINT_R("max_ports", VirtIOSerial, max_ports, 31, 1, SERIAL_PORTS_MAX, "ports it has room for"),
     PROP_BOOL("emergency-write", VirtIOSerial, emergency_write, true, "let the guest write to port 0 "
               "without queues"),
-    VIRTIO_RING_PROPS(VirtIOSerial, vdev));
+    VIRTIO_PCI_IOEVENTFD(VirtIOSerial, true), VIRTIO_RING_PROPS(VirtIOSerial, vdev));

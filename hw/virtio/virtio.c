@@ -214,6 +214,9 @@ static bool virtio_post_load(void *opaque, int version, Error **err)
     if (v->type->features_set && agreed) {
         v->type->features_set(v);
     }
+    if (v->transport.loaded) {
+        v->transport.loaded(v);
+    }
     return true;
 }
 

@@ -25,8 +25,8 @@
  * A request may also be pushed later, from a completion.  For a PCI device put VirtIOPCI first
  * and the device behind it (hw/virtio/virtio-pci.h).
  *
- * Everything under the big lock; queue handlers run on the vCPU thread that notified.  Whatever
- * a driver does wrong breaks the device (virtio_error): its queues stay silent until it is
+ * Everything under the big lock; queue handlers run on the vCPU thread that notified, or in the main
+ * loop (ioeventfd).  Whatever a driver does wrong breaks the device (virtio_error): its queues stay silent until it is
  * reset, and a driver of version 1 is told (DEVICE_NEEDS_RESET).
  */
 #ifndef HW_VIRTIO_VIRTIO_H
@@ -108,6 +108,7 @@ typedef struct VirtIOType {
 /* How interrupts leave; filled by the transport. */
 typedef struct VirtIOTransport {
     void (*notify)(struct VirtIODevice *v, uint16_t vector, uint8_t isr);
+    void (*loaded)(struct VirtIODevice *v);     /* a saved state; NULL: nothing to do */
     AddressSpace *dma;
 } VirtIOTransport;
 

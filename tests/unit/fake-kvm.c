@@ -6,6 +6,7 @@
 #include "tests/unit/fake-kvm.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -85,6 +86,50 @@ static int dev_ioctl(unsigned long req, void *arg)
     return -EINVAL;
 }
 
+/* Adding takes a file that is open, and so does taking away. */
+static int ioeventfd(const struct kvm_ioeventfd *e)
+{
+    if (fcntl(e->fd, F_GETFD) < 0) {
+        return -EBADF;
+    }
+    for (unsigned n = 0; n < fake.bells; n++) {
+        if (fake.bell[n].addr == e->addr && fake.bell[n].fd == e->fd) {
+            if (!(e->flags & KVM_IOEVENTFD_FLAG_DEASSIGN)) {
+                return -EEXIST;
+            }
+            fake.bell[n] = fake.bell[--fake.bells];
+            return 0;
+        }
+    }
+    if ((e->flags & KVM_IOEVENTFD_FLAG_DEASSIGN) || fake.bells == FAKE_EVENTFDS) {
+        return e->flags & KVM_IOEVENTFD_FLAG_DEASSIGN ? -ENOENT : -ENOSPC;
+    }
+    fake.bell[fake.bells++] = *e;
+    return 0;
+}
+
+static int irqfd(const struct kvm_irqfd *e)
+{
+    if (fcntl(e->fd, F_GETFD) < 0) {
+        return -EBADF;
+    }
+    if (!(e->flags & KVM_IRQFD_FLAG_DEASSIGN)) {
+        fake.irqfd[fake.irqfds++ % FAKE_EVENTFDS] = *e;
+        return 0;
+    }
+    fake.irqfds--;
+    return 0;
+}
+
+static int set_routes(const struct kvm_irq_routing *r)
+{
+    g_assert_cmpuint(r->nr, <=, FAKE_ROUTES);
+    memcpy(fake.route, r->entries, r->nr * sizeof(r->entries[0]));
+    fake.routes = r->nr;
+    fake.route_calls++;
+    return 0;
+}
+
 static int vm_ioctl(unsigned long req, void *arg)
 {
     switch (req) {
@@ -105,6 +150,9 @@ static int vm_ioctl(unsigned long req, void *arg)
         fake.cleared_bits = *(unsigned long *)fake.cleared.dirty_bitmap;
         return 0;
     case KVM_CREATE_VCPU: return dup(fake.cpu);
+    case KVM_IOEVENTFD: return ioeventfd(arg);
+    case KVM_IRQFD: return irqfd(arg);
+    case KVM_SET_GSI_ROUTING: return set_routes(arg);
     case KVM_SET_TSS_ADDR: case KVM_SET_IDENTITY_MAP_ADDR: case KVM_ENABLE_CAP: return 0;
     }
     return -EINVAL;

@@ -13,6 +13,8 @@
 
 #define FAKE_SLOTS  64
 #define FAKE_NESTED 256
+#define FAKE_EVENTFDS 4
+#define FAKE_ROUTES 8
 
 typedef struct FakeKvm {
     int dev, vm, cpu;                   /* file descriptors: memfds */
@@ -44,6 +46,11 @@ typedef struct FakeKvm {
     unsigned long dirty;                /* what KVM_GET_DIRTY_LOG says of the first 64 pages */
     struct kvm_clear_dirty_log cleared;
     unsigned long cleared_bits;
+    struct kvm_ioeventfd bell[FAKE_EVENTFDS];
+    struct kvm_irqfd irqfd[FAKE_EVENTFDS];
+    unsigned bells, irqfds;
+    struct kvm_irq_routing_entry route[FAKE_ROUTES];
+    unsigned routes, route_calls;
 } FakeKvm;
 extern FakeKvm fake;
 

@@ -2,7 +2,7 @@
 /*
  * KVM's paths that no host at hand takes, on a KVM that does as the test says (fake-kvm.h): exits
  * that end a machine or are the interpreter's, kicks, accesses in pieces, errors, the dirty log with
- * manual protection, slots that run out, MSRs, nested state.
+ * manual protection, slots that run out, MSRs, eventfds, nested state.
  */
 #include "target-i386/kvm.h"
 #include "tests/unit/fake-kvm.h"
@@ -10,7 +10,9 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "accel/eventfd.h"
 #include "migration/vmstate.h"
 #include "target-i386/cpuid.h"
 
@@ -690,6 +692,126 @@ static void test_wide_messages(void)
     chips(false);
 }
 
+/* ---- eventfds ---------------------------------------------------------------------------------- */
+
+static unsigned rung[2];
+
+static void bell_rang(void *opaque, unsigned number)
+{
+    rung[number]++;
+}
+
+static void ring(unsigned n)
+{
+    const uint64_t one = 1;
+    g_assert_cmpint(write(fake.bell[n].fd, &one, sizeof(one)), ==, sizeof(one));
+}
+
+/* The kernel knows where the doorbells are while it runs the guest, and what was rung is not lost when
+ * the vCPUs stop. */
+static void test_doorbells(void)
+{
+    static Region r;
+    Doorbell d = { .region = &r, .size = 2, .rang = bell_rang }, *bell[2];
+
+    bql_lock();
+    region_init_io(&r, "device", GUEST_PAGE_SIZE, &device_ops, NULL);
+    region_map(system_memory(), DEVICE, &r, 0);
+    for (unsigned n = 0; n < 2; n++) {
+        d.off = 4 * n;
+        d.number = n;
+        bell[n] = doorbell_add(&d);
+    }
+    g_assert_cmpuint(fake.bells, ==, 0);
+    doorbells_commit();
+    g_assert_cmpuint(fake.bells, ==, 2);
+    g_assert_cmphex(fake.bell[1].addr, ==, DEVICE + 4);
+    g_assert_cmpuint(fake.bell[1].len, ==, 2);
+    ring(1);
+    ring(1);
+    doorbells_settle();
+    g_assert_cmpuint(rung[0], ==, 0);
+    g_assert_cmpuint(rung[1], ==, 1);
+
+    region_unmap(&r);
+    g_assert_cmpuint(fake.bells, ==, 0);
+    region_map(system_memory(), DEVICE + 0x10000, &r, 0);
+    g_assert_cmpuint(fake.bells, ==, 2);
+    g_assert_cmphex(fake.bell[0].addr, ==, DEVICE + 0x10000);
+
+    ring(0);
+    kvm_eventfd_active(false);          /* another accelerator */
+    g_assert_cmpuint(rung[0], ==, 1);
+    g_assert_cmpuint(fake.bells, ==, 0);
+    g_assert_cmpint(bell[0]->fd, ==, -1);
+    kvm_eventfd_active(true);
+    g_assert_cmpuint(fake.bells, ==, 2);
+    doorbell_del(bell[0]);
+    doorbells_commit();
+    g_assert_cmpuint(fake.bells, ==, 1);
+    doorbell_del(bell[1]);
+    doorbells_commit();
+    g_assert_cmpuint(fake.bells, ==, 0);
+    region_unmap(&r);
+    bql_unlock();
+}
+
+/* A message has a route and an eventfd; with another message the route changes. */
+static void test_irqfds(void)
+{
+    uint64_t count;
+
+    bql_lock();
+    IrqFd *f = irqfd_new();
+    g_assert_true(irqfd_send(f, 0xfee01000, 0x41));
+    g_assert_cmpuint(fake.irqfds, ==, 1);
+    g_assert_cmpuint(fake.routes, ==, 2);
+    g_assert_cmpuint(fake.route[1].gsi, ==, fake.irqfd[0].gsi);
+    g_assert_cmphex(fake.route[1].u.msi.address_lo, ==, 0xfee01000);
+    g_assert_cmphex(fake.route[1].u.msi.data, ==, 0x41);
+    unsigned calls = fake.route_calls;
+    g_assert_true(irqfd_send(f, 0xfee01000, 0x41));
+    g_assert_cmpuint(fake.route_calls, ==, calls);
+    g_assert_cmpint(read(fake.irqfd[0].fd, &count, sizeof(count)), ==, sizeof(count));
+    g_assert_cmpuint(count, ==, 2);
+    g_assert_true(irqfd_send(f, 0xfee02000, 0x42));
+    g_assert_cmpuint(fake.irqfds, ==, 1);
+    g_assert_cmphex(fake.route[1].u.msi.data, ==, 0x42);
+
+    kvm_eventfd_active(false);
+    g_assert_cmpuint(fake.irqfds, ==, 0);
+    g_assert_cmpuint(fake.routes, ==, 1);
+    g_assert_false(irqfd_send(f, 0xfee02000, 0x42));
+    kvm_eventfd_active(true);
+    fake.fails = KVM_IRQFD;             /* asked for once, not for each interrupt */
+    fake.fail_count = -1;
+    fake.fail_errno = ENOSPC;
+    g_assert_false(irqfd_send(f, 0xfee02000, 0x42));
+    calls = fake.route_calls;
+    g_assert_false(irqfd_send(f, 0xfee02000, 0x42));
+    g_assert_cmpuint(fake.route_calls, ==, calls);
+    fake.fail_count = 0;
+    g_assert_true(irqfd_send(f, 0xfee02000, 0x43));
+    irqfd_free(f);
+    g_assert_cmpuint(fake.irqfds, ==, 0);
+    g_assert_cmpuint(fake.routes, ==, 1);
+    bql_unlock();
+}
+
+static void start_eventfds(void)
+{
+    const struct kvm_irq_routing_entry chip = { .gsi = 5, .type = KVM_IRQ_ROUTING_IRQCHIP };
+
+    fake.caps[KVM_CAP_IOEVENTFD] = fake.caps[KVM_CAP_IOEVENTFD_ANY_LENGTH] = 1;
+    fake.caps[KVM_CAP_IRQFD] = 1;
+    fake.caps[KVM_CAP_IRQ_ROUTING] = FAKE_ROUTES;
+    kvm.irqchip = KVM_IRQCHIP_ON;
+    g_assert_true(kvm_routes_init(&chip, 1));
+    kvm_eventfd_init();
+    kvm.irqchip = KVM_IRQCHIP_OFF;
+    kvm_eventfd_active(true);
+}
+
 static void start(void)
 {
     Error *err = NULL;
@@ -709,6 +831,7 @@ static void start(void)
     accel_current = c->accel = accel_find("kvm");
     cpu->features[CPUID_VMX >> 6] |= 1ull << (CPUID_VMX & 63);
     g_assert_true(kvm_cpu_create(c, &err));
+    start_eventfds();
     c->stop = false;
     bql_unlock();
 }
@@ -736,6 +859,8 @@ int main(int argc, char **argv)
     g_test_add_func("/kvm/visit-halted", test_visit_halted);
     g_test_add_func("/kvm/chip-access", test_chip_access);
     g_test_add_func("/kvm/wide-messages", test_wide_messages);
+    g_test_add_func("/kvm/doorbells", test_doorbells);
+    g_test_add_func("/kvm/irqfds", test_irqfds);
     g_test_add_func("/kvm/nested", test_nested);
     g_test_add_func("/kvm/nested-guest", test_nested_guest);
     return g_test_run();
