@@ -146,8 +146,8 @@ def run(test, emulator, timeout):
         out, verdict = err, "no start"
     text = out.decode(errors="replace").replace("\r", "")
     return {"verdict": verdict, "seconds": round(time.monotonic() - begin, 1),
-            "passed": sorted(set(re.findall(r"^(?:PASS|XFAIL)[:\t ]+(.*)$", text, re.M))),
-            "failed": sorted(set(re.findall(r"^(?:FAIL|XPASS)[:\t ]+(.*)$", text, re.M))),
+            "passed": sorted(set(re.findall(r"^(?:PASS|XFAIL)[:\t ]+(.*)\n", text, re.M))),
+            "failed": sorted(set(re.findall(r"^(?:FAIL|XPASS)[:\t ]+(.*)\n", text, re.M))),
             "tail": "\n".join(text.strip().split("\n")[-6:])}
 
 
