@@ -210,7 +210,8 @@ static BlockNode *open_medium(Opts *o, DriveOptions *d, Error **err)
 {
     g_autofree char *file = g_strdup(opts_get(o, "file")), *format = g_strdup(opts_get(o, "format"));
     const char *driver = opts_get(o, "driver");
-    if (driver && !format) {
+    bool by_driver = driver && !format;
+    if (by_driver) {
         format = g_strdup(driver);
     }
     opts_remove(o, "driver");
@@ -235,7 +236,9 @@ static BlockNode *open_medium(Opts *o, DriveOptions *d, Error **err)
     bool medium = (file && *file) || described || (format && block_driver_find(format)
                                                    && block_driver_find(format)->protocol);
     if (!medium) {
-        if (json_len(options)) {
+        if (format && block_driver_known(format, err)) {
+            fail(err, "-drive: '%s=%s' without a file", by_driver ? "driver" : "format", format);
+        } else if (!format && json_len(options)) {
             fail(err, "-drive: '%s' without a file", json_key_at(options, 0));
         }
         json_free(options);

@@ -49,9 +49,10 @@ static bool unknown_driver(const char *name, Error **err)
     for (d = __start_orrery_blockdrv; d < __stop_orrery_blockdrv && n < 64; d++) {
         names[n++] = (*d)->name;
     }
-    static const char *const others[] = { "luks", "dmg", "qed", "parallels", "bochs", "cloop", "vvfat",
-                                          "fat", "ssh", "rbd", "iscsi", "gluster", "nfs",
-                                          "quorum", "replication", "nvme", "crypto", NULL };
+    static const char *const others[] = {
+        "luks", "dmg", "qcow", "qed", "parallels", "bochs", "cloop", "vvfat", "fat", "ssh", "rbd", "iscsi",
+        "gluster", "nfs", "quorum", "replication", "nvme", "crypto", "blklogwrites", "blkreplay",
+        "blkverify", "compress", "copy-before-write", "host_cdrom", "preallocate", "snapshot-access", NULL };
     static const char *const optional[] = { "nbd", "http", "https", "ftp", "ftps", NULL };
     if (g_strv_contains(others, name)) {
         return fail(err, "Block driver '%s' is not supported", name);
@@ -62,6 +63,11 @@ static bool unknown_driver(const char *name, Error **err)
     const char *near = nearest_name(name, names, n);
     return near ? fail(err, "Unknown driver '%s' (did you mean '%s'?)", name, near)
                 : fail(err, "Unknown driver '%s'", name);
+}
+
+bool block_driver_known(const char *name, Error **err)
+{
+    return block_driver_find(name) || unknown_driver(name, err);
 }
 
 /* Formats people have, by their magic numbers, so that none is ever taken for raw by mistake. */
@@ -188,6 +194,16 @@ static bool take_cache(BlockNode *n, Json *options, Error **err)
     return !json_len(cache) || fail(err, "unknown option 'cache.%s'", json_key_at(cache, 0));
 }
 
+static bool take_force_share(Json *options, BlockFlags *flags, Error **err)
+{
+    bool share = false;
+    if (!block_take_bool(options, "force-share", &share, err)) {
+        return false;
+    }
+    flags->no_lock |= share;
+    return !share || flags->read_only || fail(err, "force-share=on can only be used with read-only images");
+}
+
 static bool take_common(BlockNode *n, Json *options, Error **err)
 {
     static const char *const discards[] = { "ignore", "off", "unmap", "on", NULL };
@@ -195,6 +211,7 @@ static bool take_common(BlockNode *n, Json *options, Error **err)
     int discard = n->flags.unmap ? 2 : 0;
     if (!block_take_bool(options, "read-only", &n->flags.read_only, err)
         || !block_take_bool(options, "auto-read-only", &n->flags.auto_read_only, err)
+        || !take_force_share(options, &n->flags, err)
         || !take_choice(options, "discard", discards, &discard, err)
         || !take_choice(options, "detect-zeroes", detects, &n->detect_zeroes, err)
         || !take_cache(n, options, err)) {
@@ -489,7 +506,8 @@ static BlockNode *open_protocol(const char *file, Json *options, BlockFlags flag
         if (!d || !d->protocol) {
             fail(err, g_strv_contains(optional, protocol)
                  ? "Could not open '%s': this program was built without protocol '%s'"
-                 : "Could not open '%s': Unknown protocol '%s'", file, protocol);
+                 : "Could not open '%s': Unknown protocol '%s' (of a file: ./NAME; else nbd, http, https, ftp)",
+                 file, protocol);
             return NULL;
         }
         if (!json_get(o, "driver")) {
@@ -540,6 +558,9 @@ BlockNode *node_open_file(const char *file, const char *format, Json *options, B
                           Error **err)
 {
     g_autoptr(Json) o = options ? options : json_object();
+    if (!take_force_share(o, &flags, err)) {    /* what lies below shares, too */
+        return NULL;
+    }
     if (g_str_has_prefix(file, "json:")) {
         g_autoptr(Json) named = json_name(file, err);
         if (!named) {

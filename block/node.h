@@ -169,6 +169,8 @@ struct BlockNode {
 };
 
 const BlockDriver *block_driver_find(const char *name);
+/* Is there such a driver?  If not, err says what is known about the name. */
+bool block_driver_known(const char *name, Error **err);
 void block_driver_foreach(void (*fn)(const BlockDriver *d, void *opaque), void *opaque);
 
 /* Opens what options describe (given away): "driver", "node-name", "read-only",

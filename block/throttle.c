@@ -139,6 +139,13 @@ bool throttle_take_options(Json *options, ThrottleConfig *c, char **group, bool 
         }
         json_remove(options, "throttling");
     }
+    g_autofree char *old = NULL;
+    if (!block_take_str(options, "group", &old, err)) {
+        return false;
+    }
+    if (old && !*group) {
+        *group = g_steal_pointer(&old);
+    }
     return take_old(options, c, given, err) && throttle_config_valid(c, err);
 }
 

@@ -409,7 +409,8 @@ static void test_bad_drives(void)
         check_drive_error(m3, "file=%s", secret);
     }
     check_drive_error("Unknown driver 'rwa' (did you mean 'raw'?)", "file=%s,format=rwa", path);
-    check_drive_error("Could not open 'ssh:localhost:10809': Unknown protocol 'ssh'", "file=ssh:localhost:10809");
+    check_drive_error("Could not open 'ssh:localhost:10809': Unknown protocol 'ssh' (of a file: ./NAME; "
+                      "else nbd, http, https, ftp)", "file=ssh:localhost:10809");
     check_drive_error("Block format 'raw' does not support the option 'chace'", "file=%s,format=raw,chace=none", path);
     check_drive_error("-drive: cache=fast: 'fast' is none of: writeback, none, off, writethrough, directsync, unsafe",
                       "file=%s,cache=fast", path);
@@ -428,6 +429,12 @@ static void test_bad_drives(void)
     check_drive_error("Offset (8192) cannot be greater than the size of the image (4096)",
                       "file=%s,format=raw,offset=8k", path);
     check_drive_error("-drive: 'discard' without a file", "discard=unmap");
+    check_drive_error("-drive: 'format=raw' without a file", "format=raw");
+    check_drive_error("-drive: 'driver=qcow2' without a file", "driver=qcow2");
+    check_drive_error("Block driver 'quorum' is not supported", "driver=quorum");
+    check_drive_error("Unknown driver 'nonsense'", "driver=nonsense");
+    check_drive_error("force-share=on can only be used with read-only images",
+                      "file=%s,format=raw,force-share=on", path);
     g_assert_null(blk_find("ide0-hd0"));
 
     Error *err = NULL;
@@ -469,6 +476,10 @@ static void test_locks(void)
     g_clear_error(&err);
     g_autofree char *free_for_all = g_strdup_printf("id=u,file.filename=%s,format=raw,file.locking=off", path);
     g_assert_nonnull(drive_add(free_for_all, DRIVE_IF_IDE, &err));
+    g_assert_no_error(err);
+
+    g_autofree char *shared = g_strdup_printf("id=s,file=%s,format=raw,readonly=on,force-share=on", path);
+    g_assert_nonnull(drive_add(shared, DRIVE_IF_IDE, &err));
     g_assert_no_error(err);
 
     /* another process is named */
