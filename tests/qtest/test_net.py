@@ -85,11 +85,13 @@ class PCIDriver:
 
 
 class E1000(PCIDriver):
-    N, DEVICE = 8, 0x100e
+    N, DEVICE, RFCTL = 8, 0x100e, None
 
     def __init__(self, q):
         super().__init__(q, 0x8086, self.DEVICE)
         self.w(0x0000, 1 << 26)                         # reset
+        if self.RFCTL:                                  # before anything may come in
+            self.w(0x5008, self.RFCTL)
         q.write(RING, bytes(16 * self.N))
         for i in range(self.N):
             q.write(RING2 + 16 * i, struct.pack("<Q8x", RX_BUF + 2048 * i))
@@ -141,11 +143,7 @@ class E1000(PCIDriver):
 
 class E1000e(E1000):
     """With extended receive descriptors."""
-    DEVICE = 0x10d3
-
-    def __init__(self, q):
-        super().__init__(q)
-        self.w(0x5008, 0x8000)
+    DEVICE, RFCTL = 0x10d3, 0x8000
 
     def receive(self):
         at = RING2 + 16 * self.rx
