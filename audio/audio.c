@@ -133,6 +133,7 @@ void audio_clock(AudioDev *d)
 void audio_dev_init(AudioDev *d)
 {
     d->voices = g_ptr_array_new();
+    d->inputs = g_ptr_array_new();
     d->taps = g_ptr_array_new();
     timer_init(&d->timer, ORRERY_CLOCK_VIRTUAL, tick, d);
 }

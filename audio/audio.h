@@ -62,6 +62,20 @@ bool audio_voice_active(const AudioVoice *v);
 /* Factors 0 (nothing) to 1. */
 void audio_voice_set_volume(AudioVoice *v, bool mute, float left, float right);
 
+/* ---- inputs: for devices that record ------------------------------------------------ */
+
+typedef struct AudioInput AudioInput;
+
+/* As audio_voice_new. */
+AudioInput *audio_input_new(AudioDev *dev, const char *name);
+void audio_input_free(AudioInput *in);                  /* NULL is fine */
+void audio_input_set_spec(AudioInput *in, const AudioSpec *spec);
+/* The host's microphone is open while one is active. */
+void audio_input_set_active(AudioInput *in, bool on);
+void audio_input_set_volume(AudioInput *in, bool mute, float left, float right);
+/* So many frames in its format; silence where there are none, as with back-ends that hear nothing. */
+void audio_input_read(AudioInput *in, void *buf, unsigned frames);
+
 /* ---- taps: for those who listen to what a back-end plays -------------------------------- */
 
 typedef struct AudioTap AudioTap;

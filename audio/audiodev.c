@@ -68,15 +68,24 @@ const char *audiodev_id(const AudioDev *dev)
 
 AudioDev *audiodev_default(const char *user)
 {
+    AudioDev *d = audiodev_default_quietly();
+
+    if (d != silent) {
+        warn_report("%s: no audiodev= is given, '%s' plays", user, d->id);
+    }
+    return d;
+}
+
+AudioDev *audiodev_default_quietly(void)
+{
     if (devs && devs->len) {
-        AudioDev *first = devs->pdata[0];
-        warn_report("%s: no audiodev= is given, '%s' plays", user, first->id);
-        return first;
+        return devs->pdata[0];
     }
     if (!silent) {
         silent = g_new0(AudioDev, 1);
         *silent = (AudioDev) {
             .id = g_strdup("none"), .driver = find_driver("none"), .spec = { 44100, 2, AUDIO_FMT_S16 },
+            .in_spec = { 44100, 2, AUDIO_FMT_S16 },
             .period_ns = 10 * NS_PER_MS,
         };
         audio_dev_init(silent);
@@ -86,43 +95,56 @@ AudioDev *audiodev_default(const char *user)
 
 /* ---- options ------------------------------------------------------------------------- */
 
-static bool refuse_input(const char *name, Error **err)
+static bool refuse_input(const AudioDriver *driver, const char *name, Error **err)
 {
-    return !g_str_has_prefix(name, "in.")
-           || fail(err, "-audiodev: %s: recording is not supported (leave in.* away)", name);
+    return !g_str_has_prefix(name, "in.") || driver->record_run
+           || fail(err, "-audiodev: %s: driver=%s hears nothing (leave in.* away)", name, driver->name);
 }
 
 /* The mixer always works, at a rate of its own, with one voice of the host. */
-static bool take_fixed(Opts *o, Error **err)
+static bool take_fixed(Opts *o, const char *way, Error **err)
 {
     bool mixing, fixed;
     uint64_t voices;
+    g_autofree char *mix = g_strconcat(way, ".mixing-engine", NULL);
+    g_autofree char *fix = g_strconcat(way, ".fixed-settings", NULL);
+    g_autofree char *num = g_strconcat(way, ".voices", NULL);
 
-    if (!opts_bool(o, "out.mixing-engine", true, &mixing, err)
-        || !opts_bool(o, "out.fixed-settings", true, &fixed, err)
-        || !opts_uint(o, "out.voices", 1, 1, UINT32_MAX, &voices, err)) {
+    if (!opts_bool(o, mix, true, &mixing, err) || !opts_bool(o, fix, true, &fixed, err)
+        || !opts_uint(o, num, 1, 1, UINT32_MAX, &voices, err)) {
         return false;
     }
-    return (mixing || fail(err, "-audiodev: out.mixing-engine=off: sound is always mixed here"))
-           && (fixed || fail(err, "-audiodev: out.fixed-settings=off: the back-end keeps its own "
-                             "rate (out.frequency)"))
-           && (voices == 1 || fail(err, "-audiodev: out.voices=%" PRIu64 ": the mixer makes one of "
-                                   "all (1)", voices));
+    return (mixing || fail(err, "-audiodev: %s=off: sound is always mixed here", mix))
+           && (fixed || fail(err, "-audiodev: %s=off: the back-end keeps its own rate (%s.frequency)", fix, way))
+           && (voices == 1 || fail(err, "-audiodev: %s=%" PRIu64 ": the mixer makes one of all (1)", num, voices));
+}
+
+static bool take_way(Opts *o, const char *way, AudioSpec *spec, Error **err)
+{
+    uint64_t rate, channels;
+    int format;
+    g_autofree char *frequency = g_strconcat(way, ".frequency", NULL);
+    g_autofree char *count = g_strconcat(way, ".channels", NULL);
+    g_autofree char *kind = g_strconcat(way, ".format", NULL);
+
+    if (!opts_uint(o, frequency, 44100, AUDIO_MIN_RATE, AUDIO_MAX_RATE, &rate, err)
+        || !opts_uint(o, count, 2, 1, 2, &channels, err)
+        || !opts_enum(o, kind, formats, 1, &format, err)) {
+        return false;
+    }
+    *spec = (AudioSpec) { rate, channels, format_ids[format] };
+    return take_fixed(o, way, err);
 }
 
 static bool take_spec(AudioDev *d, Opts *o, uint64_t *buffer_us, Error **err)
 {
-    uint64_t period, rate, channels;
-    int format;
+    uint64_t period;
 
     if (!opts_uint(o, "timer-period", 10000, MIN_PERIOD_US, MAX_PERIOD_US, &period, err)
-        || !opts_uint(o, "out.frequency", 44100, AUDIO_MIN_RATE, AUDIO_MAX_RATE, &rate, err)
-        || !opts_uint(o, "out.channels", 2, 1, 2, &channels, err)
-        || !opts_enum(o, "out.format", formats, 1, &format, err)
-        || !opts_uint(o, "out.buffer-length", 0, 0, 2000000, buffer_us, err)) {
+        || !opts_uint(o, "out.buffer-length", 0, 0, 2000000, buffer_us, err)
+        || !take_way(o, "out", &d->spec, err) || !take_way(o, "in", &d->in_spec, err)) {
         return false;
     }
-    d->spec = (AudioSpec) { rate, channels, format_ids[format] };
     d->period_ns = period * NS_PER_US;
     *buffer_us = *buffer_us ? *buffer_us : 6 * period;
     return true;
@@ -164,11 +186,11 @@ static bool open_dev(AudioDev *d, Opts *o, Error **err)
     }
     d->id = g_strdup(id);
     for (guint i = 0; i < o->list->len; i++) {
-        if (!refuse_input(((Opt *)o->list->pdata[i])->name, err)) {
+        if (!refuse_input(d->driver, ((Opt *)o->list->pdata[i])->name, err)) {
             return false;
         }
     }
-    return take_fixed(o, err) && take_spec(d, o, &buffer_us, err)
+    return take_spec(d, o, &buffer_us, err)
            && d->driver->open(&d->spec, buffer_us, o, &d->state, err);
 }
 
@@ -231,7 +253,7 @@ void audio_cleanup(void)
         const AudioDriver *driver = d->driver;
         timer_del(&d->timer);
         d->driver = NULL;
-        d->running = false;
+        d->running = d->recording = false;
         if (driver && driver->close) {
             driver->close(d->state);
         }
@@ -261,6 +283,14 @@ static void info_dev(const AudioDev *d, GString *out)
                            driver && driver->underruns ? driver->underruns(d->state) : 0);
     for (guint i = 0; i < d->voices->len; i++) {
         info_voice(d->voices->pdata[i], out);
+    }
+    for (guint i = 0; i < d->inputs->len; i++) {
+        const AudioInput *in = d->inputs->pdata[i];
+        g_string_append_printf(out, "  %s: %s, %u Hz, %u channel%s, %s\n"
+                               "    %" PRIu64 " frames heard, under-runs: %" PRIu64 "\n", in->name,
+                               in->active ? "recording" : "not recording", in->spec.rate, in->spec.channels,
+                               in->spec.channels == 1 ? "" : "s", all_formats[in->spec.format], in->frames,
+                               in->underruns);
     }
 }
 

@@ -19,6 +19,10 @@ typedef struct AudioDriver {
     unsigned (*room)(void *state);
     /* A first voice is active, none is any more.  NULL: nothing to do. */
     void (*run)(void *state, bool on);
+    /* Record as the spec says, or no longer (NULL).  false: it can't.  NULL: it hears nothing. */
+    bool (*record_run)(void *state, const AudioSpec *spec, Error **err);
+    /* Takes up to n frames of what was heard while that was on; says how many. */
+    unsigned (*record)(void *state, void *frames, unsigned n);
     /* How often the host wanted sound that was not there; NULL: never. */
     uint64_t (*underruns)(void *state);
 } AudioDriver;

@@ -25,14 +25,28 @@ struct AudioVoice {
     uint64_t underruns, missing;        /* times it ran dry; frames of silence then */
 };
 
+struct AudioInput {
+    AudioDev *dev;
+    const char *name;
+    AudioSpec spec;
+    AudioResampler resampler;
+    GArray *waiting;                    /* of AudioFrame, at the back-end's rate */
+    bool active;
+    bool flows;                         /* enough was there, and it did not run dry since */
+    float left, right;
+    uint64_t frames, underruns;
+};
+
 struct AudioDev {
     char *id;
     const AudioDriver *driver;          /* NULL: closed */
     void *state;
-    AudioSpec spec;
+    AudioSpec spec, in_spec;
+    bool recording;
     int64_t period_ns;
     Timer timer;                        /* pending while a voice is active */
     GPtrArray *voices;                  /* of AudioVoice* */
+    GPtrArray *inputs;                  /* of AudioInput* */
     GPtrArray *taps;                    /* of AudioTap* */
     bool running;
     int64_t began;                      /* vclock when the first voice became active */
@@ -49,5 +63,6 @@ void audio_taps_frames(AudioDev *d, const AudioFrame *frames, unsigned n);
 void audio_taps_running(AudioDev *d, bool on);
 /* For a device without audiodev=. */
 AudioDev *audiodev_default(const char *user);
+AudioDev *audiodev_default_quietly(void);   /* ... which was told already */
 
 #endif

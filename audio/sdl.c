@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * -audiodev sdl: the host's loudspeakers, through SDL 2, loaded when it is asked for.
+ * -audiodev sdl: the host's loudspeakers and microphone, through SDL 2, loaded when it is asked for.
  *
  * SDL's thread takes frames from a ring; the mixer fills it under the big lock, which that
  * thread never takes.  An empty ring is silence, and counted once until there is sound again.
+ * What is heard goes the other way through a ring of its own, whose oldest frames give way.
  */
 #include <SDL.h>
 #include <glib.h>
@@ -30,6 +31,10 @@ typedef struct SdlAudio {
     uint8_t silence;
     bool dry;
     uint64_t underruns;
+    /* Recording; mic is opened when a guest does so first */
+    SDL_AudioDeviceID mic;
+    uint8_t *heard;
+    unsigned heard_frame, heard_size, heard_at, heard_used;
 } SdlAudio;
 
 static SdlAudioLib lib;
@@ -54,13 +59,34 @@ static void want(void *opaque, Uint8 *out, int len)
     memset(out + n * a->frame, a->silence, len - n * a->frame);
 }
 
+static void hear(void *opaque, Uint8 *in, int len)
+{
+    SdlAudio *a = opaque;
+    unsigned n = len / a->heard_frame;
+
+    g_mutex_lock(&a->lock);
+    for (unsigned i = 0; i < n; i++) {
+        unsigned end = (a->heard_at + a->heard_used) % a->heard_size;
+        memcpy(a->heard + end * a->heard_frame, in + i * a->heard_frame, a->heard_frame);
+        if (a->heard_used < a->heard_size) {
+            a->heard_used++;
+        } else {
+            a->heard_at = (a->heard_at + 1) % a->heard_size;
+        }
+    }
+    g_mutex_unlock(&a->lock);
+}
+
+static SDL_AudioFormat sdl_format(const AudioSpec *spec)
+{
+    return spec->format == AUDIO_FMT_U8 ? AUDIO_U8 : spec->format == AUDIO_FMT_S16 ? AUDIO_S16LSB : AUDIO_S32LSB;
+}
+
 static bool open_device(SdlAudio *a, AudioSpec *spec, Error **err)
 {
     SDL_AudioSpec got, wanted = {
         .freq = spec->rate, .channels = spec->channels, .samples = 512, .callback = want,
-        .userdata = a,
-        .format = spec->format == AUDIO_FMT_U8 ? AUDIO_U8
-                  : spec->format == AUDIO_FMT_S16 ? AUDIO_S16LSB : AUDIO_S32LSB,
+        .userdata = a, .format = sdl_format(spec),
     };
 
     lib.SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1");
@@ -105,8 +131,12 @@ static void sdl_close(void *state)
     SdlAudio *a = state;
 
     lib.CloseAudioDevice(a->dev);       /* waits for the callback */
+    if (a->mic) {
+        lib.CloseAudioDevice(a->mic);
+    }
     lib.QuitSubSystem(SDL_INIT_AUDIO);
     g_free(a->ring);
+    g_free(a->heard);
     g_free(a);
 }
 
@@ -154,8 +184,60 @@ static uint64_t sdl_underruns(void *state)
     return n;
 }
 
+/* ---- recording ------------------------------------------------------------------------- */
+
+static bool open_mic(SdlAudio *a, const AudioSpec *spec, Error **err)
+{
+    SDL_AudioSpec got, wanted = {
+        .freq = spec->rate, .channels = spec->channels, .samples = 512, .callback = hear,
+        .userdata = a, .format = sdl_format(spec),
+    };
+
+    a->heard_frame = audio_frame_size(spec);
+    a->heard_size = MAX(spec->rate / 4, 1024);
+    a->heard = g_malloc(a->heard_size * a->heard_frame);
+    a->mic = lib.OpenAudioDevice(NULL, 1, &wanted, &got, 0);
+    if (!a->mic) {
+        g_clear_pointer(&a->heard, g_free);
+        return fail(err, "no microphone: %s", lib.GetError());
+    }
+    return true;
+}
+
+static bool sdl_record_run(void *state, const AudioSpec *spec, Error **err)
+{
+    SdlAudio *a = state;
+
+    if (spec && !a->mic && !open_mic(a, spec, err)) {
+        return false;
+    }
+    if (a->mic) {
+        g_mutex_lock(&a->lock);
+        a->heard_used = 0;
+        g_mutex_unlock(&a->lock);
+        lib.PauseAudioDevice(a->mic, !spec);
+    }
+    return true;
+}
+
+static unsigned sdl_record(void *state, void *frames, unsigned n)
+{
+    SdlAudio *a = state;
+
+    g_mutex_lock(&a->lock);
+    n = MIN(n, a->heard_used);
+    for (unsigned i = 0; i < n; i++) {
+        memcpy((uint8_t *)frames + i * a->heard_frame, a->heard + a->heard_at * a->heard_frame, a->heard_frame);
+        a->heard_at = (a->heard_at + 1) % a->heard_size;
+    }
+    a->heard_used -= n;
+    g_mutex_unlock(&a->lock);
+    return n;
+}
+
 static const AudioDriver sdl_driver = {
-    .name = "sdl", .desc = "the host's loudspeakers (SDL 2)", .open = sdl_open,
+    .name = "sdl", .desc = "the host's loudspeakers and microphone (SDL 2)",
+    .record_run = sdl_record_run, .record = sdl_record, .open = sdl_open,
     .close = sdl_close, .play = sdl_play, .room = sdl_room, .run = sdl_run,
     .underruns = sdl_underruns,
 };

@@ -9,7 +9,7 @@
  *
  *     0  address of the buffer          4  15:0 samples of 16 bits, 30 BUP, 31 IOC
  *
- * Plays PCM in stereo.  What is recorded (PCM in, microphone) is silence, at the right pace.
+ * Plays and records PCM in stereo, and the microphone by itself in mono.
  * Not modelled: power down of the codec, repeating the last sample (BUP), modem, GPIO.
  */
 #include <math.h>
@@ -90,6 +90,7 @@ typedef struct AC97 {
     int64_t in_since;                   /* up to when it was */
     AudioDev *audiodev;
     AudioVoice *voice;
+    AudioInput *line, *mic;
     Region nam, nabm;
 } AC97;
 
@@ -150,17 +151,16 @@ static void buffer_done(AC97 *s, Channel *c)
     }
 }
 
-/* Move up to len bytes between buffers and buf; buf NULL: silence into the buffers. */
+/* Move up to len bytes between buffers and buf. */
 static unsigned move(AC97 *s, Channel *c, uint8_t *buf, unsigned len)
 {
-    static const uint8_t silence[4096];
+    bool out = c == &s->ch[CH_PO];
     unsigned done = 0, empty = 0;
 
     while (done < len && channel_runs(c) && empty < MAX_EMPTY) {
         unsigned n = MIN(len - done, 2u * c->picb);
-        n = MIN(n, sizeof(silence));
-        if (!buf) {
-            pci_dma_write(&s->pci, c->at, silence, n);
+        if (!out) {
+            pci_dma_write(&s->pci, c->at, buf + done, n);
         } else if (pci_dma_read(&s->pci, c->at, buf + done, n) != MEM_OK) {
             memset(buf + done, 0, n);
         }
@@ -194,12 +194,19 @@ static unsigned ac97_pull(void *opaque, void *buf, unsigned frames)
     return n / 4;
 }
 
-/* Bytes that are recorded in so many nanoseconds */
-static unsigned recorded(AC97 *s, unsigned ch, int64_t ns)
+/* What is recorded in so many nanoseconds */
+static void record_channel(AC97 *s, unsigned ch, AudioInput *in, int64_t ns)
 {
-    unsigned rate = *codec(s, ch == CH_PI ? C_ADC_RATE : C_MIC_RATE);
+    static uint8_t buf[4096];
+    unsigned frame = ch == CH_PI ? 4 : 2, rate = *codec(s, ch == CH_PI ? C_ADC_RATE : C_MIC_RATE);
+    unsigned frames = muldiv64(CLAMP(ns, 0, NS_PER_SEC), rate, NS_PER_SEC);
 
-    return muldiv64(CLAMP(ns, 0, NS_PER_SEC), rate, NS_PER_SEC) * (ch == CH_PI ? 4 : 2);
+    while (frames && channel_runs(&s->ch[ch])) {
+        unsigned n = MIN(frames, sizeof(buf) / frame);
+        audio_input_read(in, buf, n);
+        move(s, &s->ch[ch], buf, n * frame);
+        frames -= n;
+    }
 }
 
 static void record(void *opaque)
@@ -207,9 +214,8 @@ static void record(void *opaque)
     AC97 *s = opaque;
     int64_t now = vclock_ns();
 
-    for (unsigned ch = CH_PI; ch <= CH_MC; ch += CH_MC - CH_PI) {
-        move(s, &s->ch[ch], NULL, recorded(s, ch, now - s->in_since));
-    }
+    record_channel(s, CH_PI, s->line, now - s->in_since);
+    record_channel(s, CH_MC, s->mic, now - s->in_since);
     s->in_since = now;
     update_irq(s);
     if (channel_runs(&s->ch[CH_PI]) || channel_runs(&s->ch[CH_MC])) {
@@ -217,12 +223,19 @@ static void record(void *opaque)
     }
 }
 
+static void set_active(AC97 *s)
+{
+    audio_voice_set_active(s->voice, channel_runs(&s->ch[CH_PO]));
+    audio_input_set_active(s->line, channel_runs(&s->ch[CH_PI]));
+    audio_input_set_active(s->mic, channel_runs(&s->ch[CH_MC]));
+}
+
 /* A channel began or ended. */
 static void update_running(AC97 *s)
 {
     bool in = channel_runs(&s->ch[CH_PI]) || channel_runs(&s->ch[CH_MC]);
 
-    audio_voice_set_active(s->voice, channel_runs(&s->ch[CH_PO]));
+    set_active(s);
     if (!in) {
         timer_del(&s->in_timer);
     } else if (!timer_pending(&s->in_timer)) {
@@ -247,6 +260,14 @@ static void update_sound(AC97 *s)
     audio_voice_set_spec(s->voice, &spec);
     audio_voice_set_volume(s->voice, (m | p) & MUTE, gain(m >> 8, 0) * gain(p >> 8, 8),
                            gain(m, 0) * gain(p, 8));
+
+    /* 1.5 dB up with each step; the microphone's is mono */
+    uint16_t r = *codec(s, C_GAIN), mic = *codec(s, C_MIC);
+    AudioSpec line = { *codec(s, C_ADC_RATE), 2, AUDIO_FMT_S16 }, mono = { *codec(s, C_MIC_RATE), 1, AUDIO_FMT_S16 };
+    audio_input_set_spec(s->line, &line);
+    audio_input_set_volume(s->line, r & MUTE, gain(0, r >> 8 & 15), gain(0, r & 15));
+    audio_input_set_spec(s->mic, &mono);
+    audio_input_set_volume(s->mic, mic & MUTE, gain(mic, 8), gain(mic, 8));
 }
 
 static void codec_reset(AC97 *s)
@@ -499,6 +520,8 @@ static bool ac97_realize(Device *dev, Error **err)
     pci_register_bar(&s->pci, 1, PCI_BAR_IO, &s->nabm);
     timer_init(&s->in_timer, ORRERY_CLOCK_VIRTUAL, record, s);
     s->voice = audio_voice_new(s->audiodev, "AC97", ac97_pull, s);
+    s->line = audio_input_new(s->audiodev, "AC97 line");
+    s->mic = audio_input_new(s->audiodev, "AC97 microphone");
     return true;
 }
 
@@ -508,6 +531,8 @@ static void ac97_unrealize(Device *dev)
 
     timer_del(&s->in_timer);
     audio_voice_free(s->voice);
+    audio_input_free(s->line);
+    audio_input_free(s->mic);
     region_destroy(&s->nam);
     region_destroy(&s->nabm);
 }
@@ -533,7 +558,7 @@ static bool ac97_post_load(void *opaque, int version, Error **err)
         }
     }
     update_sound(s);
-    audio_voice_set_active(s->voice, channel_runs(&s->ch[CH_PO]));
+    set_active(s);
     return true;
 }
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * HD Audio codecs: "hda-duplex" (line out, line in), "hda-micro" (line out, microphone),
- * "hda-output" (line out).  They play in stereo, 16 or 32 bits, 8 to 96 kHz; what is recorded is
- * silence at the right pace.
+ * "hda-output" (line out).  They play and record in stereo, 16 or 32 bits, 8 to 96 kHz.
  *
  * Source: High Definition Audio Specification 1.0a, 7.3 (verbs), 7.3.4 (parameters); node
  * numbers, ids and default configurations are those of QEMU's codecs of the same names.
@@ -69,6 +68,7 @@ typedef struct Codec {
     AudioDev *audiodev;
     bool mixer;
     AudioVoice *voice;
+    AudioInput *input;
     Converter out, in;
     uint8_t power, pin_out, pin_in, unsol[NODES];
     Timer in_timer;                     /* while something is recorded */
@@ -111,6 +111,19 @@ static unsigned pull(void *opaque, void *buf, unsigned frames)
     return n;
 }
 
+/* So many frames go to the guest. */
+static void give(Codec *c, unsigned frames, unsigned size)
+{
+    static uint8_t buf[4096];
+
+    while (frames) {
+        unsigned n = MIN(frames, sizeof(buf) / size);
+        audio_input_read(c->input, buf, n);
+        bus_of(c)->transfer(bus_of(c), false, c->in.stream >> 4, buf, n * size);
+        frames -= n;
+    }
+}
+
 static void record(void *opaque)
 {
     Codec *c = opaque;
@@ -119,7 +132,7 @@ static void record(void *opaque)
 
     if (decode(c->in.format, &spec) && now > c->in_since) {
         unsigned frames = muldiv64(MIN(now - c->in_since, NS_PER_SEC), spec.rate, NS_PER_SEC);
-        bus_of(c)->transfer(bus_of(c), false, c->in.stream >> 4, NULL, frames * audio_frame_size(&spec));
+        give(c, frames, audio_frame_size(&spec));
         c->in_since += muldiv64(frames, NS_PER_SEC, spec.rate);
     }
     timer_mod(&c->in_timer, now + IN_PERIOD);
@@ -137,7 +150,12 @@ static void streams_changed(HDACodec *codec)
         audio_voice_set_spec(c->voice, &spec);
     }
     audio_voice_set_active(c->voice, plays);
-    if (!frame_size(&c->in) || !b->running(b, false, c->in.stream >> 4)) {
+    bool records = decode(c->in.format, &spec) && b->running(b, false, c->in.stream >> 4);
+    if (records) {
+        audio_input_set_spec(c->input, &spec);
+    }
+    audio_input_set_active(c->input, records);
+    if (!records) {
         timer_del(&c->in_timer);
     } else if (!timer_pending(&c->in_timer)) {
         c->in_since = vclock_ns();
@@ -145,15 +163,17 @@ static void streams_changed(HDACodec *codec)
     }
 }
 
+static float factor(const Converter *v, int channel)
+{
+    int step = MIN(v->gain[channel] & 0x7f, AMP_STEPS);
+
+    return v->gain[channel] & AMP_MUTE ? 0 : powf(10, (step - (int)AMP_STEPS) / 20.0f);
+}
+
 static void update_volume(Codec *c)
 {
-    float factor[2];
-
-    for (int i = 0; i < 2; i++) {
-        int step = MIN(c->out.gain[i] & 0x7f, AMP_STEPS);
-        factor[i] = c->out.gain[i] & AMP_MUTE ? 0 : powf(10, (step - (int)AMP_STEPS) / 20.0f);
-    }
-    audio_voice_set_volume(c->voice, !(c->pin_out & PIN_OUT_ENABLE), factor[0], factor[1]);
+    audio_voice_set_volume(c->voice, !(c->pin_out & PIN_OUT_ENABLE), factor(&c->out, 0), factor(&c->out, 1));
+    audio_input_set_volume(c->input, !(c->pin_in & PIN_IN_ENABLE), factor(&c->in, 0), factor(&c->in, 1));
 }
 
 /* ---- parameters -------------------------------------------------------------------------------- */
@@ -315,6 +335,7 @@ static void set(Codec *c, unsigned nid, unsigned verb, unsigned data)
             update_volume(c);
         } else if (nid == N_PIN_IN) {
             c->pin_in = data & 0xe7;
+            update_volume(c);
         }
         break;
     case V_SET_UNSOL: c->unsol[nid] = data; break;
@@ -361,6 +382,7 @@ static bool codec_realize(Device *dev, Error **err)
     c->codec.link_reset = link_reset;
     timer_init(&c->in_timer, ORRERY_CLOCK_VIRTUAL, record, c);
     c->voice = audio_voice_new(c->audiodev, dev->type->name, pull, c);
+    c->input = audio_input_new(c->audiodev, dev->type->name);
     return true;
 }
 
@@ -370,7 +392,9 @@ static void codec_unrealize(Device *dev)
 
     timer_del(&c->in_timer);
     audio_voice_free(c->voice);
+    audio_input_free(c->input);
     c->voice = NULL;
+    c->input = NULL;
 }
 
 static void codec_reset(Device *dev)

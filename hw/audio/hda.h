@@ -17,7 +17,7 @@ struct HDACodec;
 typedef struct HDABus {
     Bus bus;                            /* always first */
     /* Move up to len bytes of the stream with that tag (1..15): to a codec that plays them, or from
-     * one that records; buf NULL: silence.  The number moved; the stream's registers follow. */
+     * one that records.  The number moved; the stream's registers follow. */
     unsigned (*transfer)(struct HDABus *b, bool output, unsigned tag, uint8_t *buf, unsigned len);
     /* Does a stream of that tag run? */
     bool (*running)(struct HDABus *b, bool output, unsigned tag);

@@ -203,19 +203,18 @@ static void write_position(IntelHDA *s, unsigned n)
 
 static unsigned move(IntelHDA *s, Stream *st, uint8_t *buf, unsigned len, bool output)
 {
-    static const uint8_t silence[4096];
     unsigned done = 0, empty = 0;
 
     while (done < len && empty < MAX_EMPTY) {
         if (!st->loaded) {
             load_entry(s, st);
         }
-        unsigned n = MIN(MIN(len - done, st->len - st->at), (unsigned)sizeof(silence));
+        unsigned n = MIN(len - done, st->len - st->at);
         if (st->cbl) {
             n = MIN(n, st->cbl - MIN(st->lpib, st->cbl - 1));
         }
         if (!output) {
-            pci_dma_write(&s->pci, st->addr + st->at, silence, n);
+            pci_dma_write(&s->pci, st->addr + st->at, buf + done, n);
         } else if (pci_dma_read(&s->pci, st->addr + st->at, buf + done, n) != MEM_OK) {
             memset(buf + done, 0, n);
         }

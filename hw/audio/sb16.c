@@ -10,8 +10,8 @@
  *     base + 6  DSP reset
  *
  * Sound goes from the 8237 through a FIFO to the voice, when that wants some; the interrupt at the
- * end of a block comes when the FIFO took its last byte.  What is recorded is silence, at the right
- * pace.
+ * end of a block comes when the FIFO took its last byte.  What is recorded is as much as the voice would
+ * have played meanwhile.
  * Not modelled: FM synthesizer, MPU-401, ADPCM, direct mode, the signal processor, a change of
  * IRQ and DMA channels by mixer registers 80h and 81h.
  */
@@ -39,6 +39,7 @@ typedef struct SB16 {
     ISABus *isa;
     AudioDev *audiodev;
     AudioVoice *voice;
+    AudioInput *input;
     Region io;
     uint8_t mixer_index, mixer[256];
     uint8_t reset_port, test;
@@ -53,7 +54,7 @@ typedef struct SB16 {
     bool running, paused, ending;       /* ending: auto-init stops after this block */
     bool wide, stereo, is_signed, autoinit, record;
     uint32_t length, left;              /* bytes: of a block, until its end */
-    uint32_t credit;                    /* bytes of silence to be recorded */
+    uint32_t credit;                    /* bytes that may be recorded now */
     uint8_t fifo[FIFO];
     uint32_t fifo_head, fifo_used;
     uint32_t want;                      /* bytes the voice wants there; 0 between its calls */
@@ -74,6 +75,13 @@ static unsigned channel(const SB16 *s)
 static unsigned frame_size(const SB16 *s)
 {
     return (s->wide ? 2 : 1) << s->stereo;
+}
+
+/* The voice keeps the pace of recording, too. */
+static void set_active(SB16 *s, bool on)
+{
+    audio_voice_set_active(s->voice, on);
+    audio_input_set_active(s->input, on && s->record);
 }
 
 static void transfer_stop(SB16 *s)
@@ -105,17 +113,20 @@ static int take(SB16 *s, int ch, int pos, uint32_t n)
     return MAX(got, 0);
 }
 
+/* Up to n recorded bytes to the 8237; a part of a frame, at the end of its buffer, is silent. */
 static int give(SB16 *s, int ch, int pos, uint32_t n)
 {
-    uint8_t silence[1024];
+    uint8_t buf[1024];
+    uint32_t frame = frame_size(s);
 
-    memset(silence, s->is_signed ? 0 : 0x80, sizeof(silence));
-    if (s->wide && !s->is_signed) {
-        for (unsigned i = 0; i < sizeof(silence); i += 2) {
-            silence[i] = 0;
-        }
+    n = MIN(n, sizeof(buf));
+    if (n >= frame) {
+        n -= n % frame;
+        audio_input_read(s->input, buf, n / frame);
+    } else {
+        memset(buf, s->is_signed ? 0 : 0x80, n);
     }
-    int got = MAX(isa_dma_write(s->isa, ch, silence, pos, MIN(n, sizeof(silence))), 0);
+    int got = MAX(isa_dma_write(s->isa, ch, buf, pos, n), 0);
     s->credit -= got;
     return got;
 }
@@ -170,7 +181,7 @@ static unsigned sb16_pull(void *opaque, void *buf, unsigned frames)
     s->fifo_head = (s->fifo_head + n) % FIFO;
     s->fifo_used -= n;
     if (!s->running || s->paused) {
-        audio_voice_set_active(s->voice, false);
+        set_active(s, false);
     }
     return n / size;
 }
@@ -183,6 +194,7 @@ static void update_format(SB16 *s)
                 : s->is_signed ? AUDIO_FMT_S8 : AUDIO_FMT_U8,
     };
     audio_voice_set_spec(s->voice, &spec);
+    audio_input_set_spec(s->input, &spec);
 }
 
 /* length: bytes, less one if 8 bits wide, words less one if 16 */
@@ -200,7 +212,7 @@ static void transfer_start(SB16 *s, bool wide, unsigned mode, bool autoinit, boo
     s->running = true;
     update_format(s);
     isa_dma_hold(s->isa, channel(s));
-    audio_voice_set_active(s->voice, true);
+    set_active(s, true);
 }
 
 static void transfer_pause(SB16 *s, bool wide, bool on)
@@ -210,7 +222,7 @@ static void transfer_pause(SB16 *s, bool wide, bool on)
     }
     s->paused = on;
     if (!on) {
-        audio_voice_set_active(s->voice, true);
+        set_active(s, true);
     }
 }
 
@@ -308,7 +320,7 @@ static void reply(SB16 *s, uint8_t v)
 static void dsp_reset(SB16 *s)
 {
     transfer_stop(s);
-    audio_voice_set_active(s->voice, false);
+    set_active(s, false);
     s->need = s->got = s->command = 0;
     s->reply_head = s->reply_used = 0;
     s->pending = 0;
@@ -541,6 +553,7 @@ static bool sb16_realize(Device *dev, Error **err)
     region_init_io(&s->io, "sb16", PORTS, &sb16_ops, s);
     region_map(dev->io, s->iobase, &s->io, 0);
     s->voice = audio_voice_new(s->audiodev, "sb16", sb16_pull, s);
+    s->input = audio_input_new(s->audiodev, "sb16");
     return true;
 }
 
@@ -552,6 +565,7 @@ static void sb16_unrealize(Device *dev)
     isa_dma_register(s->isa, s->dma8, NULL, NULL);
     isa_dma_register(s->isa, s->dma16, NULL, NULL);
     audio_voice_free(s->voice);
+    audio_input_free(s->input);
     region_destroy(&s->io);
 }
 
@@ -579,7 +593,7 @@ static bool sb16_post_load(void *opaque, int version, Error **err)
     s->rate = CLAMP(s->rate, MIN_RATE, MAX_RATE);
     update_format(s);
     update_volume(s);
-    audio_voice_set_active(s->voice, s->running && !s->paused);
+    set_active(s, s->running && !s->paused);
     return true;
 }
 
