@@ -13,6 +13,7 @@ typedef struct Spec {
     char *name;
     char type;                  /* '-' for a flag, whose letter is flag */
     char flag;
+    bool valued;                /* a word follows the flag ("-fs") */
     bool optional;
 } Spec;
 
@@ -34,6 +35,7 @@ static bool next_spec(const char **next, Spec *out)
     out->name = g_strndup(p, colon - p);
     out->type = colon[1];
     out->flag = colon[1] == '-' ? colon[2] : 0;
+    out->valued = out->flag && colon[3] == 's';
     p = strchr(colon, ',');
     size_t len = p ? (size_t)(p - colon) : strlen(colon);
     out->optional = out->type == '-' || colon[len - 1] == '?';
@@ -170,20 +172,31 @@ static bool parse_typed_word(const char **text, const Spec *s, Json *args, Error
 }
 
 /* Flags may be missing; anything else that begins with a dash is an argument of its own. */
-static bool parse_flag(const char **text, const Spec *s, Json *args)
+static bool parse_flag(const char **text, const Spec *s, Json *args, Error **err)
 {
     const char *p = *text;
-    if (p[0] == '-' && p[1] == s->flag && (!p[2] || g_ascii_isspace(p[2]))) {
-        json_set_bool(args, s->name, true);
-        *text = p + 2;
+    if (p[0] != '-' || p[1] != s->flag || (p[2] && !g_ascii_isspace(p[2]))) {
+        return true;
     }
-    return true;
+    *text = skip_space(p + 2);
+    if (!s->valued) {
+        json_set_bool(args, s->name, true);
+        return true;
+    }
+    if (!**text) {
+        return fail(err, "-%c: %s: missing", s->flag, s->name);
+    }
+    g_autofree char *word = parse_word(text, err);
+    if (word) {
+        json_set_str(args, s->name, word);
+    }
+    return word != NULL;
 }
 
 static bool parse_one(Monitor *m, const char **text, const Spec *s, Json *args, Error **err)
 {
     if (s->type == '-') {
-        return parse_flag(text, s, args);
+        return parse_flag(text, s, args, err);
     }
     if (s->type == '/') {
         return parse_format(text, args, err);

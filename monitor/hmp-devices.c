@@ -202,7 +202,7 @@ static void cmd_mouse_set(Monitor *m, const Json *args, Error **err)
 static void cmd_screendump(Monitor *m, const Json *args, Error **err)
 {
     monitor_screendump(arg_str(args, "filename"), arg_str(args, "device"), arg_int(args, "head", 0),
-                       arg_flag(args, "png") ? "png" : "ppm", err);
+                       arg_str(args, "format"), err);
 }
 
 const HmpCommand hmp_device_commands[] = {
@@ -227,7 +227,7 @@ const HmpCommand hmp_device_commands[] = {
     { "mouse_button", "button_state:i", "state", "press or release buttons (1 left, 2 middle, 4 right)",
       cmd_mouse_button },
     { "mouse_set", "index:i", "index", "the pointing device that gets the events", cmd_mouse_set },
-    { "screendump", "filename:F,png:-p,device:s?,head:i?", "filename [-p] [device [head]]",
-      "write the screen to a file: PPM, or with -p PNG", cmd_screendump },
+    { "screendump", "filename:F,format:-fs,device:s?,head:i?",
+      "filename [-f ppm|png] [device [head]]", "write the screen to a file", cmd_screendump },
     { NULL }
 };

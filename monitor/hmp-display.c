@@ -23,9 +23,9 @@ static void cmd_expire_password(Monitor *m, const Json *args, Error **err)
 }
 
 const HmpCommand hmp_display_commands[] = {
-    { "set_password", "protocol:s,password:s,connected:s?", "vnc password [keep]",
+    { "set_password", "protocol:s,password:s,display:-ds,connected:s?", "vnc password [-d server] [keep]",
       "the password that VNC clients need", cmd_set_password },
-    { "expire_password", "protocol:s,time:s", "vnc now|never|+seconds|seconds",
+    { "expire_password", "protocol:s,time:s,display:-ds", "vnc now|never|+seconds|seconds [-d server]",
       "when it stops being good", cmd_expire_password },
     { NULL }
 };
@@ -44,6 +44,14 @@ static void print_auth(Monitor *m, const Json *o, const char *indent)
     monitor_printf(m, "%sAuth: %s (Sub: %s)\n", indent, json_get(o, "auth")->s, sub ? sub->s : "none");
 }
 
+static void print_name(Monitor *m, const Json *client, const char *what)
+{
+    const Json *name = json_get(client, what);
+    if (name) {
+        monitor_printf(m, "    %s: %s\n", what, name->s);
+    }
+}
+
 static void info_vnc(Monitor *m, const Json *args, Error **err)
 {
     Json *list = vnc_query_servers();
@@ -60,6 +68,8 @@ static void info_vnc(Monitor *m, const Json *args, Error **err)
         }
         for (guint k = 0; k < json_len(clients); k++) {
             print_place(m, json_at(clients, k), "Client");
+            print_name(m, json_at(clients, k), "x509_dname");
+            print_name(m, json_at(clients, k), "sasl_username");
         }
         if (!json_len(places)) {
             print_auth(m, s, "  ");

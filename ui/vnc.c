@@ -367,6 +367,9 @@ static bool take_options(VncServer *s, VncOptions *v, Opts *o, Error **err)
         || !take_lists(s, o, err)) {
         return false;
     }
+    if (opts_has(o, "head") && !v->display) {
+        return fail(err, "-vnc: head=%s: of which device (display=ID)?", opts_get(o, "head"));
+    }
     v->ipv4 = v4 ? v4_on : !(v6 && v6_on);
     v->ipv6 = v6 ? v6_on : !(v4 && v4_on);
     s->share = share;

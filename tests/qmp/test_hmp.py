@@ -8,7 +8,7 @@ import select
 import socket
 import time
 
-from qmptest import PATIENCE, TestCase, main
+from qmptest import EMULATOR, PATIENCE, TestCase, main
 
 
 class Commands(TestCase):
@@ -126,6 +126,14 @@ class Commands(TestCase):
         path = os.path.join(self.vm.dir, "a b")
         self.assertEqual(self.c.hmp('screendump "%s"' % path), "")
         self.assertTrue(os.path.exists(path))
+        with open(os.path.join(os.path.dirname(EMULATOR), "config.h")) as f:
+            has_png = "CONFIG_PNG" in f.read()
+        for args, magic in (("-f ppm", b"P6"),) + ((("-f png", b"\x89PNG"),) if has_png else ()):
+            self.assertEqual(self.c.hmp('screendump "%s" %s' % (path, args)), "")
+            with open(path, "rb") as f:
+                self.assertEqual(f.read(len(magic)), magic)
+        self.assertIn("gif", self.c.hmp('screendump "%s" -f gif' % path))
+        self.assertIn("format: missing", self.c.hmp('screendump "%s" -f' % path))
 
 
 class Paging(TestCase):

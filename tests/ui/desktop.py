@@ -131,7 +131,9 @@ class Installer(Machine):
                   "-append", "vga=788 --- quiet console=tty0")
         self.x.wait("a graphics mode of the installer's", lambda: self.x.geometry()[2] >= 800
                     and len(self.picture().colours()) > 200, 300)
-        dialog = self.at_rest(10)               # on a busy host the dialog comes long after its background
+        # the list's white area comes some time after the background
+        self.x.wait("the dialog", lambda: self.picture().data.count(b"\xff" * 1500) > 100, 120)
+        dialog = self.at_rest()
         self.same_as_screendump()
         self.x.do("key", "Down")
         self.x.wait("the selection to move", lambda: self.changed(dialog, self.picture()))

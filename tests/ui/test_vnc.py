@@ -685,6 +685,11 @@ class Passwords(VncCase):
             else:
                 self.refused(password="secret")
         self.assertIn("error", self.q.qmp_raw("expire_password", protocol="vnc", time="soon"))
+        self.assertEqual(self.q.hmp("set_password vnc other -d default keep"), "")
+        self.connect(password="other").close()
+        self.assertIn("no VNC server", self.q.hmp("set_password vnc more -d nosuch"))
+        self.assertEqual(self.q.hmp("expire_password vnc now -d default"), "")
+        self.refused(password="other")
 
     def test_type_not_offered(self):
         c = self.raw()
@@ -1036,7 +1041,7 @@ class CommandLine(unittest.TestCase):
                            (["pasword", "password"], ":99,pasword=on"),
                            (["No TLS credentials"], ":99,tls-creds=x"),
                            (["No secret"], ":99,password-secret=x"),
-                           (["display=x"], ":99,display=x"), (["websocket"], ":99,websocket=q"),
+                           (["display=x"], ":99,display=x"), (["head=1", "display=ID"], ":99,head=1"), (["websocket"], ":99,websocket=q"),
                            (["/nosuch/dir"], "unix:/nosuch/dir/vnc"),
                            (["connections"], ":99,connections=0")):
             with self.subTest(arg=arg):

@@ -75,6 +75,7 @@ class UnixSocket(SaslCase):
                 self.assertEqual((info["auth"], info["clients"][0]["sasl_username"].split("@")[0]),
                                  ("sasl", "fred"))
                 self.assertEqual(self.q.qmp("query-vnc-servers")[0]["auth"], "sasl")
+                self.assertIn("    sasl_username: fred", self.q.hmp("info vnc"))
                 c.close()
                 self.shut_out("fred", "wrong", mechanism=name)
                 self.shut_out("nobody", mechanism=name)
