@@ -253,6 +253,10 @@ typedef struct X86CPU {
     uint64_t jit_tmp[3];                /* native code's own */
     uintptr_t jit_rsp, jit_rsp_low;     /* ... where its stack begins, and below what no more frames
                                            go on it: jit-flow.c */
+    struct {
+        uint64_t page, room, room_run;
+        uintptr_t addend;
+    } jit_stack;                        /* ... the stack's page, as JitMemo: jit-mem.c */
     JitMemo jit_memo[JIT_MEMOS];        /* see jit-loop.c ... */
     struct {
         uint64_t page;

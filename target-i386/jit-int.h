@@ -116,6 +116,8 @@ typedef enum {
     COLD_CODE,                  /* fn(j, cold) writes it */
 } ColdKind;
 
+enum { STACK_NO, STACK_READ, STACK_WRITE };
+
 struct Jit;
 /* Vector registers (bit n) held in host registers of the same number since some earlier
  * instruction, and those of them that X86CPU.v does not have yet. */
@@ -138,6 +140,7 @@ typedef struct JitCold {
     Rm src;
     uint64_t value;
     bool first;                 /* of several that share a check */
+    uint8_t stack;              /* the page of the stack was not the one remembered: STACK_* */
     uint8_t fl, live;           /* at the branch */
     uint8_t fl_end;             /* fl at the end of the instruction */
     uint8_t x87_note;
@@ -245,6 +248,7 @@ typedef struct Jit {
     unsigned poll_after;        /* look for requests behind this instruction; 0: none */
     uint8_t x87_note;           /* instruction + 1 whose address FIP must still get */
     bool ended;                 /* nothing runs on past this instruction */
+    uint8_t stack_probe;        /* STACK_*: for the cold part that is noted next */
     JitLoop loop;
     unsigned shares;
     JitShare share[JIT_MAX_SHARES];
@@ -510,6 +514,8 @@ static inline void jit_vec_flush(Jit *j)
 
 /* ---- jit-thunk.c ---------------------------------------------------------------------------------- */
 
+/* Room that a look at the stack's page leaves: see stack_probe. */
+#define JIT_STACK_RUN 96
 /* The frames of calls (jit-flow.c): bytes of one, and how many there may be. */
 #define JIT_FRAME 16
 #define JIT_FRAMES 1024
@@ -550,6 +556,8 @@ typedef struct JitThunks {
     const uint8_t *save_flags, *load_flags;
     const uint8_t *refill;          /* T0 = address, T1 = size | JIT_REFILL_WRITE: T1 := addend if it
                                        is plain memory in one page, or 0; raises nothing */
+    const uint8_t *stack[2];        /* T0 = address, T1 = size - 1, for writing [1]: T1 := addend if it is
+                                       plain memory in one page, and NE; X86CPU.jit_stack may be set */
     const uint8_t *call_shared;     /* jit_call_shared: T0 = JitCall, X86CPU.jit_holds is set */
     const uint8_t *forget;          /* nothing is in X86CPU.jit_memo; changes nothing else */
     const uint8_t *resume_jump;     /* not called: look rip up */

@@ -9,7 +9,8 @@
  *     T0 != T1->tag: cold
  *     T1 = T1->addend                      the operand is [base + T1 + disp]
  *
- * One compare answers "mapped, permitted, plain RAM, nobody watches, within the page".
+ * One compare answers "mapped, permitted, plain RAM, nobody watches, within the page".  Accesses by
+ * the stack pointer ask first whether they are in the page it was in last (stack_probe).
  */
 #include "target-i386/jit.h"
 
@@ -223,8 +224,9 @@ JitCold *jit_cold(Jit *j, ColdKind kind, uint8_t *from)
     JitCold *k = &j->cold[j->ncold++];
     *k = (JitCold) {
         .kind = kind, .from = from, .n = j->n, .fl = j->fl,
-        .live = j->live_out, .x87_note = j->x87_note, .vec = j->vec,
+        .live = j->live_out, .x87_note = j->x87_note, .vec = j->vec, .stack = j->stack_probe,
     };
+    j->stack_probe = STACK_NO;
     return k;
 }
 
@@ -259,10 +261,32 @@ uint8_t *jit_probe_code(Jit *j, unsigned base, int32_t disp, unsigned size, TlbA
     return from;
 }
 
+/*
+ * By the stack pointer: is it in the page that was stored to last by it?  (Forgotten when C code is
+ * called; the cold part looks at the TLB.)  What is no longer than 8 bytes may begin anywhere but
+ * in the last 7; the last 8 bytes of what is longer may begin anywhere from JIT_STACK_RUN on.
+ */
+static uint8_t *stack_probe(Jit *j, int32_t disp, unsigned size)
+{
+    Asm *a = &j->a;
+    bool run = size > 8;
+
+    asm_lea(a, 8, J_T0, rm_m(J_SP, run ? disp + (int32_t)size - 8 - JIT_STACK_RUN : disp));
+    asm_alu(a, 8, ALU_SUB, J_T0, jit_field(OFF(jit_stack.page)));
+    asm_alu(a, 8, ALU_CMP, J_T0, jit_field(run ? OFF(jit_stack.room_run) : OFF(jit_stack.room)));
+    uint8_t *from = asm_jcc(a, CC_AE);
+    asm_ld(a, 8, J_T1, jit_field(OFF(jit_stack.addend)));
+    return from;
+}
+
 /* Returns the displacement of the branch to the cold part, NULL: whoever gets there sees to it. */
-static uint8_t *probe(Jit *j, unsigned base, int32_t disp, unsigned size, TlbAccess acc)
+static uint8_t *probe(Jit *j, unsigned base, int32_t disp, unsigned size, TlbAccess acc, bool alone)
 {
     jit_flags_clobber(j, j->live_in);
+    if (base == J_SP && alone && j->code64 && !j->loop.memo_next && size <= JIT_STACK_RUN + 8) {
+        j->stack_probe = acc == TLB_WRITE ? STACK_WRITE : STACK_READ;
+        return stack_probe(j, disp, size);
+    }
     if (!j->loop.memo_next) {
         return jit_probe_code(j, base, disp, size, acc);
     }
@@ -303,7 +327,7 @@ Rm jit_probe_ld(Jit *j, unsigned base, int32_t disp, unsigned size)
     if (compact(j, base, disp, size, PROBE_LOAD, &m)) {
         return m;
     }
-    JitCold *k = jit_cold(j, COLD_LOAD, probe(j, base, disp, size, TLB_READ));
+    JitCold *k = jit_cold(j, COLD_LOAD, probe(j, base, disp, size, TLB_READ, true));
     k->back = k->checked = j->a.p;
     k->base = base;
     k->disp = disp;
@@ -317,7 +341,7 @@ Rm jit_probe_insn(Jit *j, unsigned base, int32_t disp, unsigned size, TlbAccess 
     if (compact(j, base, disp, size, acc == TLB_READ ? PROBE_READ : PROBE_WRITE, &m)) {
         return m;
     }
-    JitCold *k = jit_cold(j, COLD_INSN, probe(j, base, disp, size, acc));
+    JitCold *k = jit_cold(j, COLD_INSN, probe(j, base, disp, size, acc, true));
     k->back = k->checked = j->a.p;
     k->base = base;
     k->disp = disp;
@@ -343,7 +367,7 @@ static Rm mem_access(Jit *j, const Insn *i, unsigned size, TlbAccess acc, ColdKi
     from = disp;
     bool first = jit_share_first(j, &all, acc, &from);
     j->loop.memo_next = jit_memo_ok(j, i);
-    JitCold *k = jit_cold(j, kind, probe(j, base, from, all, acc));
+    JitCold *k = jit_cold(j, kind, probe(j, base, from, all, acc, !first));
     k->back = k->checked = j->a.p;
     k->base = base;
     k->disp = from;

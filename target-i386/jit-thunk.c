@@ -192,11 +192,18 @@ static void load_regs(const uint8_t *list, unsigned n)
 #define STORE_ALL() store_regs(pinned, sizeof(pinned))
 #define LOAD_ALL()  load_regs(pinned, sizeof(pinned))
 
-/* C code may change what loops remember. */
+static void zero(int32_t field)
+{
+    asm_op(&a, 8, 0xc7, 0, jit_field(field));
+    asm_32(&a, 0);
+}
+
+/* C code may change what loops remember, and where the stack is. */
 static void forget_owner(void)
 {
-    asm_op(&a, 8, 0xc7, 0, jit_field(OFF(jit_memo_of)));
-    asm_32(&a, 0);
+    zero(OFF(jit_memo_of));
+    zero(OFF(jit_stack.room));
+    zero(OFF(jit_stack.room_run));
 }
 static void call_c(const void *fn)
 {
@@ -385,6 +392,43 @@ static void make_refill(void)
     load_regs(volatiles, sizeof(volatiles));
     asm_alui(&a, 8, ALU_ADD, rm_r(H_RSP), 8);
     asm_8(&a, 0xc3);
+}
+
+static void make_stack(void)
+{
+    int32_t read = TLB_READ * sizeof(TlbEntry) * TLB_SIZE, write = TLB_WRITE * sizeof(TlbEntry) * TLB_SIZE;
+
+    for (unsigned w = 0; w < 2; w++) {
+        jit_thunks.stack[w] = at();
+        asm_lea(&a, 8, J_T2, rm_mx(J_T0, J_T1, 0, 0));
+        asm_alui(&a, 8, ALU_AND, rm_r(J_T2), -(int32_t)GUEST_PAGE_SIZE);
+        asm_op(&a, 8, 0xc1, 5, rm_r(J_T0));
+        asm_8(&a, GUEST_PAGE_BITS - 4);
+        asm_alui(&a, 4, ALU_AND, rm_r(J_T0), tlb_index_mask << 4);
+        asm_alu(&a, 8, ALU_ADD, J_T0, jit_field(OFF(tcg.data)));
+        asm_alu(&a, 8, ALU_CMP, J_T2, rm_m(J_T0, write));
+        uint8_t *no = asm_jcc8(&a, CC_NE);
+        asm_ld(&a, 8, J_T1, rm_m(J_T0, write + 8));
+        asm_st(&a, 8, jit_field(OFF(jit_stack.page)), J_T2);
+        asm_st(&a, 8, jit_field(OFF(jit_stack.addend)), J_T1);
+        asm_op(&a, 8, 0xc7, 0, jit_field(OFF(jit_stack.room)));
+        asm_32(&a, GUEST_PAGE_SIZE - 7);
+        asm_op(&a, 8, 0xc7, 0, jit_field(OFF(jit_stack.room_run)));
+        asm_32(&a, GUEST_PAGE_SIZE - 7 - JIT_STACK_RUN);
+        asm_op(&a, 8, 0x85, H_RSP, rm_r(H_RSP));                    /* NE */
+        asm_8(&a, 0xc3);
+        asm_patch8(no, a.p);
+        if (!w) {
+            asm_alu(&a, 8, ALU_CMP, J_T2, rm_m(J_T0, read));
+            no = asm_jcc8(&a, CC_NE);
+            asm_ld(&a, 8, J_T1, rm_m(J_T0, read + 8));
+            asm_op(&a, 8, 0x85, H_RSP, rm_r(H_RSP));
+            asm_8(&a, 0xc3);
+            asm_patch8(no, a.p);
+        }
+        asm_alu(&a, 4, ALU_XOR, J_T1, rm_r(J_T1));
+        asm_8(&a, 0xc3);
+    }
 }
 
 static void make_zero_upper(unsigned which, unsigned count)
@@ -697,6 +741,7 @@ void jit_make_thunks(uint8_t *rx)
     make_load(slow_probe);
     make_x87_load();
     make_refill();
+    make_stack();
     make_forget();
     make_store();
     jit_thunks.dead = at();

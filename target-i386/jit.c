@@ -300,6 +300,12 @@ static void emit_cold(Jit *j, JitCold *k)
     const Insn *i = &j->insn[k->n];
 
     asm_patch32(k->from, j->a.p);
+    if (k->stack) {
+        cold_address(j, k);
+        asm_movi(&j->a, J_T1, k->size - 1);
+        jit_call_thunk(j, jit_thunks.stack[k->stack == STACK_WRITE]);
+        asm_patch32(asm_jcc(&j->a, CC_NE), k->checked);
+    }
     if (k->kind == COLD_CODE) {
         k->fn(j, k);
         return;
@@ -452,6 +458,7 @@ static bool translate(Jit *j, bool stop)
     j->loop.closed = false;
     j->loop.memo_next = false;
     j->ended = false;
+    j->stack_probe = STACK_NO;
     j->holes = 0;
     memset(j->exit, 0, sizeof(j->exit));
     liveness(j);
@@ -465,7 +472,7 @@ static bool translate(Jit *j, bool stop)
         one_insn(j);
         if (j->a.p > j->buf + JIT_BUF_SIZE / 2 || j->ncold > JIT_MAX_COLD - 16 ||
             j->nside > JIT_MAX_SIDE - 32 ||
-            j->nfix + 6 * j->ncold > JIT_MAX_FIX - 16) {
+            j->nfix + 7 * j->ncold > JIT_MAX_FIX - 16) {
             return false;
         }
     }

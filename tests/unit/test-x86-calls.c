@@ -3,7 +3,7 @@
  * Calls and returns that are no pairs, or are but come back to something else: the native engine
  * keeps the two together (target-i386/jit-flow.c).  Recursion deeper than it keeps, coroutines,
  * code that is patched or mapped elsewhere or run in another mode when the callee returns, returns
- * to what is no address, requests amid calls without end.
+ * to what is no address, requests amid calls without end, stacks over the end of a page.
  *
  * Each on the interpreter, by fast and by compact native code, in a process of its own.
  */
@@ -21,6 +21,11 @@
 #define STACK_A 0xff0000u
 #define STACK_B 0x400000u
 #define VECTORS 0x10000u            /* a HLT each: x86_test_protected, x86_test_long */
+#define V       0x40000000u         /* two pages, by the table at PT */
+#define PD      0x200000u
+#define PT      0x201000u
+#define PAGE1   0x300000u
+#define PAGE2   0x301000u
 #define ROUNDS  6                   /* so often, that links and look-up entries exist */
 
 #define POKE(at, ...) memcpy(ram + (at), (const uint8_t[]) { __VA_ARGS__ }, \
@@ -166,14 +171,18 @@ static void test_patched(void)
     }
 }
 
+static void map_v(void)
+{
+    st64_le(ram + 0x101008, PD | 7);
+    st64_le(ram + PD, PT | 7);
+}
+
 /* The caller's page is another one when the callee returns; by INVLPG, by CR3, by EFER.NXE. */
 static void test_mapped_elsewhere(void)
 {
-    enum { V = 0x40000000, PD = 0x200000, PT = 0x201000, PAGE1 = 0x300000, PAGE2 = 0x301000 };
     for (unsigned how = 0; how < 3; how++) {
         set_up(true);
-        st64_le(ram + 0x101008, PD | 7);
-        st64_le(ram + PD, PT | 7);
+        map_v();
         for (unsigned k = 0; k < 2; k++) {
             POKE(k ? PAGE2 : PAGE1, 0xb8, LE32(CALLEE), 0xff, 0xd0,     /* mov eax, CALLEE; call rax */
                  0xb8, LE32(k + 1),                                     /* mov eax, 1 or 2 */
@@ -257,6 +266,84 @@ static void test_no_address(void)
     }
 }
 
+/* ---- the stack ------------------------------------------------------------------------------ */
+
+/* Two pages that do not follow each other in memory: page 0 of V is the second of them. */
+static uint64_t in_v(uint64_t va)
+{
+    uint64_t v = 0;
+    for (unsigned b = 8; b--;) {
+        uint64_t at = va + b - V;
+        v = v << 8 | ram[(at < 4096 ? PAGE2 : PAGE1) + (at & 4095)];
+    }
+    return v;
+}
+
+/* Pushes, a call, pops before its RET, at each place near the end of a page; what was pushed last
+ * before was in this page or that. */
+static void test_page_ends(void)
+{
+    static const unsigned pushed[] = { R_EAX, R_EBX, R_ECX, R_EDX, R_EBP };
+
+    set_up(true);
+    map_v();
+    st64_le(ram + PT, PAGE2 | 7);
+    st64_le(ram + PT + 8, PAGE1 | 7);
+    POKE(CODE, 0x48, 0x89, 0xfc, 0x50, 0x58,            /* mov rsp, rdi; push rax; pop rax */
+         0x48, 0x89, 0xf4,                              /* mov rsp, rsi */
+         0x50, 0x53, 0x51, 0x52, 0x55,                  /* push rax, rbx, rcx, rdx, rbp */
+         0xe8, LE32(0x100 - 18),
+         0x5d, 0x5a, 0x59, 0x5b, 0x58, 0xf4);           /* pop ...; hlt */
+    POKE(CODE + 0x100, 0x53, 0x55, 0x90, 0x5d, 0x5b, 0xc3);     /* push rbx, rbp; nop; pop ...; ret */
+    POKE(CODE + 0x200, 0x48, 0x89, 0xfc,                /* mov rsp, rdi */
+         0x50, 0x59, 0x50, 0x59, 0x50, 0x59,            /* push rax; pop rcx; ... */
+         0x48, 0x89, 0xf4, 0x50, 0x90, 0x59, 0xf4);     /* mov rsp, rsi; push rax; nop; pop rcx; hlt */
+    for (unsigned n = 0; n < 300; n++) {
+        uint64_t sp = V + 4096 - 20 + n / 2;
+        for (unsigned k = 0; k < G_N_ELEMENTS(pushed); k++) {
+            cpu->r[pushed[k]] = 0x0123456789abcdefull * (n + 1) + k;
+        }
+        cpu->r[R_EDI] = V + (n & 1 ? 0x800 : 0x1800);
+        cpu->r[R_ESI] = sp;
+        run(CODE);
+        g_assert_cmphex(cpu->r[R_ESP], ==, sp);
+        for (unsigned k = 0; k < G_N_ELEMENTS(pushed); k++) {
+            g_assert_cmphex(cpu->r[pushed[k]], ==, 0x0123456789abcdefull * (n + 1) + k);
+            g_assert_cmphex(in_v(sp - 8 * (k + 1)), ==, cpu->r[pushed[k]]);
+        }
+        g_assert_cmphex(in_v(sp - 48), ==, CODE + 18);
+        g_assert_cmphex(in_v(sp - 56), ==, cpu->r[R_EBX]);
+        g_assert_cmphex(in_v(sp - 64), ==, cpu->r[R_EBP]);
+        cpu->r[R_EAX] ^= ~0ull;
+        run(CODE + 0x200);
+        g_assert_cmphex(cpu->r[R_ECX], ==, cpu->r[R_EAX]);
+        g_assert_cmphex(in_v(sp - 8), ==, cpu->r[R_EAX]);
+    }
+}
+
+/* The stack's page is another one from one push to the next. */
+static void test_stack_moves(void)
+{
+    set_up(true);
+    map_v();
+    POKE(CODE, 0x48, 0x89, 0xf4, 0x53, 0x5a, 0x53, 0x5a, 0x53,  /* mov rsp, rsi; push rbx ... */
+         0x48, 0xc7, 0x04, 0x25, LE32(PT), LE32(PAGE2 | 7),     /* mov qword [PT], PAGE2 | 7 */
+         0xb9, LE32(0xc0000080), 0x0f, 0x32, 0x0f, 0xba, 0xf8, 11, 0x0f, 0x30,
+         0x53, 0xf4);                           /* EFER.NXE changes; push rbx; hlt */
+    for (unsigned n = 0; n < ROUNDS; n++) {
+        memset(ram + PAGE1, 0, 8192);
+        st64_le(ram + PT, PAGE1 | 7);
+        x86_tlb_flush(cpu);
+        cpu->r[R_ESI] = V + 0x800;
+        cpu->r[R_EBX] = n + 1;
+        run(CODE);
+        g_assert_cmphex(mem64(PAGE1 + 0x7f8), ==, n + 1);
+        g_assert_cmphex(mem64(PAGE2 + 0x7f8), ==, 0);
+        g_assert_cmphex(mem64(PAGE1 + 0x7f0), ==, 0);
+        g_assert_cmphex(mem64(PAGE2 + 0x7f0), ==, n + 1);
+    }
+}
+
 /* ---- main ------------------------------------------------------------------------------------ */
 
 typedef struct Test {
@@ -273,6 +360,8 @@ static const Test tests[] = {
     { "mapped-elsewhere", test_mapped_elsewhere },
     { "other-mode", test_other_mode },
     { "no-address", test_no_address },
+    { "page-ends", test_page_ends },
+    { "stack-moves", test_stack_moves },
 };
 
 static void in_process(const Test *t, TcgEngine engine, int kind)
