@@ -761,7 +761,7 @@ def test_kvm_and_back():
 
 
 @weight(3)
-def long_kvm_chips_and_back():
+def test_kvm_chips_and_back():
     """The same with two vCPUs and all interrupt controllers in the kernel."""
     expect(change_accel("kvm,kernel-irqchip=on", ("tcg", "kvm"), 1, smp=2), r"kernel-irqchip=on")
 
@@ -795,21 +795,22 @@ def kvm_irqchip(where):
 
 
 @weight(3)
-def long_kvm_irqchip_on():
+def test_kvm_irqchip_on():
     """Linux with all interrupt controllers in the kernel (kernel-irqchip=on)."""
     kvm_irqchip("on")
 
 
 @weight(3)
-def long_kvm_irqchip_split():
+def test_kvm_irqchip_split():
     """Linux with the local APICs in the kernel (kernel-irqchip=split)."""
     kvm_irqchip("split")
 
 
 @weight(2)
 def test_kvm_firmware():
-    """SeaBIOS run by the kernel, with its interrupt controllers, starts a virtio disk: the main loop
-    hears of the disk's notifications; stores to VGA memory wait in the kernel."""
+    """SeaBIOS run by the kernel, with its interrupt controllers, starts a virtio disk.
+
+    The main loop hears of the disk's notifications; stores to VGA memory wait in the kernel."""
     need_kvm()
     # xor ax, ax; mov ds, ax; xor bx, bx; mov si, 7c17h; lodsb; test al, al; jz .; mov ah, 0eh; int 10h ...
     sector = bytes.fromhex("31c08ed831dbbe177cac84c07406b40ecd10ebf5f4ebfd") + b"started by the bell\0"

@@ -19,7 +19,6 @@ check-torture: all
 help-lines += "make check-kvm N=20  KVM beside QEMU's (KVM_UNIT_TESTS=DIR too), N changes to tcg and back"
 check-kvm: all
 	$(Q)python3 tests/suites/kvm.py
-	$(Q)python3 tests/guest/run.py -j 1 kvm_irqchip_on kvm_irqchip_split kvm_chips_and_back
 	$(Q)python3 tests/guest/kvm.py $(or $(N),20)
 
 help-lines += "make check-disks   Debian from IDE, AHCI, virtio-blk, virtio-scsi and NVMe, raw and qcow2"

@@ -34,12 +34,6 @@ import vm               # noqa: E402
 import vmware           # noqa: E402
 
 
-def long_tests():
-    """Tests that run when they are named only."""
-    return [(name[5:], fn) for name, fn in inspect.getmembers(boots, inspect.isfunction)
-            if name.startswith("long_")]
-
-
 def tests():
     found = []
     for module in (cmdline, fuzz, screens, graphics, vmware, network, paravirt, disks, boots):
@@ -73,7 +67,7 @@ def main():
     p.add_argument("-j", "--jobs", type=int, default=2)
     a = p.parse_args()
     known = tests()
-    by_name = dict(known + long_tests())
+    by_name = dict(known)
     if a.list:
         for n, f in known:
             print("%-24s %s" % (n, (f.__doc__ or "").strip().split("\n")[0]))
