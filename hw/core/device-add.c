@@ -27,6 +27,14 @@ static const struct { const char *name, *instead; } absent[] = {
     { "virtio-gpu-gl-pci", "virtio-gpu-pci" }, { "virtio-gpu-device", "virtio-gpu-pci" },
     { "virtio-keyboard-device", "virtio-keyboard-pci" },
     { "virtio-mouse-device", "virtio-mouse-pci" }, { "virtio-tablet-device", "virtio-tablet-pci" },
+    { "nvme-ns", "nvme" }, { "ide-drive", "ide-hd" }, { "ide-cf", "ide-hd" }, { "scsi-disk", "scsi-hd" },
+    { "scsi-generic", "scsi-hd" }, { "scsi-block", "scsi-hd" }, { "virtio-blk-device", "virtio-blk-pci" },
+    { "virtio-scsi-device", "virtio-scsi-pci" }, { "vhost-user-blk-pci", "virtio-blk-pci" },
+    { "vhost-scsi-pci", "virtio-scsi-pci" }, { "vhost-user-scsi-pci", "virtio-scsi-pci" },
+    { "lsi", "virtio-scsi-pci" }, { "lsi53c895a", "virtio-scsi-pci" }, { "lsi53c810", "virtio-scsi-pci" },
+    { "megasas", "virtio-scsi-pci" }, { "megasas-gen2", "virtio-scsi-pci" },
+    { "mptsas1068", "virtio-scsi-pci" }, { "pvscsi", "virtio-scsi-pci" }, { "am53c974", "virtio-scsi-pci" },
+    { "dc390", "virtio-scsi-pci" }, { "sd-card", "virtio-blk-pci" }, { "sdhci-pci", "virtio-blk-pci" },
 };
 
 static bool unknown_type(const char *owner, const char *name, Error **err)

@@ -480,6 +480,13 @@ class PolicyTest(unittest.TestCase):
                 QTest(["-M", "pc", "-drive", "if=none,id=d,driver=null-co,size=1M",
                        "-device", "nvme,drive=d" + extra])
 
+    def test_what_to_use_instead(self):
+        """QEMU's disk devices that are not here name those that are."""
+        for name, instead in (("nvme-ns", "nvme"), ("scsi-disk", "scsi-hd"), ("ide-drive", "ide-hd"),
+                              ("lsi53c895a", "virtio-scsi-pci")):
+            with self.assertRaisesRegex(Exception, "'%s' is not available, use '%s'" % (name, instead)):
+                QTest(["-M", "pc", "-device", name])
+
 
 if __name__ == "__main__":
     main()
