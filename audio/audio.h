@@ -86,6 +86,14 @@ typedef struct AudioTapOps {
 AudioTap *audio_tap_new(AudioDev *dev, const AudioSpec *spec, const AudioTapOps *ops, void *opaque);
 void audio_tap_free(AudioTap *t);
 
+/* ---- captures: taps into wav files, for monitors ------------------------------------- */
+
+/* bits 8, 16 or 32, channels 1 or 2. */
+bool audio_capture_start(const char *path, const char *audiodev, unsigned rate, unsigned bits, unsigned channels,
+                         Error **err);
+bool audio_capture_stop(unsigned n, Error **err);       /* the nth, the file is complete */
+void audio_capture_info(GString *out);
+
 /* ---- back-ends ---------------------------------------------------------------------- */
 
 /* -audiodev DRIVER,id=ID,... */

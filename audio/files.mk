@@ -5,4 +5,6 @@ emu += audio/record.c           # what is recorded
 emu += audio/tap.c              # listeners to what a back-end plays
 emu += audio/none.c             # back-end none
 emu += audio/wav.c              # back-end wav: a file
+emu += audio/wavfile.c          # ... such files
+emu += audio/capture.c          # what a back-end plays, into a file for a while
 emu += $(if $(filter yes,$(CONFIG_SDL)),audio/sdl.c)    # back-end sdl: the host's loudspeakers

@@ -22,11 +22,30 @@ static void cmd_expire_password(Monitor *m, const Json *args, Error **err)
     json_free(result);
 }
 
+static unsigned number(const Json *args, const char *key, unsigned otherwise)
+{
+    return CLAMP(arg_int(args, key, otherwise), 0, INT32_MAX);
+}
+
+static void cmd_wavcapture(Monitor *m, const Json *args, Error **err)
+{
+    audio_capture_start(arg_str(args, "path"), arg_str(args, "audiodev"), number(args, "freq", 44100),
+                        number(args, "bits", 16), number(args, "nchannels", 2), err);
+}
+
+static void cmd_stopcapture(Monitor *m, const Json *args, Error **err)
+{
+    audio_capture_stop(number(args, "n", 0), err);
+}
+
 const HmpCommand hmp_display_commands[] = {
     { "set_password", "protocol:s,password:s,display:-ds,connected:s?", "vnc password [-d server] [keep]",
       "the password that VNC clients need", cmd_set_password },
     { "expire_password", "protocol:s,time:s,display:-ds", "vnc now|never|+seconds|seconds [-d server]",
       "when it stops being good", cmd_expire_password },
+    { "wavcapture", "path:F,audiodev:s,freq:i?,bits:i?,nchannels:i?", "path audiodev [frequency [bits [channels]]]",
+      "record into a file what a back-end plays", cmd_wavcapture },
+    { "stopcapture", "n:i", "number", "end that ('info capture' tells numbers)", cmd_stopcapture },
     { NULL }
 };
 
@@ -87,7 +106,17 @@ static void info_audio(Monitor *m, const Json *args, Error **err)
     g_string_free(s, TRUE);
 }
 
+static void info_capture(Monitor *m, const Json *args, Error **err)
+{
+    GString *s = g_string_new(NULL);
+
+    audio_capture_info(s);
+    monitor_puts(m, s->str);
+    g_string_free(s, TRUE);
+}
+
 const HmpCommand hmp_display_info_commands[] = {
+    { "capture", NULL, "", "files that wavcapture records into", info_capture },
     { "audio", NULL, "", "sound: back-ends, voices, under-runs", info_audio },
     { "vnc", NULL, "", "VNC servers and their clients", info_vnc },
     { NULL }

@@ -136,6 +136,33 @@ class Speaker(Sound):
         q.outb(0x42, count >> 8)
         q.outb(0x61, 3)
 
+    def test_capture(self):
+        """wavcapture: a part of what is played, into a file of its own, at its own rate."""
+        q = self.speaker()
+        for wrong, word in (("%s nosuch", "nosuch"), ("%s snd 44100 24", "24"), ("%s snd 44100 16 3", "3"),
+                            ("%s snd 1", "frequency"), ("/nosuch/a.wav snd", "/nosuch/a.wav")):
+            line = "wavcapture " + (wrong % (self.dir.name + "/c.wav") if "%" in wrong else wrong)
+            self.assertRegex(q.hmp(line), "Error.*" + word)
+        self.assertEqual(q.hmp("info capture"), "")
+        self.assertIn("Error", q.hmp("stopcapture 0"))
+        self.tone(q, 1193)                      # 1000 Hz
+        self.run_for(q, 100)
+        for n, more in enumerate(("", " 8000 8 1")):
+            self.assertEqual(q.hmp("wavcapture %s/c%d.wav snd%s" % (self.dir.name, n, more)), "")
+        self.run_for(q, 200)
+        self.assertRegex(q.hmp("info capture"), r"\[0\]: Capturing audio\(44100,16,2\) to .*c0.wav: \d{4,} bytes\n"
+                                                r"\[1\]: Capturing audio\(8000,8,1\)")
+        self.assertEqual(q.hmp("stopcapture 1"), "")
+        self.assertEqual(q.hmp("stopcapture 0"), "")
+        self.run_for(q, 100)
+        rate, channels, bits, frames = read_wav(self.dir.name + "/c0.wav")
+        self.assertEqual((rate, channels, bits), (44100, 2, 16))
+        self.assertAlmostEqual(len(frames), 8820, delta=1000)
+        self.check_tone([f[0] for f in frames], 44100, 1000)
+        rate, channels, bits, frames = read_wav(self.dir.name + "/c1.wav")
+        self.assertEqual((rate, channels, bits), (8000, 1, 8))
+        self.check_tone([f[0] - 128 for f in frames], 8000, 1000)
+
     def check_tone(self, samples, rate, hz):
         up = rising(samples)
         self.assertGreater(len(up), 5)
