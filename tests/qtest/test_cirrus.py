@@ -10,7 +10,8 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from libqtest import EMULATOR, QTest, TestCase, main                # noqa: E402
+from libqtest import EMULATOR, QTest, main                          # noqa: E402
+from vgacard import VGACard                                         # noqa: E402
 
 QEMU = "qemu" in os.path.basename(EMULATOR)
 CARD = 0x10
@@ -26,7 +27,7 @@ ROPS = {0x00: lambda s, d: 0, 0x05: lambda s, d: s & d, 0x06: lambda s, d: d, 0x
         0xda: lambda s, d: ~s & ~d}
 
 
-class CirrusCase(TestCase):
+class CirrusCase(VGACard):
     args = ["-M", "pc", "-m", "16", "-vga", "cirrus"]
 
     def setUp(self):
@@ -38,37 +39,11 @@ class CirrusCase(TestCase):
         q.outb(0x3c2, 0x67)
         self.seq(6, 0x12)
 
-    def seq(self, n, v=None):
-        if v is None:
-            self.q.outb(0x3c4, n)
-            return self.q.inb(0x3c5)
-        self.q.outw(0x3c4, n | v << 8)
-
-    def gfx(self, n, v=None):
-        if v is None:
-            self.q.outb(0x3ce, n)
-            return self.q.inb(0x3cf)
-        self.q.outw(0x3ce, n | v << 8)
-
-    def crtc(self, n, v=None):
-        if v is None:
-            self.q.outb(0x3d4, n)
-            return self.q.inb(0x3d5)
-        self.q.outw(0x3d4, n | v << 8)
-
     def hidden_dac(self, v):
         self.q.inb(0x3c8)
         for _ in range(4):
             self.q.inb(0x3c6)
         self.q.outb(0x3c6, v)
-
-    def shot(self):
-        path = os.path.join(self.q.dir, "shot.ppm")
-        self.q.qmp("screendump", filename=path)
-        with open(path, "rb") as f:
-            magic, size, _, data = f.read().split(b"\n", 3)
-        w, h = map(int, size.split())
-        return w, h, data
 
     def mode(self, w, h, bpp, pitch=None, start=0):
         """A packed mode, with the CRT controller as little programmed as the picture needs."""
@@ -87,8 +62,7 @@ class CirrusCase(TestCase):
                      (0x0c, start >> 8 & 255), (0x0d, start & 255)):
             self.crtc(n, v)
         self.q.outb(0x3c6, 0xff)
-        self.q.inb(0x3da)
-        self.q.outb(0x3c0, 0x20)
+        self.screen_on()
 
 
 class Registers(CirrusCase):
@@ -211,7 +185,7 @@ class Screen(CirrusCase):
             data = r.randbytes(w * h * size)
             self.mode(w, h, bpp)
             q.write(LFB, data)
-            got = self.shot()
+            got = self.picture()
             want = bytearray()
             for k in range(0, len(data), size):
                 v = int.from_bytes(data[k:k + size], "little")
@@ -239,10 +213,10 @@ class Screen(CirrusCase):
             want = whole[4096 - back:4096 - back + 4096]
             if QEMU and back % 256:
                 continue
-            w, h, got = self.shot()
+            w, h, got = self.picture()
             self.assertEqual(got, b"".join(want[k:k + 3][::-1] for k in range(0, 4096, 4)), back)
         q.writel(LFB, 0x010203)                         # a change in the part that wraps
-        self.assertEqual(self.shot()[2][(10 * 64 + 8) * 3:][:3], b"\1\2\3")
+        self.assertEqual(self.picture()[2][(10 * 64 + 8) * 3:][:3], b"\1\2\3")
 
     def cursor(self, size, x, y, n=0):
         self.seq(0x12, 1 | (4 if size == 64 else 0))
@@ -276,9 +250,9 @@ class Screen(CirrusCase):
                     at = (y + cy) * 200 + x + cx
                     if x + cx < 200 and y + cy < 100 and bits:
                         want[at] = tuple(c ^ 255 for c in picture[at]) if bits == 1 else wide[bits - 2]
-            self.assertTrue(self.shot()[2] == b"".join(map(bytes, want)), (size, x, y))
+            self.assertTrue(self.picture()[2] == b"".join(map(bytes, want)), (size, x, y))
         self.seq(0x12, 0)
-        self.assertTrue(self.shot()[2] == b"".join(map(bytes, picture)))
+        self.assertTrue(self.picture()[2] == b"".join(map(bytes, picture)))
 
 
 class Model:

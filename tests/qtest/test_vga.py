@@ -8,7 +8,8 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from libqtest import EMULATOR, QTest, TestCase, main                # noqa: E402
+from libqtest import EMULATOR, QTest, main                          # noqa: E402
+from vgacard import VGACard                                         # noqa: E402
 
 QEMU = "qemu" in os.path.basename(EMULATOR)
 VGA = 0x10                      # PCI function
@@ -39,7 +40,7 @@ MODES = {
 }
 
 
-class VGACase(TestCase):
+class VGACase(VGACard):
     args = ["-M", "pc", "-m", "16", "-vga", "std"]
 
     def setUp(self):
@@ -48,30 +49,6 @@ class VGACase(TestCase):
         q.pci_writel(VGA, 0x10, LFB)
         q.pci_writel(VGA, 0x18, MMIO)
         q.pci_writew(VGA, 4, 3)
-
-    def seq(self, n, v):
-        self.q.outw(0x3c4, n | v << 8)
-
-    def gfx(self, n, v):
-        self.q.outw(0x3ce, n | v << 8)
-
-    def crtc(self, n, v):
-        self.q.outw(0x3d4, n | v << 8)
-
-    def attr(self, n, v):
-        self.q.inb(0x3da)
-        self.q.outb(0x3c0, n)
-        self.q.outb(0x3c0, v)
-
-    def screen_on(self):
-        self.q.inb(0x3da)
-        self.q.outb(0x3c0, 0x20)
-
-    def palette(self, first, colors):
-        self.q.outb(0x3c8, first)
-        for rgb in colors:
-            for v in rgb:
-                self.q.outb(0x3c9, v)
 
     def mode(self, n):
         misc, seq, crtc, gfx, attr = MODES[n]
@@ -98,13 +75,7 @@ class VGACase(TestCase):
         return tuple((v << 2 | (v & 1) * 3) for v in (n & 63, 63 - (n & 63), 2 * n & 63))
 
     def shot(self):
-        path = os.path.join(self.q.dir, "shot.ppm")
-        self.q.qmp("screendump", filename=path)
-        with open(path, "rb") as f:
-            magic, size, _, data = f.read().split(b"\n", 3)
-        assert magic == b"P6"
-        w, h = map(int, size.split())
-        assert len(data) == 3 * w * h
+        w, h, data = self.picture()
         return w, h, lambda x, y: tuple(data[3 * (y * w + x):3 * (y * w + x) + 3])
 
     def vbe(self, n, v=None):
