@@ -304,6 +304,60 @@ static void test_access_goes_on(void)
     bql_unlock();
 }
 
+/* ---- a port that takes parameters in registers ------------------------------------------------- */
+
+static uint64_t backdoor_read(void *opaque, hwaddr addr, unsigned size)
+{
+    X86CPU *of = x86_cpu(cpu_of_access());
+
+    g_assert_true(of == cpu);
+    g_assert_cmphex(of->r[R_ECX], ==, 0x77);
+    of->r[R_EBX] = 0x4242;
+    return 0x1111;
+}
+static const RegionOps backdoor_ops = { .read = backdoor_read, .min = 1, .max = 4 };
+
+/* The guest's registers are the kernel's; the device's come back to it before the next KVM_RUN. */
+static int ask_backdoor(unsigned n)
+{
+    struct kvm_run *r = fake.run;
+
+    if (n) {
+        return kicked();
+    }
+    fake.regs.rcx = 0x77;
+    fake.regs.rbx = 5;
+    r->exit_reason = KVM_EXIT_IO;
+    r->io.direction = KVM_EXIT_IO_IN;
+    r->io.port = 0x5658;
+    r->io.size = 4;
+    r->io.count = 1;
+    r->io.data_offset = 2048;
+    return 0;
+}
+
+static void test_registers_in_access(void)
+{
+    static Region r;
+    uint32_t val;
+
+    region_init_io(&r, "backdoor", 4, &backdoor_ops, NULL);
+    bql_lock();
+    region_map(system_io(), 0x5658, &r, 0);
+    bql_unlock();
+    code(mov_and_spin, sizeof(mov_and_spin));
+    g_assert_cmpint(run(ask_backdoor), ==, EXIT_KICKED);
+    g_assert_cmpuint(fake.runs, ==, 2);
+    g_assert_cmphex(fake.regs.rbx, ==, 0x4242);
+    g_assert_cmphex(fake.regs.rcx, ==, 0x77);
+    memcpy(&val, (uint8_t *)fake.run + 2048, sizeof(val));
+    g_assert_cmphex(val, ==, 0x1111);
+    g_assert_false(kvm_cpu(c)->here || kvm_cpu(c)->lent);
+    bql_lock();
+    region_unmap(&r);
+    bql_unlock();
+}
+
 /* ---- MSRs ---------------------------------------------------------------------------------------- */
 
 static int just_kicked(unsigned n)
@@ -850,6 +904,7 @@ int main(int argc, char **argv)
     g_test_add_func("/kvm/kicks", test_kicks);
     g_test_add_func("/kvm/interrupt", test_interrupt);
     g_test_add_func("/kvm/access-goes-on", test_access_goes_on);
+    g_test_add_func("/kvm/registers-in-access", test_registers_in_access);
     g_test_add_func("/kvm/msrs", test_msrs);
     g_test_add_func("/kvm/msrs-unreadable", test_msrs_unreadable);
     g_test_add_func("/kvm/dirty-log", test_dirty_log);
