@@ -32,11 +32,12 @@ class Ports(VM):
     """A guest that does port accesses with these registers."""
 
     def __init__(self, *args, **kw):
-        super().__init__(["-drive", "file=%s,format=raw,if=ide,snapshot=on" % material.padded("ports"),
+        super().__init__(["-S", "-drive", "file=%s,format=raw,if=ide,snapshot=on" % material.padded("ports"),
                           *args], **kw)
 
     def start(self):
         super().start()
+        self.cmd("cont")                # only now: nobody heard what it said before
         self.wait_serial("!", 60)
 
     def access(self, kind="i", **regs):
