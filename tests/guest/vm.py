@@ -54,7 +54,11 @@ class VM:
         self.keep_log = keep_log
 
     def __enter__(self):
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(self, *exc):
