@@ -261,14 +261,19 @@ static uint8_t *fill_avx2(uint8_t *d, uint64_t pattern, uint64_t bytes)
     typedef long long V __attribute__((vector_size(32)));
     typedef V Unaligned __attribute__((aligned(1), may_alias));
     const V v = { pattern, pattern, pattern, pattern };
-    uint8_t *end = d + (bytes & ~127ull);
+    uint8_t *end = d + (bytes & ~127ull), *long_end = d + (bytes & ~511ull);
 
-    for (; d < end; d += 128) {
-        *(Unaligned *)d = v;
-        *(Unaligned *)(d + 32) = v;
-        *(Unaligned *)(d + 64) = v;
-        *(Unaligned *)(d + 96) = v;
+#define FILL_128(at)                                                                \
+    (*(Unaligned *)(d + (at)) = v, *(Unaligned *)(d + (at) + 32) = v,               \
+     *(Unaligned *)(d + (at) + 64) = v, *(Unaligned *)(d + (at) + 96) = v)
+    /* few rounds for a page: so its end is predicted */
+    for (; d < long_end; d += 512) {
+        FILL_128(0), FILL_128(128), FILL_128(256), FILL_128(384);
     }
+    for (; d < end; d += 128) {
+        FILL_128(0);
+    }
+#undef FILL_128
     return d;
 }
 #endif
@@ -287,6 +292,9 @@ static void fill(uint8_t *d, uint64_t v, uint64_t n, unsigned osz)
         __asm__ volatile("rep stosq" : "+D"(d), "+c"(words) : "a"(pattern) : "memory");
     }
 #endif
+    if (d == end) {
+        return;
+    }
     for (words = (end - d) / 8; words; words--, d += 8) {
         memcpy(d, &pattern, 8);
     }
