@@ -489,15 +489,18 @@ def play_tone(kernel, initrd, devices):
         check_tone(wav, 440)
 
 
-def sound_linux(*devices):
-    """A guest that does not get its share of a busy host has gaps: it may try again."""
-    kernel, initrd = material.sound_kernel()
-    for turn in range(3):
+def in_three_tries(play, *args):
+    """A guest that does not get its share of a busy host has gaps in its sound: it may try again."""
+    for _ in range(3):
         try:
-            return play_tone(kernel, initrd, devices)
+            return play(*args)
         except Failed as e:
             error = e
     raise error
+
+
+def sound_linux(*devices):
+    in_three_tries(play_tone, *material.sound_kernel(), devices)
 
 
 @weight(3)
@@ -525,13 +528,7 @@ def play_sb16(kernel, initrd):
 @weight(8)
 def test_sb16_linux():
     """... and on a Sound Blaster 16, 16 bits by DMA channel 5."""
-    kernel, initrd = material.sb16_kernel()
-    for turn in range(3):
-        try:
-            return play_sb16(kernel, initrd)
-        except Failed as e:
-            error = e
-    raise error
+    in_three_tries(play_sb16, *material.sb16_kernel())
 
 
 @weight(4)

@@ -15,9 +15,9 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from libqtest import PATIENCE, QTest, main                          # noqa: E402
-import test_net                                                     # noqa: E402
+import netcards                                                     # noqa: E402
 import virtio as modern                                             # noqa: E402
-from test_net import (BROADCAST, DRIVERS, IO, MAC, MEM, OTHER, RING, RING2, RX_BUF,    # noqa: E402
+from netcards import (BROADCAST, DRIVERS, IO, MAC, MEM, OTHER, RING, RING2, RX_BUF,    # noqa: E402
                       SEED, TX_BUF, E1000, Wire, frame, mutate, templates)
 
 ROUNDS = int(os.environ.get("ORRERY_ROUNDS", "120"))

@@ -20,7 +20,7 @@ import zlib
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from libqtest import EMULATOR, Failed, PATIENCE, QTest, main               # noqa: E402
-from test_net import BROADCAST, E1000, MAC, inet_sum               # noqa: E402
+from netcards import BROADCAST, E1000, MAC, inet_sum               # noqa: E402
 
 GATEWAY_MAC = bytes.fromhex("52550a000202")
 HOST, GUEST = "10.0.2.2", "10.0.2.15"
