@@ -16,4 +16,5 @@ lib += net/sockaddr.c           # addresses of sockets
 lib += net/stream.c             # -netdev stream: frames over stream sockets
 lib += net/dgram.c              # -netdev dgram: a frame a datagram
 lib += net/socket.c             # -netdev socket
+lib += net/vhost.c              # vhost-net: frames moved by the host's kernel
 lib += net/tap.c                # -netdev tap and bridge

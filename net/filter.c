@@ -40,6 +40,9 @@ bool net_filter_add(NetFilter *f, const char *netdev, const char *position, bool
     if (net_find_queue(netdev, 1)) {
         return fail(err, "netdev '%s' has several queues: filters work on one", netdev);
     }
+    if (nc->has_vhost) {
+        return fail(err, "netdev '%s' has vhost=on: no filter sees its frames", netdev);
+    }
     int at;
     if (!find_place(nc, position, before, &at, err)) {
         return false;

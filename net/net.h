@@ -31,6 +31,8 @@
 
 typedef struct NetClient NetClient;
 typedef struct NetFilter NetFilter;
+struct VhostHeader;
+struct VhostRing;
 
 /* Work left on a frame.  Fields and values are those of struct virtio_net_hdr (VIRTIO 1.2,
  * 5.1.6), in host byte order. */
@@ -67,6 +69,15 @@ typedef struct NetOps {
     void (*link_changed)(NetClient *nc);
     /* The peer is there, is gone, or changed what it takes. */
     void (*peer_changed)(NetClient *nc);
+    /* Back-ends with a half in the host's kernel (net/vhost.h): it moves the frames between start
+     * and stop, and neither send nor receive is used.  See there for what they promise. */
+    bool (*vhost_start)(NetClient *nc, const struct VhostHeader *h, const struct VhostRing *rings,
+                        Error **err);
+    void (*vhost_stop)(NetClient *nc, uint16_t *taken);
+    /* Back-ends of several queues: the card uses this one, or frames must go to the others. */
+    void (*use_queue)(NetClient *nc, bool on);
+    /* For cards: net_running() changed. */
+    void (*running_changed)(NetClient *nc);
     /* Give up what it holds; back-ends only. */
     void (*close)(NetClient *nc);
     /* For cards: the driver is asked to say where it is (announce-self); NULL: it can't. */
@@ -87,6 +98,7 @@ struct NetClient {
     NetClient *peer;
     unsigned index;                     /* of several queues with the same name */
     bool is_nic, is_netdev;             /* a card; made by -netdev or netdev_add */
+    bool has_vhost;                     /* of back-ends: vhost_start is possible */
     bool link_down;
     uint8_t mac[6];                     /* of cards: the address they use now */
     uint32_t takes;

@@ -172,9 +172,17 @@ static void flush_one(NetClient *nc, void *opaque)
     }
 }
 
+static void tell_running(NetClient *nc, void *opaque)
+{
+    if (nc->ops->running_changed) {
+        nc->ops->running_changed(nc);
+    }
+}
+
 void net_set_running(bool running)
 {
     stopped = !running;
+    net_foreach(tell_running, NULL);
     if (running) {
         net_foreach(flush_one, NULL);
     }

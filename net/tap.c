@@ -9,6 +9,7 @@
  * Source: Linux, Documentation/networking/tuntap.rst and linux/if_tun.h.
  */
 #include "net/netdev.h"
+#include "net/vhost.h"
 #include "util/bits.h"
 #include "util/iov.h"
 #include "util/mainloop.h"
@@ -24,7 +25,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define VNET_HEADER     10u             /* struct virtio_net_hdr */
+/* struct virtio_net_hdr with the number of buffers, which says nothing here. All queues of an
+ * interface have the same. */
+#define VNET_HEADER     12u
 #define READS           32
 #define DEFAULT_UP      "/etc/qemu-ifup"
 #define DEFAULT_DOWN    "/etc/qemu-ifdown"
@@ -34,6 +37,10 @@ typedef struct NetTap {
     NetClient nc;                       /* always first */
     int fd;
     bool vnet;
+    unsigned header;                    /* before each frame, if vnet */
+    NetVhost *vhost;                    /* NULL: vhost=off */
+    bool by_kernel;                     /* vhost moves the frames now */
+    bool detached;                      /* the card does not use this queue */
     char *ifname, *down_script;         /* of queue 0 */
     guint in_watch, out_watch;
     uint8_t in[VNET_HEADER + NET_MAX_FRAME];
@@ -45,7 +52,7 @@ static void take_frame(NetTap *s, size_t len)
 {
     const uint8_t *h = s->in;
     NetOffload off = { 0 };
-    size_t skip = s->vnet ? VNET_HEADER : 0;
+    size_t skip = s->vnet ? s->header : 0;
 
     if (len <= skip) {
         return;
@@ -84,7 +91,7 @@ static void readable(int fd, GIOCondition cond, void *opaque)
 static void tap_writable(NetClient *nc)
 {
     NetTap *s = (NetTap *)nc;
-    if (!s->in_watch) {
+    if (!s->in_watch && !s->by_kernel && !s->detached) {
         s->in_watch = mainloop_watch(s->fd, G_IO_IN, readable, s);
     }
 }
@@ -107,7 +114,7 @@ static bool tap_receive(NetClient *nc, const struct iovec *iov, int n, const Net
 {
     NetTap *s = (NetTap *)nc;
     uint8_t h[VNET_HEADER] = { 0 };
-    struct iovec all[65] = { { h, VNET_HEADER } };
+    struct iovec all[65] = { { h, s->header } };
     g_autofree uint8_t *copy = NULL;
 
     if (off && s->vnet) {
@@ -154,6 +161,63 @@ static void tap_peer_changed(NetClient *nc)
                | (takes & NET_TAKES_ECN ? TUN_F_TSO_ECN : 0);
     }
     ioctl(s->fd, TUNSETOFFLOAD, bits);
+}
+
+/* The kernel spreads frames over the queues that are attached. */
+static void tap_use_queue(NetClient *nc, bool on)
+{
+    NetTap *s = (NetTap *)nc;
+    struct ifreq ifr = { .ifr_flags = on ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE };
+
+    if (s->detached == !on || ioctl(s->fd, TUNSETQUEUE, &ifr) < 0) {
+        return;                         /* EINVAL: there is but this one */
+    }
+    s->detached = !on;
+    mainloop_unwatch(s->in_watch);
+    s->in_watch = 0;
+    tap_writable(nc);
+}
+
+/* ---- the kernel's half ------------------------------------------------------------------------ */
+
+static bool set_header(NetTap *s, unsigned size, Error **err)
+{
+    int len = size;
+
+    if (s->vnet && ioctl(s->fd, TUNSETVNETHDRSZ, &len) < 0) {
+        return fail_errno(err, errno, "tap: a header of %u bytes", size);
+    }
+    s->header = size;
+    return true;
+}
+
+static bool tap_vhost_start(NetClient *nc, const VhostHeader *h, const VhostRing *rings, Error **err)
+{
+    NetTap *s = (NetTap *)nc;
+    VhostHeader header = *h;
+
+    header.on_tap = s->vnet;
+    if (!set_header(s, h->size, err)) {
+        return false;
+    }
+    if (!net_vhost_start(s->vhost, s->fd, &header, rings, err)) {
+        set_header(s, VNET_HEADER, NULL);
+        return false;
+    }
+    s->by_kernel = true;
+    mainloop_unwatch(s->in_watch);
+    s->in_watch = 0;
+    return true;
+}
+
+static void tap_vhost_stop(NetClient *nc, uint16_t *taken)
+{
+    NetTap *s = (NetTap *)nc;
+
+    net_vhost_stop(s->vhost, taken);
+    set_header(s, VNET_HEADER, NULL);
+    s->by_kernel = false;
+    tap_writable(nc);
 }
 
 /* ---- scripts, helper ------------------------------------------------------------------------- */
@@ -285,6 +349,8 @@ static void tap_close(NetClient *nc)
     NetTap *s = (NetTap *)nc;
     Error *err = NULL;
 
+    net_disconnect(nc);                 /* a card that uses vhost lets go of it */
+    net_vhost_free(s->vhost);
     mainloop_unwatch(s->in_watch);
     mainloop_unwatch(s->out_watch);
     if (s->down_script && !run_script(s->down_script, s->ifname, &err)) {
@@ -299,6 +365,7 @@ static void tap_close(NetClient *nc)
 static const NetOps tap_ops = {
     .model = "tap", .receive = tap_receive, .can_receive = tap_can_receive,
     .writable = tap_writable, .peer_changed = tap_peer_changed, .close = tap_close,
+    .vhost_start = tap_vhost_start, .vhost_stop = tap_vhost_stop, .use_queue = tap_use_queue,
 };
 
 static NetTap *new_tap(const char *model, const char *name, unsigned index, int fd, bool vnet,
@@ -308,6 +375,7 @@ static NetTap *new_tap(const char *model, const char *name, unsigned index, int 
     int len = VNET_HEADER;
 
     s->fd = fd;
+    s->header = VNET_HEADER;
     s->vnet = vnet && ioctl(fd, TUNSETVNETHDRSZ, &len) == 0;
     s->ifname = g_strdup(ifname);
     s->nc.index = index;
@@ -323,32 +391,46 @@ static NetTap *new_tap(const char *model, const char *name, unsigned index, int 
 /* ---- options ---------------------------------------------------------------------------------- */
 
 typedef struct TapOptions {
-    const char *ifname, *script, *down, *helper, *bridge, *fd, *fds;
-    bool vnet, need_vnet;
+    const char *ifname, *script, *down, *helper, *bridge, *fd, *fds, *vhostfd, *vhostfds;
+    bool vnet, need_vnet, vhost;
     uint64_t queues, sndbuf;
 } TapOptions;
 
+static bool check_vhost(const TapOptions *t, Error **err)
+{
+    if (!t->vhost && (t->vhostfd || t->vhostfds)) {
+        return fail(err, "vhostfd(s)= is not valid without vhost");
+    }
+    if (t->vhostfds && !t->fds) {
+        return fail(err, "vhostfds= is invalid if fds= wasn't specified");
+    }
+    if (t->vhostfd && (t->fds || t->queues > 1)) {
+        return fail(err, "vhostfd= is one, for one queue; with fds= use vhostfds=");
+    }
+    return true;
+}
+
 static bool take_options(Opts *o, TapOptions *t, Error **err)
 {
-    bool vhost, force;
+    bool force;
 
     *t = (TapOptions) {
         .ifname = opts_get(o, "ifname"), .script = opts_get(o, "script"),
         .down = opts_get(o, "downscript"), .helper = opts_get(o, "helper"),
         .bridge = opts_get(o, "br"), .fd = opts_get(o, "fd"), .fds = opts_get(o, "fds"),
+        .vhostfd = opts_get(o, "vhostfd"), .vhostfds = opts_get(o, "vhostfds"),
     };
-    if (!opts_bool(o, "vnet_hdr", true, &t->vnet, err) || !opts_bool(o, "vhost", false, &vhost, err)
-        || !opts_bool(o, "vhostforce", false, &force, err)
+    if (!opts_bool(o, "vnet_hdr", true, &t->vnet, err) || !opts_bool(o, "vhostforce", false, &force, err)
+        || !opts_bool(o, "vhost", force || t->vhostfd || t->vhostfds, &t->vhost, err)
         || !opts_size(o, "sndbuf", 0, &t->sndbuf, err)
         || !opts_uint(o, "queues", 1, 1, NET_QUEUES_MAX, &t->queues, err)) {
         return false;
     }
-    if (vhost || force || opts_has(o, "vhostfd") || opts_has(o, "vhostfds")) {
-        return fail(err, "vhost=on: the kernel's half of virtio-net is not used here; vhost=off "
-                    "works");
+    if (!check_vhost(t, err)) {
+        return false;
     }
     if (opts_has(o, "poll-us")) {
-        return fail(err, "poll-us=%s: is a matter of vhost=on, which is not used here",
+        return fail(err, "poll-us=%s: vhost's thread does not poll here; leave it out",
                     opts_get(o, "poll-us"));
     }
     if (t->sndbuf > INT_MAX) {
@@ -381,6 +463,42 @@ static bool set_sndbuf(int fd, const TapOptions *t, Error **err)
            || fail_errno(err, errno, "sndbuf=%" G_GUINT64_FORMAT, t->sndbuf);
 }
 
+static bool parse_fd(const char *option, const char *text, int *fd, Error **err)
+{
+    char *end;
+    long n = strtol(text, &end, 10);
+
+    *fd = n;
+    return (*text && !*end && n >= 0 && n <= INT_MAX)
+           || fail(err, "%s=%s: not a file descriptor", option, text);
+}
+
+/* Queue index's half in the kernel, if one is wanted. */
+static bool add_vhost(NetTap *s, const TapOptions *t, Error **err)
+{
+    const char *list = t->vhostfds ? t->vhostfds : t->vhostfd;
+    int fd;
+
+    if (!t->vhost) {
+        return true;
+    }
+    if (list) {
+        g_auto(GStrv) fds = g_strsplit(list, ":", -1);
+        if (s->nc.index >= g_strv_length(fds)) {
+            return fail(err, "The number of fds passed does not match the number of vhostfds passed");
+        }
+        if (!parse_fd("vhostfd", fds[s->nc.index], &fd, err)) {
+            return false;
+        }
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+    } else {
+        fd = net_vhost_open(err);
+    }
+    s->vhost = fd < 0 ? NULL : net_vhost_new(fd, err);
+    s->nc.has_vhost = s->vhost;
+    return s->vhost;
+}
+
 /* vnet_hdr=on, said in so many words, does not do without. */
 static bool check_vnet(bool has, const TapOptions *t, Error **err)
 {
@@ -394,19 +512,18 @@ static NetClient *from_fds(const TapOptions *t, const char *name, Error **err)
     NetTap *first = NULL;
 
     for (unsigned i = 0; list[i] && i < NET_QUEUES_MAX; i++) {
-        char ifname[IFNAMSIZ], *end;
-        long fd = strtol(list[i], &end, 10);
+        char ifname[IFNAMSIZ];
+        int fd;
         bool vnet;
-        if (!*list[i] || *end || fd < 0 || fd > INT_MAX) {
-            fail(err, "fd=%s: not a file descriptor", list[i]);
-            return NULL;
-        }
-        if (!adopt(fd, ifname, &vnet, err) || !check_vnet(vnet, t, err)
+        if (!parse_fd("fd", list[i], &fd, err) || !adopt(fd, ifname, &vnet, err) || !check_vnet(vnet, t, err)
             || !set_sndbuf(fd, t, err)) {
             return NULL;
         }
         NetTap *s = new_tap("tap", name, i, fd, vnet, ifname);
-        net_client_set_info(&s->nc, "fd=%ld", fd);
+        net_client_set_info(&s->nc, "fd=%d", fd);
+        if (!add_vhost(s, t, err)) {
+            return NULL;
+        }
         first = first ? first : s;
     }
     return &first->nc;
@@ -429,7 +546,7 @@ static NetClient *from_helper(const char *model, const TapOptions *t, const char
     }
     NetTap *s = new_tap(model, name, 0, fd, vnet, ifname);
     net_client_set_info(&s->nc, "helper=%s,br=%s", program, bridge ? bridge : DEFAULT_BRIDGE);
-    return &s->nc;
+    return add_vhost(s, t, err) ? &s->nc : NULL;
 }
 
 /* "no", and a default script that is not there, mean none. */
@@ -464,6 +581,9 @@ static NetClient *from_kernel(const TapOptions *t, const char *name, Error **err
         if (!i) {
             s->down_script = g_strdup(down);
             first = s;
+        }
+        if (!add_vhost(s, t, err)) {
+            return NULL;
         }
     }
     return &first->nc;

@@ -6,6 +6,7 @@ emu += hw/net/e1000-tx.c        # ... transmission
 emu += hw/net/e1000-rx.c        # ... reception
 emu += hw/net/virtio-net.c      # virtio network device: packets, features
 emu += hw/net/virtio-net-ctrl.c # ... control queue, filter
+emu += hw/net/virtio-net-vhost.c # ... packets moved by the host's kernel
 emu += hw/net/virtio-net-pci.c  # ... as virtio-net-pci
 emu += hw/net/rtl8139.c         # RealTek RTL8139C+: registers, life
 emu += hw/net/rtl8139-tx.c      # ... transmission

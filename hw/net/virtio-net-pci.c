@@ -29,6 +29,7 @@ static void net_pci_unrealize(Device *dev)
 {
     VirtIONetPCI *s = (VirtIONetPCI *)dev;
 
+    virtio_net_vhost_exit(&s->net);
     virtio_pci_unrealize(&s->proxy);
     virtio_net_unrealize(&s->net);
 }

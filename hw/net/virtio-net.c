@@ -34,7 +34,7 @@
 const char *const virtio_net_tx_kinds[] = { "bh", NULL };
 const char *const virtio_net_duplex[] = { "unknown", "half", "full", NULL };
 
-static unsigned header_size(const VirtIONet *n)
+unsigned virtio_net_header(const VirtIONet *n)
 {
     return virtio_has(&n->vdev, NET_F_MRG_RXBUF) || virtio_is_modern(&n->vdev) ? HEADER_MRG
                                                                               : HEADER_OLD;
@@ -61,7 +61,11 @@ static unsigned control_index(const VirtIONet *n)
 /* The driver put buffers into the queue: see if that is enough now. */
 static void rx_kicked(VirtIONet *n, unsigned pair)
 {
-    net_flush(&n->nc[pair]);
+    if (n->vhost[pair]) {
+        virtio_net_vhost_kick(n, pair, false);
+    } else {
+        net_flush(&n->nc[pair]);
+    }
 }
 
 static bool net_can_receive(NetClient *nc)
@@ -69,7 +73,7 @@ static bool net_can_receive(NetClient *nc)
     VirtIONet *n = nc->opaque;
     VirtQueue *vq = rx_queue(n, nc->index);
 
-    if (!virtqueue_ready(vq) || nc->index >= n->pairs_used) {
+    if (!virtqueue_ready(vq) || nc->index >= n->pairs_used || n->vhost[nc->index]) {
         return false;
     }
     if (virtqueue_empty(vq)) {
@@ -188,7 +192,7 @@ static bool net_receive(NetClient *nc, const struct iovec *iov, int n, const Net
     VirtIONet *s = nc->opaque;
     VirtQueue *vq = rx_queue(s, nc->index);
     size_t len = iov_size(iov, n);
-    unsigned hlen = header_size(s);
+    unsigned hlen = virtio_net_header(s);
     uint8_t start[18], header[HEADER_MRG];
     Buffers b;
 
@@ -217,7 +221,7 @@ static bool net_receive(NetClient *nc, const struct iovec *iov, int n, const Net
 
 static void send_element(VirtIONet *n, unsigned pair, const VirtQElement *e)
 {
-    unsigned hlen = header_size(n);
+    unsigned hlen = virtio_net_header(n);
     uint8_t h[HEADER_MRG] = { 0 };
 
     if (e->out_len < hlen + 14 || e->in_num) {
@@ -276,6 +280,10 @@ static void send_now(void *opaque)
     if (tx->blocked || !net_running() || !virtqueue_ready(vq)) {
         return;                         /* net_writable, a kick come back to it */
     }
+    if (n->vhost[tx->pair]) {
+        virtio_net_vhost_kick(n, tx->pair, true);
+        return;
+    }
     if (!send_some(n, tx->pair)) {
         schedule(tx);
         return;
@@ -310,6 +318,23 @@ static void net_writable(NetClient *nc)
     schedule(n->tx[nc->index]);
 }
 
+void virtio_net_go_on(VirtIONet *n, unsigned pair)
+{
+    net_flush(&n->nc[pair]);
+    net_writable(&n->nc[pair]);
+}
+
+/* The machine was stopped, or runs again; the peer is another one. */
+static void net_changed(NetClient *nc)
+{
+    virtio_net_vhost_update(nc->opaque);
+}
+
+static bool has_vhost(const VirtIONet *n)
+{
+    return n->nc[0].peer && n->nc[0].peer->has_vhost;
+}
+
 static void handle_queue(VirtQueue *vq)
 {
     VirtIONet *n = virtio_net_of(virtqueue_device(vq));
@@ -317,9 +342,15 @@ static void handle_queue(VirtQueue *vq)
 
     if (index == control_index(n)) {
         virtio_net_control(vq);
-    } else if (index / 2 >= n->pairs) {
         return;
-    } else if (index % 2) {
+    }
+    if (index / 2 >= n->pairs) {
+        return;
+    }
+    if (has_vhost(n) && !n->vhost[index / 2]) {
+        virtio_net_vhost_update(n);     /* the queue may be back from its reset */
+    }
+    if (index % 2) {
         tx_kicked(n, index / 2);
     } else {
         rx_kicked(n, index / 2);
@@ -333,10 +364,17 @@ static uint64_t bit_if(bool on, unsigned bit)
     return on ? VIRTIO_BIT(bit) : 0;
 }
 
+/* With vhost no frame comes by here for its checksum: the interface must do it. */
+static bool offloads_possible(const VirtIONet *n)
+{
+    return !has_vhost(n) || (n->nc[0].peer->takes & NET_TAKES_CSUM);
+}
+
 static uint64_t net_features(VirtIODevice *v)
 {
     const VirtIONet *n = virtio_net_of(v);
-    bool ctrl = n->ctrl_vq, tx = n->csum, rx = n->guest_csum;
+    bool work = offloads_possible(n);
+    bool ctrl = n->ctrl_vq, tx = n->csum && work, rx = n->guest_csum && work;
 
     return VIRTIO_BIT(NET_F_MAC) | bit_if(tx, NET_F_CSUM) | bit_if(rx, NET_F_GUEST_CSUM)
            | bit_if(rx && n->guest_tso4, NET_F_GUEST_TSO4)
@@ -404,15 +442,41 @@ static void net_status_changed(VirtIODevice *v, uint8_t old)
             schedule(n->tx[i]);
         }
     }
+    virtio_net_vhost_update(n);
+}
+
+static void use_queue(VirtIONet *n, unsigned pair)
+{
+    NetClient *peer = n->nc[pair].peer;
+
+    if (peer && peer->ops->use_queue) {
+        peer->ops->use_queue(peer, pair < n->pairs_used);
+    }
+}
+
+/* Frames come to the queues that the driver uses; the kernel has none that are not. */
+static void pairs_changed(VirtIONet *n)
+{
+    for (unsigned i = 0; i < n->pairs_used; i++) {
+        use_queue(n, i);
+    }
+    virtio_net_vhost_update(n);
+    for (unsigned i = n->pairs_used; i < n->pairs; i++) {
+        use_queue(n, i);
+    }
 }
 
 static void net_reset(VirtIODevice *v)
 {
     VirtIONet *n = virtio_net_of(v);
 
+    virtio_net_vhost_reset(n);
     virtio_net_filter_reset(n);
     n->guest_offloads = 0;
     n->pairs_used = 1;
+    for (unsigned i = 0; i < n->pairs; i++) {
+        use_queue(n, i);
+    }
     n->announce = false;
     virtio_net_apply_offloads(n);
     for (unsigned i = 0; i < n->pairs; i++) {
@@ -423,6 +487,11 @@ static void net_reset(VirtIODevice *v)
 
 static void net_queue_reset(VirtQueue *vq)
 {
+    VirtIONet *n = virtio_net_of(virtqueue_device(vq));
+
+    if (virtqueue_index(vq) / 2 < n->pairs) {
+        virtio_net_vhost_pause(n, virtqueue_index(vq) / 2);
+    }
 }
 
 static void net_link_changed(NetClient *nc)
@@ -431,6 +500,7 @@ static void net_link_changed(NetClient *nc)
     if (!nc->index) {
         virtio_config_changed(&n->vdev);
     }
+    virtio_net_vhost_update(n);
 }
 
 static void net_announce_asked(NetClient *nc)
@@ -447,6 +517,7 @@ static void net_announce_asked(NetClient *nc)
 void virtio_net_set_pairs(VirtIONet *n, uint16_t pairs)
 {
     n->pairs_used = pairs;
+    pairs_changed(n);
     for (unsigned i = 0; i < pairs; i++) {
         net_flush(&n->nc[i]);
     }
@@ -462,7 +533,7 @@ static const VirtIOType virtio_net_type = {
 static const NetOps virtio_net_ops = {
     .model = "nic", .can_receive = net_can_receive, .receive = net_receive,
     .writable = net_writable, .link_changed = net_link_changed, .rx_filter = virtio_net_rx_filter,
-    .announce = net_announce_asked,
+    .announce = net_announce_asked, .running_changed = net_changed, .peer_changed = net_changed,
 };
 
 /* ---- life --------------------------------------------------------------------------------- */
@@ -502,6 +573,7 @@ bool virtio_net_realize(VirtIONet *n, Device *dev, Error **err)
         return false;
     }
     memcpy(n->mac, n->conf.mac, 6);
+    n->vhost = g_new0(VirtIONetVhost *, n->pairs);
     n->tx = g_new0(VirtIONetTx *, n->pairs);
     for (unsigned i = 0; i < n->pairs; i++) {
         n->tx[i] = g_new0(VirtIONetTx, 1);
@@ -511,6 +583,7 @@ bool virtio_net_realize(VirtIONet *n, Device *dev, Error **err)
         virtio_add_queue(&n->vdev, n->tx_queue_size, handle_queue);
     }
     virtio_add_queue(&n->vdev, 64, handle_queue);
+    pairs_changed(n);
     return true;
 }
 
@@ -523,6 +596,7 @@ void virtio_net_unrealize(VirtIONet *n)
         }
     }
     g_clear_pointer(&n->tx, g_free);
+    g_clear_pointer(&n->vhost, g_free);
     nic_exit(&n->conf, n->nc, n->pairs);
     g_clear_pointer(&n->nc, g_free);
     virtio_exit(&n->vdev);
@@ -544,6 +618,7 @@ static bool net_post_load(void *opaque, int version, Error **err)
         return fail(err, "offloads that were not negotiated");
     }
     virtio_net_apply_offloads(n);
+    pairs_changed(n);
     nic_show_mac(&n->nc[0], n->mac);
     for (unsigned i = 0; i < n->pairs; i++) {
         n->tx[i]->blocked = false;      /* the resume comes by net_writable */

@@ -13,6 +13,9 @@
 
 struct VirtIONet;
 
+/* A pair of queues whose packets the host's kernel moves (virtio-net-vhost.c) */
+typedef struct VirtIONetVhost VirtIONetVhost;
+
 /* Sending happens in the main loop, so that the vCPU goes on meanwhile. */
 typedef struct VirtIONetTx {
     struct VirtIONet *n;                /* NULL: the device is gone, free this */
@@ -50,6 +53,9 @@ typedef struct VirtIONet {
     bool announce;                      /* the driver is asked to say where it is */
     bool told;                          /* NIC_RX_FILTER_CHANGED went out; quiet until queried */
     struct iovec iov[VIRTIO_QUEUE_MAX]; /* what is sent, without header */
+    VirtIONetVhost **vhost;             /* [pairs]; NULL: packets come through here */
+    bool vhost_off;                     /* the kernel refused: not again before a reset */
+    bool vhost_listens;                 /* ... to changes of the memory map */
 } VirtIONet;
 
 extern const char *const virtio_net_tx_kinds[], *const virtio_net_duplex[];
@@ -107,6 +113,22 @@ void virtio_net_apply_offloads(VirtIONet *n);
 /* What may be switched: the driver's offloads among the features. */
 uint64_t virtio_net_guest_features(const VirtIONet *n);
 void virtio_net_set_pairs(VirtIONet *n, uint16_t pairs);
+unsigned virtio_net_header(const VirtIONet *n);         /* bytes before each packet */
+/* The pair's packets come through here again: look at both queues. */
+void virtio_net_go_on(VirtIONet *n, unsigned pair);
+
+/* ---- virtio-net-vhost.c ----------------------------------------------------------------- */
+
+/* Something changed on which it depends who moves the packets: start or stop the kernel. */
+void virtio_net_vhost_update(VirtIONet *n);
+/* Let go of all; the queues are about to be reset. */
+void virtio_net_vhost_reset(VirtIONet *n);
+/* One of the pair's queues is about to be reset. */
+void virtio_net_vhost_pause(VirtIONet *n, unsigned pair);
+/* Before the transport goes; more than once does no harm. */
+void virtio_net_vhost_exit(VirtIONet *n);
+/* New buffers in a queue of a pair that the kernel has. */
+void virtio_net_vhost_kick(VirtIONet *n, unsigned pair, bool tx);
 
 static inline VirtIONet *virtio_net_of(VirtIODevice *v)
 {

@@ -93,7 +93,7 @@ BAD = [
     ("-netdev hubport,id=a,hubid=1,nosuchkey=2", ["nosuchkey"]),
     ("-netdev hubport,id=a,hubid=1 -netdev hubport,id=a,hubid=1", ["a"]),
     ("-device e1000,netdev=nosuchnet", ["nosuchnet"]),
-    ("-netdev tap,id=a,vhost=on", ["vhost"]),
+    ("-netdev tap,id=a,vhost=off,vhostfd=3", ["vhostfd"]),
     ("-netdev tap,id=a,fd=0", ["fd=0"]),
     ("-netdev socket,id=a", ["listen", "connect"]),
     ("-netdev socket,id=a,mcast=127.0.0.1:99", ["multicast"]),

@@ -187,7 +187,9 @@ class Cards(unittest.TestCase):
         for netdev, words in (("user,id=1a", "identifier"), (inet + "addr.to=5,server=on", "addr.to"),
                               (inet + "addr.to=12", "addr.to"), (inet + "addr.color=red", "addr.color"),
                               (inet + "addr.keep-alive=on,server=on", "addr.keep-alive"),
-                              ("tap,id=n,vhost=on", "vhost=on"), ("tap,id=n,poll-us=7", "poll-us=7"),
+                              ("tap,id=n,vhost=off,vhostfd=3", "not valid without vhost"),
+                              ("tap,id=n,fd=3,vhostfds=3", "vhostfds="),
+                              ("tap,id=n,queues=2,vhostfd=3", "vhostfd="), ("tap,id=n,poll-us=7", "poll-us=7"),
                               ("tap,id=n,br=x", "br=x"), ("tap,id=n,sndbuf=9G", "sndbuf"),
                               ("dgram,id=n,local.type=inet,local.host=127.0.0.1,local.port=0,local.to=9,"
                                "remote.type=inet,remote.host=127.0.0.1,remote.port=9", "local.to"),
