@@ -140,7 +140,8 @@ def check_counters(vm):
     after = transfer(vm, 20000)
     more = [a - b for a, b in zip(frames(vm), counted)]
     moved = [a - b for a, b in zip(after, before)]
-    if not all(moved) or not all(m >= v for m, v in zip(more, moved)):
+    # (they are not read at the same moment: the end of a connection may lie between)
+    if not all(moved) or not all(m >= v - 4 for m, v in zip(more, moved)):
         raise Failed("%s packets moved, %s counted" % (moved, more))
     return after
 
