@@ -374,6 +374,20 @@ class TestCase(unittest.TestCase):
         return ()
 
 
+class OptionTest(unittest.TestCase):
+    """Command lines that are refused."""
+
+    def refused(self, words, *args):
+        """One line on stderr, with all these words, and status 1."""
+        r = subprocess.run([EMULATOR, "-M", "none", "-accel", "qtest", "-display", "none", *args],
+                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                           timeout=60 * PATIENCE)
+        err = r.stderr.decode()
+        self.assertEqual((r.returncode, err.count("\n")), (1, 1), err)
+        for w in words:
+            self.assertIn(w, err)
+
+
 def main():
     if not os.path.exists(EMULATOR) and not shutil.which(EMULATOR):
         print("no emulator at " + EMULATOR)

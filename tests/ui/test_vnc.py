@@ -19,7 +19,7 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "qtest"), os.path.join(HERE, "..", "guest")]
 import rfb                                                          # noqa: E402
-from libqtest import EMULATOR, PATIENCE, QTest                      # noqa: E402
+from libqtest import EMULATOR, PATIENCE, OptionTest, QTest # noqa: E402
 from screen import Picture                                          # noqa: E402
 
 VGA, LFB = 0x10, 0xe0000000
@@ -1024,16 +1024,7 @@ class Reverse(VncCase):
         self.same(c)
 
 
-class CommandLine(unittest.TestCase):
-    def refused(self, words, *args):
-        r = subprocess.run([EMULATOR, "-M", "none", "-accel", "qtest", "-display", "none", *args],
-                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                           timeout=60 * PATIENCE)
-        err = r.stderr.decode()
-        self.assertEqual((r.returncode, err.count("\n")), (1, 1), err)
-        for w in words:
-            self.assertIn(w, err)
-
+class CommandLine(OptionTest):
     def test_refusals(self):
         for words, arg in ((["nonsense", "HOST:D"], "nonsense"), ([":65000"], ":65000"),
                            (["non-adaptive"], ":99,non-adaptive=off"),

@@ -9,7 +9,6 @@ import random
 import shutil
 import socket
 import struct
-import subprocess
 import sys
 import tempfile
 import unittest
@@ -18,7 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "qtest"), os.path.join(HERE, "..", "guest")]
 import rfb                                                          # noqa: E402
 import saslclient                                                   # noqa: E402
-from libqtest import EMULATOR, PATIENCE                             # noqa: E402
+from libqtest import EMULATOR, OptionTest                           # noqa: E402
 from test_vnc import AnonymousTls, VncCase, X509, make_certificates # noqa: E402
 
 USERS = {"fred": "secret", "joe": "geheim"}
@@ -309,16 +308,7 @@ class TlsLists(Certificates):
         self.refused(tls=self.context(), where=self.dir + "/other")
 
 
-class CommandLine(unittest.TestCase):
-    def refused(self, words, *args):
-        r = subprocess.run([EMULATOR, "-M", "none", "-accel", "qtest", "-display", "none", *args],
-                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                           timeout=60 * PATIENCE)
-        err = r.stderr.decode()
-        self.assertEqual((r.returncode, err.count("\n")), (1, 1), err)
-        for w in words:
-            self.assertIn(w, err)
-
+class CommandLine(OptionTest):
     def test_refusals(self):
         start_folder(self, "plain scram-sha-256")
         self.refused(["mechanism that encrypts", "qemu.conf"], "-vnc", "127.0.0.1:99,sasl=on")

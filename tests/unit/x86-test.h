@@ -86,4 +86,17 @@ static inline uint64_t mem64(uint32_t at)
     return ld64_le(ram + at);
 }
 
+/* A process has one engine, so each is tested in a process of its own: false in the parent, whose
+ * child has passed then. */
+static inline bool in_own_process(void)
+{
+    if (!g_test_subprocess()) {
+        g_test_trap_subprocess(NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDOUT |
+                               G_TEST_SUBPROCESS_INHERIT_STDERR);
+        g_test_trap_assert_passed();
+        return false;
+    }
+    return true;
+}
+
 #endif
