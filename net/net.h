@@ -73,7 +73,7 @@ typedef struct NetOps {
      * and stop, and neither send nor receive is used.  See there for what they promise. */
     bool (*vhost_start)(NetClient *nc, const struct VhostHeader *h, const struct VhostRing *rings,
                         Error **err);
-    void (*vhost_stop)(NetClient *nc, uint16_t *taken);
+    bool (*vhost_stop)(NetClient *nc, uint16_t *taken);
     /* Back-ends of several queues: the card uses this one, or frames must go to the others. */
     void (*use_queue)(NetClient *nc, bool on);
     /* For cards: net_running() changed. */

@@ -210,14 +210,15 @@ static bool tap_vhost_start(NetClient *nc, const VhostHeader *h, const VhostRing
     return true;
 }
 
-static void tap_vhost_stop(NetClient *nc, uint16_t *taken)
+static bool tap_vhost_stop(NetClient *nc, uint16_t *taken)
 {
     NetTap *s = (NetTap *)nc;
 
-    net_vhost_stop(s->vhost, taken);
+    bool known = net_vhost_stop(s->vhost, taken);
     set_header(s, VNET_HEADER, NULL);
     s->by_kernel = false;
     tap_writable(nc);
+    return known;
 }
 
 /* ---- scripts, helper ------------------------------------------------------------------------- */

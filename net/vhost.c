@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vhost.h>
-#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -89,7 +88,9 @@ NetVhost *net_vhost_new(int fd, Error **err)
 void net_vhost_free(NetVhost *v)
 {
     if (v) {
-        close(v->fd);
+        if (v->fd >= 0) {
+            close(v->fd);
+        }
         g_free(v);
     }
 }
@@ -136,17 +137,20 @@ bool net_vhost_start(NetVhost *v, int tap, const VhostHeader *h,
     return true;
 }
 
-void net_vhost_stop(NetVhost *v, uint16_t taken[VHOST_RINGS])
+bool net_vhost_stop(NetVhost *v, uint16_t taken[VHOST_RINGS])
 {
     Error *err = NULL;
 
     for (unsigned i = 0; i < VHOST_RINGS; i++) {
         struct vhost_vring_state base = { .index = i };
         if (!set_backend(v, i, -1, &err) || !call(v, VHOST_GET_VRING_BASE, &base, "a ring's end", &err)) {
-            /* the rings are about to be freed, and it may still write to them */
-            error_report("%s", err->message);
-            abort();
+            error_report("%s; it moves no more packets", err->message);
+            g_error_free(err);
+            close(v->fd);               /* the kernel lets go of the rings before this returns */
+            v->fd = -1;
+            return false;
         }
         taken[i] = base.num;
     }
+    return true;
 }

@@ -41,8 +41,8 @@ void net_vhost_free(NetVhost *v);               /* NULL is possible; not while i
 bool net_vhost_start(NetVhost *v, int tap, const VhostHeader *h,
                      const VhostRing rings[VHOST_RINGS], Error **err);
 /* When it returns the kernel touches rings and buffers no more; taken: how far it came in each
- * ring's avail. */
-void net_vhost_stop(NetVhost *v, uint16_t taken[VHOST_RINGS]);
+ * ring's avail.  false: that is not known, and it can't be started again. */
+bool net_vhost_stop(NetVhost *v, uint16_t taken[VHOST_RINGS]);
 
 /* All system calls on a vhost descriptor go through this; tests put a kernel of theirs here. */
 extern int (*net_vhost_ioctl)(int fd, unsigned long request, void *arg);

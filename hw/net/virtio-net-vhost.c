@@ -296,7 +296,7 @@ static void called(int fd, GIOCondition cond, void *opaque)
 /* What the kernel did not come to is the driver's again, as if never popped: last one first. */
 static void unlend(Lane *l, uint16_t taken)
 {
-    while (l->avail_idx != taken) {
+    while (l->n_free < l->size && l->avail_idx != taken) {
         l->avail_idx--;
         VirtQElement *e = back_from(l, ld16_le(l->avail + 4 + 2 * (l->avail_idx & (l->size - 1))));
         if (e) {
@@ -315,11 +315,11 @@ static void stop(VirtIONet *n, unsigned pair, bool reset)
         return;
     }
     n->vhost[pair] = NULL;
-    p->back->ops->vhost_stop(p->back, taken);
+    bool known = p->back->ops->vhost_stop(p->back, taken);
     for (unsigned i = 0; i < VHOST_RINGS; i++) {
         if (!reset) {
             settle(&p->lane[i], i == VHOST_TX);
-            unlend(&p->lane[i], taken[i]);
+            unlend(&p->lane[i], known ? taken[i] : p->lane[i].used_idx);
         }
         lane_close(&p->lane[i]);
     }

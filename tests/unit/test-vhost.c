@@ -186,11 +186,31 @@ static void test_start_fails(void)
     }
 }
 
+/* The kernel does not say how far it came: its descriptor is closed, which ends its work. */
+static void test_stop_fails(void)
+{
+    const VhostHeader h = { 12, true, true };
+
+    for (unsigned n = 1; n <= 4; n++) {
+        Error *err = NULL;
+        uint16_t taken[VHOST_RINGS];
+        int fd = some_file();
+        fresh_kernel();
+        NetVhost *v = net_vhost_new(fd, &err);
+        g_assert_true(net_vhost_start(v, 55, &h, rings, &err));
+        kernel.fail_at = kernel.calls + n;
+        g_assert_false(net_vhost_stop(v, taken));
+        g_assert_false(is_open(fd));
+        net_vhost_free(v);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/vhost/refused", test_refused);
     g_test_add_func("/vhost/runs", test_runs);
     g_test_add_func("/vhost/start-fails", test_start_fails);
+    g_test_add_func("/vhost/stop-fails", test_stop_fails);
     return g_test_run();
 }
