@@ -437,8 +437,12 @@ int qcow2_switch_l1(Qcow2 *q, uint64_t *table, uint32_t size, uint64_t disk_size
     return 0;
 }
 
-static int apply(Qcow2 *q, const uint64_t *snapshot_l1, const Qcow2Snapshot *s)
+static int apply(Qcow2 *q, guint index, const uint64_t *snapshot_l1)
 {
+    const Qcow2Snapshot *s = g_ptr_array_index(q->snapshots, index);
+    if (qcow2_l1_needed(q, s->info.disk_size) > QCOW2_MAX_L1 / 8) {
+        return -EFBIG;
+    }
     uint32_t old_size = q->l1_size;
     uint32_t size = MAX(s->l1_size, qcow2_l1_needed(q, s->info.disk_size));
     g_autofree uint64_t *old = g_memdup2(q->l1, MAX(old_size, 1) * 8ull);
@@ -460,37 +464,6 @@ static int apply(Qcow2 *q, const uint64_t *snapshot_l1, const Qcow2Snapshot *s)
     return ret ? ret : update_flags(q);
 }
 
-bool qcow2_snapshot_apply(BlockNode *n, const char *id, Error **err)
-{
-    Qcow2 *q = n->state;
-    guint index;
-    Qcow2Snapshot *s = find(q, id, &index);
-    g_autofree uint64_t *l1 = NULL;
-    if (!s) {
-        return fail(err, "Can't find snapshot '%s'", id);
-    }
-    if (n->flags.read_only) {
-        return fail(err, "Image is read-only");
-    }
-    if (!load_l1(q, s, &l1, err)) {
-        return false;
-    }
-    if (qcow2_l1_needed(q, s->info.disk_size) > QCOW2_MAX_L1 / 8) {
-        return fail(err, "The snapshot's disk is too large");
-    }
-    int ret = start(q);
-    if (!ret) {
-        g_mutex_lock(&q->lock);
-        q->dropped = g_array_new(FALSE, FALSE, sizeof(uint64_t));
-        ret = apply(q, l1, s);
-        q->inflated_host = 0;
-        g_mutex_unlock(&q->lock);
-        ret = finish(q, ret);
-        punch_dropped(q, ret);
-    }
-    return !ret || fail_errno(err, -ret, "Could not apply snapshot '%s'", id);
-}
-
 static int delete(Qcow2 *q, guint index, const uint64_t *l1)
 {
     Qcow2Snapshot *s = g_ptr_array_steal_index(q->snapshots, index);
@@ -507,7 +480,9 @@ static int delete(Qcow2 *q, guint index, const uint64_t *l1)
     return ret ? ret : update_flags(q);
 }
 
-bool qcow2_snapshot_delete(BlockNode *n, const char *id, Error **err)
+/* What a snapshot, named by its ID or name, is changed by; doing: for the message. */
+static bool change(BlockNode *n, const char *id, int (*fn)(Qcow2 *q, guint index, const uint64_t *l1),
+                   const char *doing, Error **err)
 {
     Qcow2 *q = n->state;
     guint index;
@@ -526,12 +501,23 @@ bool qcow2_snapshot_delete(BlockNode *n, const char *id, Error **err)
     if (!ret) {
         g_mutex_lock(&q->lock);
         q->dropped = g_array_new(FALSE, FALSE, sizeof(uint64_t));
-        ret = delete(q, index, l1);
+        ret = fn(q, index, l1);
+        q->inflated_host = 0;
         g_mutex_unlock(&q->lock);
         ret = finish(q, ret);
         punch_dropped(q, ret);
     }
-    return !ret || fail_errno(err, -ret, "Could not delete snapshot '%s'", id);
+    return !ret || fail_errno(err, -ret, "Could not %s snapshot '%s'", doing, id);
+}
+
+bool qcow2_snapshot_apply(BlockNode *n, const char *id, Error **err)
+{
+    return change(n, id, apply, "apply", err);
+}
+
+bool qcow2_snapshot_delete(BlockNode *n, const char *id, Error **err)
+{
+    return change(n, id, delete, "delete", err);
 }
 
 bool qcow2_snapshot_load(BlockNode *n, const char *id, Error **err)

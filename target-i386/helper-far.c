@@ -109,7 +109,7 @@ static void read_call_gate(X86CPU *c, uint16_t sel, const Desc *d, Gate *g)
     }
 }
 
-static void jmp_call_gate(X86CPU *c, uint16_t sel, const Desc *d)
+static void jmp_gate(X86CPU *c, uint16_t sel, const Desc *d, uint64_t next)
 {
     unsigned cpl = x86_cpl(c);
     Gate g;
@@ -160,16 +160,29 @@ static void check_far_code(X86CPU *c, uint16_t sel, const Desc *d)
     }
 }
 
-void x86_far_jmp(X86CPU *c, uint16_t sel, uint64_t off, unsigned opsize, uint64_t next)
+static void jmp_code(X86CPU *c, uint16_t sel, Desc *d, uint64_t off, unsigned opsize, uint64_t next)
+{
+    check_far_code(c, sel, d);
+    check_target(c, d, off);
+    desc_set_accessed(c, d);
+    commit_cs(c, sel, x86_cpl(c), d, off);
+}
+
+/* How JMP and CALL differ */
+typedef struct FarKind {
+    const char *name;
+    TaskReason task;
+    void (*code)(X86CPU *c, uint16_t sel, Desc *d, uint64_t off, unsigned opsize, uint64_t next);
+    void (*gate)(X86CPU *c, uint16_t sel, const Desc *d, uint64_t next);
+} FarKind;
+
+/* Protected mode: what kind of thing the selector names. */
+static void far_protected(X86CPU *c, const FarKind *k, uint16_t sel, uint64_t off, unsigned opsize,
+                          uint64_t next)
 {
     Desc d;
 
-    off = mask_offset(off, opsize);
-    if (!x86_protected(c)) {
-        far_real(c, sel, off);
-        return;
-    }
-    log_far(c, "far jump", sel, off);
+    log_far(c, k->name, sel, off);
     if (sel_is_null(sel)) {
         x86_raise_err(c, EXC_GP, 0);
     }
@@ -180,30 +193,39 @@ void x86_far_jmp(X86CPU *c, uint16_t sel, uint64_t off, unsigned opsize, uint64_
         if (!(d.hi & DESC_CODE)) {
             gp(c, sel);
         }
-        check_far_code(c, sel, &d);
-        check_target(c, &d, off);
-        desc_set_accessed(c, &d);
-        commit_cs(c, sel, x86_cpl(c), &d, off);
+        k->code(c, sel, &d, off, opsize, next);
         return;
     }
     switch (desc_type(&d)) {
     case SYS_CALL32:
-        jmp_call_gate(c, sel, &d);
+        k->gate(c, sel, &d, next);
         return;
     case SYS_CALL16:
         if (!x86_long_mode(c)) {
-            jmp_call_gate(c, sel, &d);
+            k->gate(c, sel, &d, next);
             return;
         }
         break;
     case SYS_TSS16_AVAIL: case SYS_TSS32_AVAIL: case SYS_TASK_GATE:
         if (!x86_long_mode(c)) {
-            far_task(c, sel, &d, TASK_JMP, next);
+            far_task(c, sel, &d, k->task, next);
             return;
         }
         break;
     }
     gp(c, sel);
+}
+
+void x86_far_jmp(X86CPU *c, uint16_t sel, uint64_t off, unsigned opsize, uint64_t next)
+{
+    static const FarKind kind = { "far jump", TASK_JMP, jmp_code, jmp_gate };
+
+    off = mask_offset(off, opsize);
+    if (x86_protected(c)) {
+        far_protected(c, &kind, sel, off, opsize, next);
+    } else {
+        far_real(c, sel, off);
+    }
 }
 
 /* ---- CALL ----------------------------------------------------------------------------- */
@@ -293,52 +315,21 @@ static void call_code(X86CPU *c, uint16_t sel, Desc *d, uint64_t off, unsigned o
 
 void x86_far_call(X86CPU *c, uint16_t sel, uint64_t off, unsigned opsize, uint64_t next)
 {
-    Desc d;
+    static const FarKind kind = { "far call", TASK_CALL, call_code, call_gate };
 
     off = mask_offset(off, opsize);
-    if (!x86_protected(c)) {
-        Stack s = stack_current(c);
-        if (off > c->seg[R_CS].limit) {
-            x86_raise_err(c, EXC_GP, 0);
-        }
-        stack_push(&s, c->seg[R_CS].sel, opsize);
-        stack_push(&s, next, opsize);
-        stack_commit(c, &s);
-        far_real(c, sel, off);
+    if (x86_protected(c)) {
+        far_protected(c, &kind, sel, off, opsize, next);
         return;
     }
-    log_far(c, "far call", sel, off);
-    if (sel_is_null(sel)) {
+    Stack s = stack_current(c);
+    if (off > c->seg[R_CS].limit) {
         x86_raise_err(c, EXC_GP, 0);
     }
-    if (!desc_read(c, sel, &d)) {
-        gp(c, sel);
-    }
-    if (d.hi & DESC_S) {
-        if (!(d.hi & DESC_CODE)) {
-            gp(c, sel);
-        }
-        call_code(c, sel, &d, off, opsize, next);
-        return;
-    }
-    switch (desc_type(&d)) {
-    case SYS_CALL32:
-        call_gate(c, sel, &d, next);
-        return;
-    case SYS_CALL16:
-        if (!x86_long_mode(c)) {
-            call_gate(c, sel, &d, next);
-            return;
-        }
-        break;
-    case SYS_TSS16_AVAIL: case SYS_TSS32_AVAIL: case SYS_TASK_GATE:
-        if (!x86_long_mode(c)) {
-            far_task(c, sel, &d, TASK_CALL, next);
-            return;
-        }
-        break;
-    }
-    gp(c, sel);
+    stack_push(&s, c->seg[R_CS].sel, opsize);
+    stack_push(&s, next, opsize);
+    stack_commit(c, &s);
+    far_real(c, sel, off);
 }
 
 /* ---- RET and IRET --------------------------------------------------------------------- */

@@ -360,9 +360,9 @@ static void make_slow_done(void)
     jit_ta_jmp(jit_thunks.find);
 }
 
-/* T0 = va, T1 = what slow_access takes.  T2 := host address, then to `then` with T0 from
- * jit_tmp[2]; NULL: returns. */
-static void make_slow(const uint8_t *then)
+/* T0 = va, T1 = what slow_access takes.  reg := host address; the access is done already: not here
+ * again. */
+static void call_slow(unsigned reg)
 {
     jit_ta_store();
     jit_ta_cpu_arg();
@@ -371,9 +371,16 @@ static void make_slow(const uint8_t *then)
     asm_mov_r(&a, 4, H_RCX, J_T1);
     asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 8);
     jit_ta_call(slow_access);
-    asm_mov_r(&a, 8, J_T2, H_RAX);
+    asm_mov_r(&a, 8, reg, H_RAX);
     asm_op(&a, 8, 0x85, H_RAX, rm_r(H_RAX));
     asm_patch32(asm_jcc(&a, CC_E), code_rw(slow_done));
+}
+
+/* T0 = va, T1 = what slow_access takes.  T2 := host address, then to `then` with T0 from
+ * jit_tmp[2]; NULL: returns. */
+static void make_slow(const uint8_t *then)
+{
+    call_slow(J_T2);
     jit_ta_load_volatile();
     add_rsp(8);
     if (then) {
@@ -389,16 +396,7 @@ static void make_again(void)
 {
     const uint8_t *common = jit_ta_at();
     asm_st(&a, 8, jit_field(OFF(jit_tmp[2])), J_T0);
-    jit_ta_store();
-    jit_ta_cpu_arg();
-    asm_mov_r(&a, 8, H_RSI, J_T0);
-    asm_ld(&a, 8, H_RDX, rm_m(H_RSP, 0));
-    asm_mov_r(&a, 4, H_RCX, J_T1);
-    asm_alui(&a, 8, ALU_SUB, rm_r(H_RSP), 8);
-    jit_ta_call(slow_access);
-    asm_mov_r(&a, 8, J_T1, H_RAX);
-    asm_op(&a, 8, 0x85, H_RAX, rm_r(H_RAX));
-    asm_patch32(asm_jcc(&a, CC_E), code_rw(slow_done));
+    call_slow(J_T1);
     asm_alu(&a, 8, ALU_SUB, J_T1, jit_field(OFF(jit_tmp[2])));
     jit_ta_load_volatile();
     add_rsp(8);

@@ -122,23 +122,41 @@ static inline bool debugged(const CPU *c)
     return unlikely(c->debug_step || debug_points);
 }
 
+/* May the vCPU run here?  *why: if not. */
+static bool may_run(CPU *c, TargetBoundary *next, ExitReason *why)
+{
+    switch (*next = tcg_target.boundary(c)) {
+    case TARGET_HALTED:
+        *why = EXIT_HALTED;
+        return false;
+    case TARGET_RESET:
+        *why = EXIT_RESET;
+        return false;
+    case TARGET_RUN: case TARGET_ONE:
+        if (likely(!debugged(c)) || !debug_stops(c)) {
+            return true;
+        }
+        break;
+    case TARGET_DEBUG:
+        break;
+    }
+    *why = EXIT_DEBUG;
+    return false;
+}
+
 static ExitReason loop(CPU *c)
 {
+    TargetBoundary next;
+    ExitReason why;
+
     for (;;) {
         block_quiet(tcg_cpu(c));
         uint32_t req = cpu_pending(c);
         if (unlikely(req) && !requests(c, req)) {
             return EXIT_KICKED;
         }
-        TargetBoundary next = tcg_target.boundary(c);
-        switch (next) {
-        case TARGET_HALTED: return EXIT_HALTED;
-        case TARGET_RESET:  return EXIT_RESET;
-        case TARGET_DEBUG:  return EXIT_DEBUG;
-        case TARGET_RUN: case TARGET_ONE: break;
-        }
-        if (debugged(c) && debug_stops(c)) {
-            return EXIT_DEBUG;
+        if (!may_run(c, &next, &why)) {
+            return why;
         }
         run_once(c, next == TARGET_ONE || c->debug_step, &tcg_cpu(c)->insns);
     }
@@ -189,6 +207,9 @@ static bool slice_over(CPU *c, const Slice *s)
 
 static ExitReason slice_loop(CPU *c, Slice *s)
 {
+    TargetBoundary next;
+    ExitReason why;
+
     for (;;) {
         block_quiet(tcg_cpu(c));
         uint32_t req = cpu_pending(c);
@@ -198,15 +219,8 @@ static ExitReason slice_loop(CPU *c, Slice *s)
         if (slice_over(c, s)) {
             return EXIT_KICKED;
         }
-        TargetBoundary next = tcg_target.boundary(c);
-        switch (next) {
-        case TARGET_HALTED: return EXIT_HALTED;
-        case TARGET_RESET:  return EXIT_RESET;
-        case TARGET_DEBUG:  return EXIT_DEBUG;
-        case TARGET_RUN: case TARGET_ONE: break;
-        }
-        if (debugged(c) && debug_stops(c)) {
-            return EXIT_DEBUG;
+        if (!may_run(c, &next, &why)) {
+            return why;
         }
         s->blocks++;
         /* back here after this block, whatever it is chained to */
