@@ -47,8 +47,7 @@ static bool look_up(AddressSpace *as, hwaddr pa, TlbWindow *w)
     uint32_t generation = __atomic_load_n(&as->generation, __ATOMIC_ACQUIRE);
 
     w->as = NULL;
-    if (!address_space_lookup(as, pa, &s) || !s.region || !s.region->ram ||
-        s.region->kind == REGION_IO) {
+    if (!address_space_lookup(as, pa, &s) || !s.region || !s.direct) {
         return false;
     }
     hwaddr at = pa - s.start;
@@ -58,7 +57,7 @@ static bool look_up(AddressSpace *as, hwaddr pa, TlbWindow *w)
         return false;
     }
     *w = (TlbWindow) { .generation = generation, .start = pa, .size = GUEST_PAGE_SIZE, .off = off,
-                       .ram = s.region->ram, .readonly = s.readonly };
+                       .ram = s.region->ram, .readonly = !section_direct_store(&s) };
     if (!(s.start & (GUEST_PAGE_SIZE - 1)) && s.off + s.size <= w->ram->size) {
         w->start = s.start;
         w->off = s.off;

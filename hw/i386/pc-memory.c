@@ -4,10 +4,17 @@
  *
  *   0                RAM                           A0000h-FFFFFh: see hw/pci/i440fx.c
  *   below_4g         PCI memory                    up to FEC00000h: I/O APIC, HPET, local APIC
- *   4 GiB - ROM      firmware; its last 128 KiB also below 1 MiB, behind the bridge
+ *   4 GiB - size     firmware, in ROM (-bios) or flash (-drive if=pflash; a second chip, for its
+ *                    variables, below); its last 128 KiB also below 1 MiB, behind the bridge
  *   4 GiB            rest of the RAM
  */
 #include "hw/i386/pc.h"
+
+#include <inttypes.h>
+
+#include "block/drive.h"
+#include "hw/block/pflash-cfi01.h"
+#include "target-i386/cpu.h"
 
 #define BIOS_DEFAULT    "bios-256k.bin"
 #define BIOS_MAX        (16u << 20)
@@ -73,16 +80,89 @@ bool pc_memory_init(PCMachine *pc, Error **err)
     return true;
 }
 
-static void map_firmware(PCMachine *pc, uint64_t size)
+static void map_firmware(PCMachine *pc, Region *bios, uint64_t size)
 {
     uint64_t isa = MIN(size, ISA_BIOS_MAX);
 
-    region_map(&pc->pci_memory, 4 * GIB - size, &pc->bios, 0);
-    region_init_alias(&pc->isa_bios, "isa-bios", &pc->bios, size - isa, isa);
+    region_map(&pc->pci_memory, 4 * GIB - size, bios, 0);
+    region_init_alias(&pc->isa_bios, "isa-bios", bios, size - isa, isa);
+    region_set_readonly(&pc->isa_bios, true);   /* XBCS of the south bridge: no stores get through */
     region_map(&pc->pci_memory, 0x100000 - isa, &pc->isa_bios, 1);
 }
 
-bool pc_firmware_init(PCMachine *pc, Error **err)
+/* ---- firmware in flash ----------------------------------------------------------------- */
+
+/* What -machine pflashN= or -drive if=pflash,unit=N names; NULL: nothing.  false: an error. */
+static bool flash_drive(PCMachine *pc, unsigned n, BlockBackend **blk, Error **err)
+{
+    const char *name = pc->pflash[n];
+    DriveInfo *d = drive_get(DRIVE_IF_PFLASH, 0, n);
+
+    *blk = name ? blk_find(name) : d ? d->blk : NULL;
+    if (name && d) {
+        return fail(err, "-machine pflash%u=%s: there is a -drive if=pflash,unit=%u, too", n, name, n);
+    }
+    if (name && !*blk) {
+        return fail(err, "-machine pflash%u=%s: no -blockdev or -drive has this name", n, name);
+    }
+    return true;
+}
+
+static bool check_flash(const PCMachine *pc, BlockBackend *const blk[PC_FLASHES], Error **err)
+{
+    uint64_t sum = 0;
+
+    if (!blk[0]) {
+        return fail(err, "pflash1 requires pflash0: the variables' flash chip, the firmware's");
+    }
+    if (pc->m.firmware) {
+        return fail(err, "-bios %s: the firmware is in pflash0 already", pc->m.firmware);
+    }
+    for (unsigned n = 0; n < PC_FLASHES && blk[n]; n++) {
+        uint64_t size = blk_length(blk[n]);
+        if (!size || size % PFLASH_BLOCK) {
+            return fail(err, "pflash%u: '%s' has %" PRIu64 " bytes: a multiple of %u is needed", n,
+                        blk_file_name(blk[n]), size, PFLASH_BLOCK);
+        }
+        sum += size;
+    }
+    return sum <= pc->max_fw_size
+           || fail(err, "pflash0 and pflash1 have %" PRIu64 " bytes together: at most %" PRIu64
+                   " are possible (-machine max-fw-size=)", sum, pc->max_fw_size);
+}
+
+static bool in_smm(void)
+{
+    CPU *cpu = cpu_of_access();
+
+    return cpu && x86_cpu(cpu)->smm;
+}
+
+static bool create_flash(PCMachine *pc, BlockBackend *const blk[PC_FLASHES], Error **err)
+{
+    static const char *const names[PC_FLASHES] = { "system.flash0", "system.flash1" };
+    uint64_t end = 4 * GIB;
+
+    for (unsigned n = 0; n < PC_FLASHES && blk[n]; n++) {
+        pc->flash[n] = pflash_cfi01_new(names[n], blk[n]);
+        pflash_cfi01_set_trusted(pc->flash[n], in_smm);
+        if (!device_realize(pc->flash[n], NULL, err)) {
+            return false;
+        }
+        Region *r = pflash_cfi01_region(pc->flash[n]);
+        end -= (uint64_t)r->size;
+        if (n == 0) {
+            map_firmware(pc, r, (uint64_t)r->size);
+        } else {
+            region_map(&pc->pci_memory, end, r, 0);
+        }
+    }
+    return true;
+}
+
+/* ---- firmware in ROM ------------------------------------------------------------------- */
+
+static bool create_rom(PCMachine *pc, Error **err)
 {
     const char *name = pc->m.firmware ? pc->m.firmware : BIOS_DEFAULT;
     g_autofree char *path = firmware_find(name);
@@ -107,8 +187,23 @@ bool pc_firmware_init(PCMachine *pc, Error **err)
         return false;
     }
     memcpy(region_host(&pc->bios), data, size);
-    map_firmware(pc, size);
+    map_firmware(pc, &pc->bios, size);
     return true;
+}
+
+bool pc_firmware_init(PCMachine *pc, Error **err)
+{
+    BlockBackend *blk[PC_FLASHES];
+
+    for (unsigned n = 0; n < PC_FLASHES; n++) {
+        if (!flash_drive(pc, n, &blk[n], err)) {
+            return false;
+        }
+    }
+    if (!blk[0] && !blk[1]) {
+        return create_rom(pc, err);
+    }
+    return check_flash(pc, blk, err) && create_flash(pc, blk, err);
 }
 
 unsigned pc_e820(const PCMachine *pc, E820Entry *rows, unsigned max)

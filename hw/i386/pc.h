@@ -12,6 +12,7 @@
 
 #define PC_GSIS 24                      /* global system interrupts: inputs of the I/O APIC */
 #define GIB (1ull << 30)
+#define PC_FLASHES 2                    /* for firmware and its variables */
 
 typedef struct PCMachine {
     Machine m;                          /* always first */
@@ -22,6 +23,8 @@ typedef struct PCMachine {
     bool with_i8042, with_pit;
     bool with_hpet, with_usb;
     char *pcspk_audiodev;
+    char *pflash[PC_FLASHES];           /* names of their -blockdev; or NULL */
+    uint64_t max_fw_size;               /* of both together */
     char *oem_id, *oem_table_id;        /* of ACPI tables */
 
     /* Memory: RAM up to the hole below 4 GiB, the rest from 4 GiB on */
@@ -29,13 +32,14 @@ typedef struct PCMachine {
     Region ram_below, ram_above;
     Region pci_memory;                  /* behind the host bridge, below everything else */
     Region unclaimed;                   /* where no card answers between A0000h and FFFFFh */
-    Region bios, isa_bios;
+    Region bios, isa_bios;              /* bios: unused if the firmware is in flash[0] */
     Region port_f0;
 
     /* Chips */
     Device *host, *piix3, *pm, *ide;
     Device *pic, *ioapic, *pit, *pcspk, *rtc, *hpet, *kbc, *vmport, *vmmouse, *port92, *fdc;
     Device *fw_cfg;
+    Device *flash[PC_FLASHES];          /* NULL: firmware is in bios, and there are no variables */
     PCIBus *pci;
     ISABus *isa;
     bool smm, acpi, apic;               /* what there is of them */
