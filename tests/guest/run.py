@@ -30,13 +30,14 @@ import material         # noqa: E402
 import network          # noqa: E402
 import paravirt         # noqa: E402
 import screens          # noqa: E402
+import uefi             # noqa: E402
 import vm               # noqa: E402
 import vmware           # noqa: E402
 
 
 def tests():
     found = []
-    for module in (cmdline, fuzz, screens, graphics, vmware, network, paravirt, disks, boots):
+    for module in (cmdline, fuzz, screens, graphics, vmware, network, paravirt, disks, uefi, boots):
         for name, fn in inspect.getmembers(module, inspect.isfunction):
             if name.startswith("test_") and fn.__module__ == module.__name__:
                 found.append((getattr(fn, "weight", 5), name[5:], fn))
