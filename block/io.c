@@ -279,27 +279,40 @@ int node_status_above(BlockNode *n, BlockNode *base, uint64_t off, uint64_t len,
     return 0;
 }
 
-int node_copy_range(BlockNode *from, uint64_t from_off, BlockNode *to, uint64_t to_off, uint64_t len)
+/* The first bytes of them that lie in a row; *len says how many were copied. */
+static int copy_range(BlockNode *from, uint64_t from_off, BlockNode *to, uint64_t to_off, uint64_t *len)
 {
     BlockStatus a, b;
-    int ret = node_status_above(from, NULL, from_off, len, &a, NULL);
-    ret = ret ? ret : check_write(to, to_off, len);
-    /* only raw: what other formats have there may change with the write */
-    ret = ret || strcmp(to->driver->name, "raw") ? -ENOTSUP : node_status(to, to_off, len, &b);
-    if (ret || a.len < len || !a.data || !a.has_offset || !b.has_offset || !a.file->driver->fd
-        || !b.file->driver->fd || to->probed_raw) {
+    int ret = node_status_above(from, NULL, from_off, *len, &a, NULL);
+    ret = ret ? ret : node_status(to, to_off, *len, &b);
+    if (ret || !a.data || !a.has_offset || !b.has_offset || !a.file->driver->fd || !b.file->driver->fd) {
         return -ENOTSUP;
     }
+    *len = MIN(a.len, b.len);
     off_t in = a.offset, out = b.offset;
-    while (len) {
+    for (uint64_t left = *len; left;) {
         ssize_t n = copy_file_range(a.file->driver->fd(a.file), &in, b.file->driver->fd(b.file), &out,
-                                    len, 0);
+                                    left, 0);
         if (n <= 0) {
             return -ENOTSUP;
         }
-        len -= n;
+        left -= n;
     }
     return 0;
+}
+
+int node_copy_range(BlockNode *from, uint64_t from_off, BlockNode *to, uint64_t to_off, uint64_t len)
+{
+    int ret = check_write(to, to_off, len);
+    /* only raw: what other formats have there may change with the write */
+    if (ret || strcmp(to->driver->name, "raw") || to->probed_raw) {
+        return -ENOTSUP;
+    }
+    for (uint64_t done = 0, part; done < len && !ret; done += part) {
+        part = len - done;
+        ret = copy_range(from, from_off + done, to, to_off + done, &part);
+    }
+    return ret;
 }
 
 void node_limits(BlockNode *n, BlkLimits *out)

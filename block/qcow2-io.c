@@ -19,6 +19,10 @@
 #define ZERO_BITMAP (0xffffffffull << 32)
 #define DATA_BITMAP 0xffffffffull
 
+/* Data in a row are told of in pieces of this size at most: who asks moves one of them and asks for
+ * the next, and looks at the rest would be in vain. */
+#define MAX_RUN (2u << 20)
+
 /* ---- requests in flight ---------------------------------------------------------------- */
 
 static bool conflicts(const Qcow2 *q, const Request *r)
@@ -109,7 +113,8 @@ static int map_run(Qcow2 *q, uint64_t off, uint64_t len, Run *run)
     } else if (c.type == CLUSTER_COMPRESSED) {
         run->host = c.host;
     } else {
-        while (run->len < len && !ret) {
+        uint64_t far = c.type == CLUSTER_NORMAL ? MIN(len, MAX_RUN) : len;
+        while (run->len < far && !ret) {
             ret = qcow2_lookup(q, off + run->len, &c);
             if (ret || !same_run(q, run, &c)) {
                 break;                  /* an error comes up again when it is its turn */

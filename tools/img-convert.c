@@ -18,7 +18,10 @@
 #include "util/bql.h"
 #include "util/iov.h"
 
-#define PIECE (2u << 20)
+#define PIECE (512u << 10)              /* stays in a core's cache between reading and writing */
+#define COMPRESSED_PIECE (256u << 10)   /* takes long: all workers have something to do until the end */
+#define MAX_SPARSE (2u << 20)
+#define BUFFER (PIECE + (2u << 20))     /* a piece, and up to one cluster more */
 #define MAX_WORKERS 16
 
 typedef struct Source {
@@ -27,6 +30,11 @@ typedef struct Source {
 } Source;
 
 typedef enum { PIECE_DATA, PIECE_ZERO, PIECE_SKIP } PieceKind;
+
+typedef struct Stretch {
+    uint64_t from, to;                  /* in the joined disk, inside one source */
+    PieceKind kind;
+} Stretch;
 
 typedef struct Piece {
     uint64_t off, len, sequence;
@@ -54,6 +62,7 @@ typedef struct Convert {
     unsigned hungry;                    /* workers that wait for a piece */
     Piece *read[MAX_WORKERS];           /* those that were read, by sequence, modulo */
     bool writing;                       /* somebody writes what was read */
+    Stretch here, behind;               /* what is known of the disk from at on */
     uint64_t at, done, sequence, turn;
     int ret;
     bool failed_read;
@@ -73,33 +82,63 @@ static const Source *source_at(const Convert *c, uint64_t off)
     return NULL;
 }
 
+static int look(const Convert *c, uint64_t at, Stretch *out)
+{
+    const Source *s = source_at(c, at);
+    BlockStatus st;
+    int ret = node_status_above(s->node, c->base, at - s->start, s->end - at, &st, NULL);
+    if (ret < 0 && !c->salvage) {
+        return ret;
+    }
+    if (ret < 0) {
+        st = (BlockStatus) { .len = MIN(PIECE, s->end - at), .allocated = true, .data = true };
+    }
+    *out = (Stretch) { at, at + st.len, PIECE_DATA };
+    if (!st.allocated && c->base) {
+        out->kind = PIECE_SKIP;
+    } else if (st.zero || !st.allocated) {
+        out->kind = c->sparse ? PIECE_ZERO : PIECE_DATA;
+    }
+    return 0;
+}
+
+/* c->here, as long as a piece if the disk is: formats tell of single blocks, or of all at once. */
+static int find_stretch(Convert *c)
+{
+    int ret = 0;
+    if (c->here.to <= c->at) {
+        ret = c->behind.to > c->at ? 0 : look(c, c->at, &c->behind);
+        c->here = c->behind;
+    }
+    while (!ret && c->here.to - c->at < PIECE && source_at(c, c->at)->end > c->here.to) {
+        if (c->behind.from != c->here.to && look(c, c->here.to, &c->behind) < 0) {
+            break;                      /* it fails again when it is its turn */
+        }
+        if (c->behind.kind != c->here.kind) {
+            break;
+        }
+        c->here.to = c->behind.to;
+    }
+    return ret;
+}
+
 /* Lock held.  False: nothing left, or a failure. */
 static bool next_piece(Convert *c, Piece *p)
 {
     if (c->at >= c->total || c->ret) {
         return false;
     }
-    const Source *s = source_at(c, c->at);
-    BlockStatus st;
-    int ret = node_status_above(s->node, c->base, c->at - s->start, s->end - c->at, &st, NULL);
-    if (ret < 0 && !c->salvage) {
+    int ret = find_stretch(c);
+    if (ret < 0) {
         c->ret = ret;
         c->failed_read = true;
         c->failed_at = c->at;
         return false;
     }
-    if (ret < 0) {
-        st = (BlockStatus) { .len = MIN(PIECE, s->end - c->at), .allocated = true, .data = true };
-    }
-    *p = (Piece) { .off = c->at, .len = st.len, .sequence = c->sequence, .source = s, .buf = p->buf };
-    if (!st.allocated && c->base) {
-        p->kind = PIECE_SKIP;
-    } else if (st.zero || !st.allocated) {
-        p->kind = c->sparse ? PIECE_ZERO : PIECE_DATA;
-    }
+    *p = (Piece) { .off = c->at, .len = c->here.to - c->at, .kind = c->here.kind, .sequence = c->sequence,
+                   .source = source_at(c, c->at), .buf = p->buf };
     if (p->kind == PIECE_DATA || c->compress) {
-        /* what takes long in small pieces, so that all workers have something to do until the end */
-        uint64_t piece = c->compress ? PIECE / 8 : PIECE;
+        uint64_t piece = c->compress ? COMPRESSED_PIECE : MAX(PIECE, c->sparse);
         p->len = MIN(p->len, piece - p->off % piece);
     }
     if (c->compress && p->kind != PIECE_SKIP) {
@@ -205,7 +244,7 @@ static void read_piece(Convert *c, Piece *p)
     p->copied = c->offload && node_copy_range(p->source->node, p->off - p->source->start, c->target,
                                               p->off, p->len) == 0;
     if (!p->copied) {
-        p->buf = p->buf ? p->buf : aligned_alloc(4096, PIECE + (2u << 20));
+        p->buf = p->buf ? p->buf : aligned_alloc(4096, BUFFER);
         p->ret = read_data(c, p, p->buf);
     }
 }
@@ -493,9 +532,9 @@ static bool take_option(Convert *c, Arguments *a, int opt)
         if (!img_size("buffer size for sparse output", optarg, &a->sparse)) {
             return false;
         }
-        if (a->sparse % BLK_SECTOR || a->sparse > PIECE) {
+        if (a->sparse % BLK_SECTOR || a->sparse > MAX_SPARSE) {
             return img_fail_text("Invalid buffer size for sparse output specified. Valid sizes are "
-                                 "multiples of %u up to %u.", BLK_SECTOR, PIECE) == 0;
+                                 "multiples of %u up to %u.", BLK_SECTOR, MAX_SPARSE) == 0;
         }
         return true;
     case 'r': return img_size("rate limit", optarg, &c->pace.rate);

@@ -29,6 +29,17 @@ CASES = {
     "qcow2 to raw": ("disk.qcow2", ["-O", "raw"]),
     "qcow2 to qcow2": ("disk.qcow2", ["-O", "qcow2"]),
     "qcow2 to raw -W": ("disk.qcow2", ["-W", "-O", "raw"]),
+    "raw to qcow2 -m 1": ("disk.raw", ["-m", "1", "-O", "qcow2"]),
+    "raw to raw -S 0": ("disk.raw", ["-S", "0", "-O", "raw"]),
+    "overlay to qcow2": ("overlay.qcow2", ["-O", "qcow2"]),
+    "raw to vmdk": ("disk.raw", ["-O", "vmdk"]),
+    "vmdk to raw": ("disk.vmdk", ["-O", "raw"]),
+    "raw to vdi": ("disk.raw", ["-O", "vdi"]),
+    "vdi to raw": ("disk.vdi", ["-O", "raw"]),
+    "raw to vhdx": ("disk.raw", ["-O", "vhdx"]),
+    "vhdx to raw": ("disk.vhdx", ["-O", "raw"]),
+    "raw to vpc": ("disk.raw", ["-O", "vpc", "-o", "force_size=on"]),
+    "vpc to raw": ("disk.vpc", ["-O", "raw"]),
     "raw to qcow2 -c": ("disk.raw", ["-c", "-O", "qcow2"]),
     "raw to qcow2 -c zstd": ("disk.raw", ["-c", "-O", "qcow2", "-o", "compression_type=zstd"]),
     "compressed to raw": ("packed.qcow2", ["-O", "raw"]),
@@ -67,6 +78,12 @@ def images(folder, mib):
             f.write(os.urandom(4096))
     qemu_img("convert", "-O", "qcow2", folder + "/disk.raw", folder + "/disk.qcow2")
     qemu_img("convert", "-c", "-O", "qcow2", folder + "/disk.raw", folder + "/packed.qcow2")
+    for other in ("vmdk", "vdi", "vhdx"):
+        qemu_img("convert", "-O", other, folder + "/disk.raw", folder + "/disk." + other)
+    qemu_img("convert", "-O", "vpc", "-o", "force_size=on", folder + "/disk.raw", folder + "/disk.vpc")
+    qemu_img("create", "-f", "qcow2", "-b", "disk.qcow2", "-F", "qcow2", folder + "/overlay.qcow2")
+    subprocess.run(["qemu-io", "-f", "qcow2", folder + "/overlay.qcow2"], check=True, stdout=subprocess.DEVNULL,
+                   input="".join("write -P 9 %dk 128k\n" % (i * 1024) for i in range(mib)).encode())
     qemu_img("create", "-f", "qcow2", folder + "/big.qcow2", "1T")
     writes = "".join("write -P 7 %dG 64k\n" % (8 * i) for i in range(127))
     subprocess.run(["qemu-io", "-f", "qcow2", folder + "/big.qcow2"], input=writes.encode(), check=True,
