@@ -82,7 +82,7 @@ static bool check_kind(const char *name, Error **err)
         return open_failed(name, errno, err);
     }
     if (S_ISDIR(st.st_mode)) {
-        return open_failed(name, EISDIR, err);
+        return fail(err, "'file' driver requires '%s' to be a regular file", name);
     }
     if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
         return fail(err, "Could not open '%s': neither a regular file nor a block device", name);
@@ -585,6 +585,16 @@ static bool file_truncate(BlockNode *n, uint64_t length, BlockPrealloc prealloc,
     return true;
 }
 
+/* Where file systems can do that for an empty file; to others the wish means nothing. */
+static void keep_in_place(int fd)
+{
+    int attributes;
+    if (ioctl(fd, FS_IOC_GETFLAGS, &attributes) == 0) {
+        attributes |= FS_NOCOW_FL;
+        ioctl(fd, FS_IOC_SETFLAGS, &attributes);
+    }
+}
+
 /* Refuses to empty a file that somebody uses, so the lock comes first. */
 static bool file_create(const char *filename, Json *options, Error **err)
 {
@@ -597,9 +607,13 @@ static bool file_create(const char *filename, Json *options, Error **err)
         }
         return false;
     }
-    bool ok = image_lock(fd, filename, true, err);
+    bool nocow = false, ok = (!options || block_take_bool(options, "nocow", &nocow, err))
+                             && image_lock(fd, filename, true, err);
     if (ok && S_ISREG(st.st_mode) && ftruncate(fd, 0) < 0) {
         ok = fail_errno(err, errno, "Could not create '%s'", filename);
+    }
+    if (ok && nocow) {
+        keep_in_place(fd);
     }
     close(fd);
     return ok;

@@ -90,7 +90,7 @@ static char *holder(int fd)
 static bool conflict(int fd, const char *filename, const char *shared, int perm, Error **err)
 {
     g_autofree char *who = holder(fd);
-    return fail(err, "Failed to get %s\"%s\" lock: is another process using the image '%s'?%s",
+    return fail(err, "Failed to get %s\"%s\" lock: Is another process using the image [%s]?%s",
                 shared, perm_names[perm], filename, who ? who : "");
 }
 

@@ -133,6 +133,7 @@ typedef struct BlockDriver {
 
 typedef struct BlockCreateOption {
     const char *name, *type, *def, *help;       /* type: "size", "bool", "str", "int" */
+    bool amended;                               /* BlockDriver.amend can change it */
 } BlockCreateOption;
 
 #define BLOCK_DRIVER(var)                                                       \
@@ -223,6 +224,8 @@ bool node_create_image(const BlockDriver *d, const char *filename, Json *options
 /* For format drivers that make images: an empty file (replacing what was there), opened for
  * writing, locked.  options may name a node to be used instead, as "file". */
 BlockNode *node_create_file(const char *filename, Json *options, Error **err);
+/* What it takes from the options, whatever the format. */
+extern const BlockCreateOption block_file_create_options[];
 /* Opens n->backing: the "backing" option (a node-name, options, or null: none), else what
  * n->backing_file names.  False only on errors. */
 bool node_open_backing(BlockNode *n, Json *options, Error **err);

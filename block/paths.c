@@ -216,6 +216,11 @@ static BlockNode *use_given(Json *options, Error **err)
     return node_ref(n);
 }
 
+const BlockCreateOption block_file_create_options[] = {
+    { "nocow", "bool", NULL, "Turn off copy-on-write (valid only on btrfs)" },
+    { NULL }
+};
+
 BlockNode *node_create_file(const char *filename, Json *options, Error **err)
 {
     if (options && json_get(options, "file")) {
@@ -233,7 +238,7 @@ BlockNode *node_create_file(const char *filename, Json *options, Error **err)
     if (g_str_has_prefix(filename, "file:")) {
         filename += strlen("file:");
     }
-    if (!d->create(filename, NULL, err)) {
+    if (!d->create(filename, options, err)) {
         return NULL;
     }
     Json *o = json_object();

@@ -267,7 +267,10 @@ static void compare_one(Check *k, uint64_t cluster)
     }
     bool leak = have > want, repair = k->fix & (leak ? BLOCK_FIX_LEAKS : BLOCK_FIX_ERRORS);
     note(k, "%s cluster %" PRIu64 " refcount=%" PRIu64 " reference=%" PRIu64,
-         repair ? "Repairing" : leak ? "Leaked" : "ERROR", cluster, have, want);
+         leak ? "Leaked" : "ERROR", cluster, have, want);
+    if (repair) {
+        note(k, "Repairing cluster %" PRIu64 " refcount=%" PRIu64 " reference=%" PRIu64, cluster, have, want);
+    }
     if (repair && !k->rebuild) {
         uint64_t unused;
         /* no block for it: a new one might take the place of something in use */
@@ -292,7 +295,7 @@ static void check_flag(Check *k, const char *what, uint64_t host, uint64_t *entr
         return;
     }
     bool repair = k->fix & BLOCK_FIX_ERRORS;
-    note(k, "%s OFLAG_COPIED %s: entry=%" PRIx64 " refcount=%" PRIu64, repair ? "Repairing" : "ERROR",
+    note(k, "%s OFLAG_COPIED %s_entry=%" PRIx64 " refcount=%" PRIu64, repair ? "Repairing" : "ERROR",
          what, *entry, refcount);
     if (repair) {
         *entry = (*entry & ~ENTRY_COPIED) | (refcount == 1 ? ENTRY_COPIED : 0);

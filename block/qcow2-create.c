@@ -12,19 +12,19 @@
 /* ---- options --------------------------------------------------------------------------------- */
 
 const BlockCreateOption qcow2_create_options[] = {
-    { "backing_file", "str", NULL, "File name of a base image" },
-    { "backing_fmt", "str", NULL, "Image format of the base image" },
+    { "backing_file", "str", NULL, "File name of a base image", true },
+    { "backing_fmt", "str", NULL, "Image format of the base image", true },
     { "cluster_size", "size", "65536", "qcow2 cluster size" },
-    { "compat", "str", "v3", "Compatibility level (v2 [0.10] or v3 [1.1])" },
+    { "compat", "str", "v3", "Compatibility level (v2 [0.10] or v3 [1.1])", true },
     { "compression_type", "str", "zlib", "Compression method used for image cluster compression" },
     { "data_file", "str", NULL, "File name of an external data file" },
     { "data_file_raw", "bool", "off", "The external data file must stay valid as a raw image" },
     { "extended_l2", "bool", "off", "Extended L2 tables" },
-    { "lazy_refcounts", "bool", "off", "Postpone refcount updates" },
+    { "lazy_refcounts", "bool", "off", "Postpone refcount updates", true },
     { "preallocation", "str", "off",
       "Preallocation mode (allowed values: off, metadata, falloc, full)" },
     { "refcount_bits", "int", "16", "Width of a reference count entry in bits" },
-    { "size", "size", NULL, "Virtual disk size" },
+    { "size", "size", NULL, "Virtual disk size", true },
     { NULL }
 };
 

@@ -11,7 +11,7 @@
 const BlockCreateOption vhdx_create_options[] = {
     { "block_size", "size", "0", "Block Size; min 1MB, max 256MB. 0 means auto-calculate based on image "
       "size." },
-    { "block_state_zero", "bool", "on", "Force use of payload blocks of type 'ZERO'.  Non-standard." },
+    { "block_state_zero", "bool", NULL, "Force use of payload blocks of type 'ZERO'.  Non-standard." },
     { "log_size", "size", "1048576", "Log size; min 1MB." },
     { "size", "size", NULL, "Virtual disk size" },
     { "subformat", "str", NULL, "VHDX format type, can be either 'dynamic' or 'fixed'. Default is "

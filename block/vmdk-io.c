@@ -400,7 +400,7 @@ int vmdk_status(BlockNode *n, uint64_t off, uint64_t len, BlockStatus *st)
         if (ret < 0) {
             return ret;
         }
-        st->allocated = sector || !n->backing;
+        st->allocated = sector;
         st->zero = sector == 1 || (!sector && !n->backing);
         st->data = sector > 1;
         st->compressed = st->data && e->compressed;

@@ -24,7 +24,7 @@ static bool merge(DirtyBitmap *to, BlockNode *source, const char *name, Error **
     }
     if (from->map->length != to->map->length) {
         return fail(err, "Bitmaps are of different sizes (destination size is %" G_GUINT64_FORMAT
-                    " and source size is %" G_GUINT64_FORMAT ") and can't be merged",
+                    ", source size is %" G_GUINT64_FORMAT ") and can't be merged",
                     (guint64)to->map->length, (guint64)from->map->length);
     }
     dirtymap_merge(to->map, from->map);
@@ -90,7 +90,7 @@ static int parse(int argc, char **argv, Arguments *a)
         { "image-opts", no_argument, 0, OPT_IMAGE_OPTS }, { "granularity", required_argument, 0, 'g' },
         { "source-file", required_argument, 0, 'b' }, { "source-format", required_argument, 0, 'F' }, { 0 }
     };
-    for (int c; (c = getopt_long(argc, argv, "b:F:f:g:", longs, NULL)) != -1;) {
+    for (int c; (c = img_getopt(argc, argv, "b:F:f:g:", longs)) != -1;) {
         switch (c) {
         case 'b': a->source_file = optarg; break;
         case 'F': a->source.format = optarg; break;

@@ -159,7 +159,7 @@ int img_cmd_compare(int argc, char **argv)
     static const struct option longs[] = { { "image-opts", no_argument, 0, OPT_IMAGE_OPTS },
                                            { "progress", optional_argument, 0, OPT_PROGRESS },
                                            { "force-share", no_argument, 0, 'U' }, { 0 } };
-    for (int opt; (opt = getopt_long(argc, argv, "f:F:T:pqsU", longs, NULL)) != -1;) {
+    for (int opt; (opt = img_getopt(argc, argv, "f:F:T:pqsU", longs)) != -1;) {
         switch (opt) {
         case 'f': first.format = optarg; break;
         case 'F': format = optarg; break;
@@ -179,7 +179,7 @@ int img_cmd_compare(int argc, char **argv)
         }
     }
     if (optind != argc - 2) {
-        img_fail_text("Expecting two image file names");
+        img_usage("Expecting two image file names");
         return 2;
     }
     c.name_a = argv[optind];
@@ -249,7 +249,8 @@ static int commit(BlockNode *n, const char *base_name, const char *cache, ImgPac
     BlockNode *base = base_name ? find_in_chain(n, base_name) : n->backing;
     Error *err = NULL;
     if (!base) {
-        return base_name ? img_fail_text("Did not find '%s' in the backing chain", base_name)
+        return base_name ? img_fail_text("Did not find '%s' in the backing chain of '%s'", base_name,
+                                         node_file_name(n))
                          : img_fail_text("Image does not have a backing file");
     }
     /* Open a second time, to write: the lock of the reader above keeps others away. */
@@ -282,7 +283,7 @@ int img_cmd_commit(int argc, char **argv)
     bool quiet = false, drop = false, progress = false;
     static const struct option longs[] = { { "image-opts", no_argument, 0, OPT_IMAGE_OPTS },
                                            { "progress", optional_argument, 0, OPT_PROGRESS }, { 0 } };
-    for (int c; (c = getopt_long(argc, argv, "f:t:b:dpqr:", longs, NULL)) != -1;) {
+    for (int c; (c = img_getopt(argc, argv, "f:t:b:dpqr:", longs)) != -1;) {
         switch (c) {
         case 'f': how.format = optarg; break;
         case 't': how.cache = optarg; break;
@@ -406,7 +407,7 @@ int img_cmd_rebase(int argc, char **argv)
     static const struct option longs[] = { { "image-opts", no_argument, 0, OPT_IMAGE_OPTS },
                                            { "progress", optional_argument, 0, OPT_PROGRESS },
                                            { "force-share", no_argument, 0, 'U' }, { 0 } };
-    for (int c; (c = getopt_long(argc, argv, "f:F:b:t:T:upqU", longs, NULL)) != -1;) {
+    for (int c; (c = img_getopt(argc, argv, "f:F:b:t:T:upqU", longs)) != -1;) {
         switch (c) {
         case 'f': how.format = optarg; break;
         case 'F': format = optarg; break;
@@ -432,9 +433,7 @@ int img_cmd_rebase(int argc, char **argv)
         return 1;
     }
     if (!backing && !unsafe) {
-        img_fail_text("Must specify backing file (-b) or use unsafe mode (-u)");
-        fprintf(stderr, "Try 'orrery-img --help' for more information\n");
-        return 1;
+        return img_usage("Must specify backing file (-b) or use unsafe mode (-u)");
     }
     how.no_backing = unsafe;
     below.format = format;
@@ -548,10 +547,10 @@ int img_cmd_bench(int argc, char **argv)
         { "flush-interval", required_argument, 0, OPT_FLUSH_INTERVAL },
         { "pattern", required_argument, 0, OPT_PATTERN }, { "no-drain", no_argument, 0, OPT_NO_DRAIN },
         { 0 } };
-    for (int c; (c = getopt_long(argc, argv, "c:d:f:i:no:qs:S:t:wU", longs, NULL)) != -1;) {
+    for (int c; (c = img_getopt(argc, argv, "c:d:f:i:no:qs:S:t:wU", longs)) != -1;) {
         bool ok = true;
         switch (c) {
-        case 'c': ok = img_number("request count", optarg, 1, UINT32_MAX, &b.count); break;
+        case 'c': ok = img_number("request count", optarg, 0, UINT32_MAX, &b.count); break;
         case 'd': ok = img_number("queue depth", optarg, 1, 1024, &b.depth); break;
         case 'f': how.format = optarg; break;
         case 'i': how.aio = optarg; break;

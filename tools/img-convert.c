@@ -20,8 +20,8 @@
 
 #define PIECE (512u << 10)              /* stays in a core's cache between reading and writing */
 #define COMPRESSED_PIECE (256u << 10)   /* takes long: all workers have something to do until the end */
-#define MAX_SPARSE (2u << 20)
-#define BUFFER (PIECE + (2u << 20))     /* a piece, and up to one cluster more */
+#define MAX_SPARSE (16u << 20)
+#define MAX_CLUSTER (2u << 20)
 #define MAX_WORKERS 16
 
 typedef struct Source {
@@ -244,7 +244,7 @@ static void read_piece(Convert *c, Piece *p)
     p->copied = c->offload && node_copy_range(p->source->node, p->off - p->source->start, c->target,
                                               p->off, p->len) == 0;
     if (!p->copied) {
-        p->buf = p->buf ? p->buf : aligned_alloc(4096, BUFFER);
+        p->buf = p->buf ? p->buf : aligned_alloc(4096, MAX(PIECE, (c->sparse + 4095) & ~4095u) + MAX_CLUSTER);
         p->ret = read_data(c, p, p->buf);
     }
 }
@@ -372,7 +372,7 @@ typedef struct Arguments {
     ImgOpen in, out;
     const char *format, *backing, *backing_format, *snapshot;
     Json *options;
-    bool skip_create, quiet, target_is_zero, out_image_opts, bitmaps, skip_broken;
+    bool skip_create, quiet, has_format, has_sparse, target_is_zero, out_image_opts, bitmaps, skip_broken;
     uint64_t sparse, workers;
 } Arguments;
 
@@ -398,11 +398,13 @@ static bool open_sources(Convert *c, const Arguments *a, char **names, int n)
 
 static bool make_target(Convert *c, const Arguments *a, const char *name)
 {
-    const BlockDriver *d = block_driver_find(a->format);
+    const BlockDriver *d = img_format(a->format);
     Error *err = NULL;
-    if (!d || (!d->create && !a->skip_create)) {
-        img_fail_text("Unknown file format '%s'", a->format);
+    if (!d) {
         return false;
+    }
+    if (!d->create && !a->skip_create) {
+        return img_fail_text("Format driver '%s' does not support image creation", d->name) == 0;
     }
     if (c->compress && !d->write_compressed) {
         img_fail_text("Compression not supported for this file format");
@@ -419,8 +421,11 @@ static bool make_target(Convert *c, const Arguments *a, const char *name)
             json_set_str(a->options, "backing_fmt", a->backing_format);
         }
         if (!img_create(d, name, a->options, true, &err)) {
-            g_prefix_error(&err, "error while converting %s: ", a->format);
-            img_fail(err);
+            const char *why = err->message;
+            g_autofree char *prefix = g_strdup_printf("%s: ", name);
+            why += g_str_has_prefix(why, prefix) ? strlen(prefix) : 0;
+            error_report("%s: error while converting %s: %s", name, a->format, why);
+            g_clear_error(&err);
             return false;
         }
     }
@@ -510,7 +515,10 @@ static bool take_option(Convert *c, Arguments *a, int opt)
     case 'U': a->in.share = true; return true;
     case OPT_IMAGE_OPTS: a->in.image_opts = true; return true;
     case OPT_TARGET_IMAGE_OPTS: a->out_image_opts = true; return true;
-    case 'O': a->format = optarg; return true;
+    case 'O':
+        a->format = optarg;
+        a->has_format = true;
+        return true;
     case 't': a->out.cache = optarg; return true;
     case 'B': a->backing = optarg; return true;
     case 'F': a->backing_format = optarg; return true;
@@ -529,12 +537,14 @@ static bool take_option(Convert *c, Arguments *a, int opt)
         c->progress = true;
         return img_progress_option(optarg);
     case 'S':
+        a->has_sparse = true;
         if (!img_size("buffer size for sparse output", optarg, &a->sparse)) {
             return false;
         }
         if (a->sparse % BLK_SECTOR || a->sparse > MAX_SPARSE) {
             return img_fail_text("Invalid buffer size for sparse output specified. Valid sizes are "
-                                 "multiples of %u up to %u.", BLK_SECTOR, MAX_SPARSE) == 0;
+                                 "multiples of %u up to %u. Select 0 to disable sparse detection (fully "
+                                 "allocates output).", BLK_SECTOR, MAX_SPARSE) == 0;
         }
         return true;
     case 'r': return img_size("rate limit", optarg, &c->pace.rate);
@@ -543,6 +553,36 @@ static bool take_option(Convert *c, Arguments *a, int opt)
     case 'o': return img_add_options(a->options, optarg);
     default: return false;
     }
+}
+
+/* Options that exclude each other, or need each other. */
+static bool makes_sense(const Convert *c, const Arguments *a)
+{
+    const char *prealloc = NULL;
+    json_get_str(a->options, "preallocation", JSON_OPTIONAL, &prealloc, NULL);
+    const struct {
+        bool wrong;
+        const char *text;
+    } rules[] = {
+        { a->skip_broken && !a->bitmaps, "Use of --skip-broken-bitmaps requires --bitmaps" },
+        { a->target_is_zero && !a->skip_create, "--target-is-zero requires use of -n flag" },
+        { a->out_image_opts && !a->skip_create, "--target-image-opts requires use of -n flag" },
+        { a->out_image_opts && a->has_format, "--target-image-opts and -O are mutually exclusive" },
+        { c->offload && a->has_sparse, "Cannot enable copy offloading when -S is used" },
+        { c->offload && c->compress, "Cannot enable copy offloading when -c is used" },
+        { c->offload && c->salvage, "Cannot use copy offloading in salvaging mode" },
+        { a->backing && !a->backing_format, "Use of backing file requires explicit backing format" },
+        { a->backing_format && !a->backing && !json_get(a->options, "backing_file"),
+          "Backing format cannot be used without backing file" },
+        { c->compress && prealloc && strcmp(prealloc, "off"),
+          "Compression and preallocation not supported at the same time" },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rules); i++) {
+        if (rules[i].wrong) {
+            return img_fail_text("%s", rules[i].text) == 0;
+        }
+    }
+    return true;
 }
 
 int img_cmd_convert(int argc, char **argv)
@@ -559,13 +599,13 @@ int img_cmd_convert(int argc, char **argv)
         { "target-is-zero", no_argument, 0, OPT_TARGET_IS_ZERO },
         { "progress", optional_argument, 0, OPT_PROGRESS },
         { "force-share", no_argument, 0, 'U' }, { 0 } };
-    for (int opt; (opt = getopt_long(argc, argv, "B:CF:O:S:T:Ucf:l:m:no:pqr:t:W", longs, NULL)) != -1;) {
+    for (int opt; (opt = img_getopt(argc, argv, "B:CF:O:S:T:Ucf:l:m:no:pqr:t:W", longs)) != -1;) {
         if (opt == 'o' && img_is_help(optarg)) {
-            const BlockDriver *d = block_driver_find(a.format);
+            const BlockDriver *d = img_format(a.format);
             if (!d) {
-                return img_fail_text("Unknown file format '%s'", a.format);
+                return 1;
             }
-            img_print_create_options(d);
+            img_print_create_options(d, optind < argc);
             return 0;
         }
         if (!take_option(&c, &a, opt)) {
@@ -575,11 +615,8 @@ int img_cmd_convert(int argc, char **argv)
     if (argc - optind < 2) {
         return img_fail_text("Must specify image file name");
     }
-    if (a.skip_broken && !a.bitmaps) {
-        return img_fail_text("Use of --skip-broken-bitmaps requires --bitmaps");
-    }
-    if (a.target_is_zero && !a.skip_create) {
-        return img_fail_text("--target-is-zero requires use of -n flag");
+    if (!makes_sense(&c, &a)) {
+        return 1;
     }
     int status = convert(&c, &a, argv + optind, argc - optind);
     free_convert(&c);

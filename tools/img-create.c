@@ -13,14 +13,25 @@
 
 /* ---- create ------------------------------------------------------------------------------------ */
 
-void img_print_create_options(const BlockDriver *d)
+static void print_option(const BlockCreateOption *o)
+{
+    const char *type = !strcmp(o->type, "bool") ? "bool (on/off)" : !strcmp(o->type, "int") ? "num" : o->type;
+    g_autofree char *left = g_strdup_printf("%s=<%s>", o->name, type);
+    printf("  %-22s - %s\n", left, o->help);
+}
+
+void img_print_create_options(const BlockDriver *d, bool with_file)
 {
     printf("Supported %s options:\n", d->name);
     for (const BlockCreateOption *o = d->create_options; o && o->name; o++) {
-        const char *type = !strcmp(o->type, "bool") ? "bool (on/off)" : !strcmp(o->type, "int")
-                           ? "num" : o->type;
-        g_autofree char *left = g_strdup_printf("%s=<%s>", o->name, type);
-        printf("  %-22s - %s\n", left, o->help);
+        print_option(o);
+    }
+    for (const BlockCreateOption *o = block_file_create_options; with_file && o->name; o++) {
+        print_option(o);
+    }
+    if (!with_file) {
+        printf("\nThe protocol level may support further options.\n"
+               "Specify the target filename to include those options.\n");
     }
 }
 
@@ -42,45 +53,73 @@ static void append_option(GString *s, const BlockCreateOption *o, const Json *op
     }
 }
 
-/* The order in which qemu-img prints them, which scripts may have come to expect. */
-static void print_formatting(const BlockDriver *d, const char *name, const Json *options)
+/* The order in which qemu-img prints them, which scripts may have come to expect; then others. */
+static const char *const *printed_first(const BlockDriver *d)
 {
-    static const char *const order[] = {
+    static const char *const qcow2[] = {
         "cluster_size", "extended_l2", "preallocation", "compression_type", "size", "compat",
         "backing_file", "backing_fmt", "data_file", "data_file_raw", "lazy_refcounts",
-        "refcount_bits",
-    };
-    g_autoptr(GString) s = g_string_new(NULL);
-    g_string_printf(s, "Formatting '%s', fmt=%s", name, d->name);
-    for (size_t i = 0; i < G_N_ELEMENTS(order); i++) {
-        for (const BlockCreateOption *o = d->create_options; o && o->name; o++) {
-            bool always = strcmp(o->name, "preallocation") && strcmp(o->name, "compat")
-                          && strcmp(o->name, "data_file_raw");
-            if (!strcmp(o->name, order[i]) && (always || json_get(options, o->name))) {
-                append_option(s, o, options);
-            }
+        "refcount_bits", NULL
+    }, *const vhdx[] = { "size", "log_size", "block_size", NULL }, *const others[] = { "size", NULL };
+    return !strcmp(d->name, "qcow2") ? qcow2 : !strcmp(d->name, "vhdx") ? vhdx : others;
+}
+
+static void append_named(GString *s, const BlockDriver *d, const char *name, const Json *options)
+{
+    static const char *const if_given[] = { "preallocation", "compat", "data_file_raw", NULL };
+    for (const BlockCreateOption *o = d->create_options; o && o->name; o++) {
+        if (!strcmp(o->name, name) && (!g_strv_contains(if_given, name) || json_get(options, name))) {
+            append_option(s, o, options);
         }
     }
+}
+
+static void print_formatting(const BlockDriver *d, const char *name, const Json *options)
+{
+    const char *const *first = printed_first(d);
+    g_autoptr(GString) s = g_string_new(NULL);
+    g_string_printf(s, "Formatting '%s', fmt=%s", name, d->name);
+    for (int i = 0; first[i]; i++) {
+        append_named(s, d, first[i], options);
+    }
     for (const BlockCreateOption *o = d->create_options; o && o->name; o++) {
-        if (!g_strv_contains((const char *const[]) { "cluster_size", "extended_l2", "preallocation",
-                "compression_type", "size", "compat", "backing_file", "backing_fmt", "data_file",
-                "data_file_raw", "lazy_refcounts", "refcount_bits", NULL }, o->name)) {
+        if (!g_strv_contains(first, o->name)) {
+            append_named(s, d, o->name, options);
+        }
+    }
+    for (const BlockCreateOption *o = block_file_create_options; o->name; o++) {
+        if (json_get(options, o->name)) {
             append_option(s, o, options);
         }
     }
     printf("%s\n", s->str);
 }
 
-bool img_create(const BlockDriver *d, const char *name, Json *options, bool quiet, Error **err)
+static bool has_option(const BlockCreateOption *o, const char *name)
+{
+    while (o && o->name && strcmp(o->name, name)) {
+        o++;
+    }
+    return o && o->name;
+}
+
+/* Says so if there is something that the format (or the file) does not know. */
+static bool known_options(const BlockDriver *d, const Json *options, Error **err)
 {
     for (guint i = 0; i < json_len(options); i++) {
-        const BlockCreateOption *o = d->create_options;
-        while (o && o->name && strcmp(o->name, json_key_at(options, i))) {
-            o++;
+        const char *name = json_key_at(options, i);
+        if (!has_option(d->create_options, name) && !has_option(block_file_create_options, name)) {
+            return fail(err, "Invalid parameter '%s'", name);
         }
-        if (!o || !o->name) {
-            return fail(err, "%s: Invalid parameter '%s'", name, json_key_at(options, i));
-        }
+    }
+    return true;
+}
+
+bool img_create(const BlockDriver *d, const char *name, Json *options, bool quiet, Error **err)
+{
+    if (!known_options(d, options, err)) {
+        g_prefix_error(err, "%s: ", name);
+        return false;
     }
     if (!quiet) {
         print_formatting(d, name, options);
@@ -95,11 +134,19 @@ bool img_create(const BlockDriver *d, const char *name, Json *options, bool quie
 }
 
 /* The backing file must open; its length is the default. */
-static bool look_at_backing(const char *name, Json *o, bool unsafe, uint64_t *size)
+static bool look_at_backing(const BlockDriver *d, const char *name, Json *o, bool unsafe, uint64_t *size)
 {
     const char *file = NULL, *format = NULL;
     json_get_str(o, "backing_file", JSON_OPTIONAL, &file, NULL);
     json_get_str(o, "backing_fmt", JSON_OPTIONAL, &format, NULL);
+    if ((file || format) && !has_option(d->create_options, "backing_file")) {
+        error_report("%s: Backing file not supported for file format '%s'", name, d->name);
+        return false;
+    }
+    if (format && !file) {
+        error_report("%s: Backing format cannot be used without backing file", name);
+        return false;
+    }
     if (!file || !*file) {
         return true;
     }
@@ -114,7 +161,8 @@ static bool look_at_backing(const char *name, Json *o, bool unsafe, uint64_t *si
     Error *err = NULL;
     BlockNode *n = node_open_file(path, format, NULL, (BlockFlags) { .read_only = true }, &err);
     if (!n) {
-        error_report("%s: Could not open backing file '%s': %s", name, path, err->message);
+        error_report("%s: %s", name, err->message);
+        fprintf(stderr, "Could not open backing image.\n");
         g_clear_error(&err);
         return false;
     }
@@ -130,7 +178,7 @@ int img_cmd_create(int argc, char **argv)
     g_autoptr(Json) o = json_object();
     static const struct option longs[] = { { 0 } };
     g_autoptr(GString) options = g_string_new(NULL);
-    for (int c; (c = getopt_long(argc, argv, "F:b:f:o:qu", longs, NULL)) != -1;) {
+    for (int c; (c = img_getopt(argc, argv, "F:b:f:o:qu", longs)) != -1;) {
         switch (c) {
         case 'F': backing_format = optarg; break;
         case 'b': backing = optarg; break;
@@ -141,21 +189,25 @@ int img_cmd_create(int argc, char **argv)
         default: return 1;
         }
     }
-    const BlockDriver *d = block_driver_find(format);
-    if (!d || !d->create || d->protocol) {
-        return img_fail_text(d ? "Format driver '%s' does not support image creation"
-                               : "Unknown file format '%s'", format);
+    const BlockDriver *d = img_format(format);
+    if (!d) {
+        return 1;
+    }
+    if (!d->create || d->protocol) {
+        return img_fail_text("Format driver '%s' does not support image creation", format);
     }
     if (img_is_help(options->str)) {
-        img_print_create_options(d);
+        img_print_create_options(d, optind < argc);
         return 0;
     }
     if (options->len && !img_add_options(o, options->str)) {
         return 1;
     }
-    if (optind >= argc || argc - optind > 2) {
-        return img_fail_text(optind >= argc ? "Expecting image file name" : "Unexpected argument: %s",
-                             optind >= argc ? "" : argv[optind + 2]);
+    if (optind >= argc) {
+        return img_usage("Expecting image file name");
+    }
+    if (argc - optind > 2) {
+        return img_usage("Unexpected argument: %s", argv[optind + 2]);
     }
     const char *name = argv[optind];
     uint64_t size = UINT64_MAX;
@@ -165,7 +217,7 @@ int img_cmd_create(int argc, char **argv)
     if (backing_format) {
         json_set_str(o, "backing_fmt", backing_format);
     }
-    if (!look_at_backing(name, o, unsafe, &size)) {
+    if (!look_at_backing(d, name, o, unsafe, &size)) {
         return 1;
     }
     if (optind + 1 < argc) {
@@ -178,7 +230,10 @@ int img_cmd_create(int argc, char **argv)
     if (size == UINT64_MAX) {
         return img_fail_text("%s: Image creation needs a size parameter", name);
     }
-    if (!json_get(o, "size") || optind + 1 < argc) {
+    if (json_get(o, "size") && optind + 1 < argc) {
+        return img_fail_text("%s: The image size must be specified only once", name);
+    }
+    if (!json_get(o, "size")) {
         json_set_uint(o, "size", size);
     }
     Error *err = NULL;
@@ -187,44 +242,77 @@ int img_cmd_create(int argc, char **argv)
 
 /* ---- amend ------------------------------------------------------------------------------------- */
 
+static int print_amend_options(const BlockDriver *d)
+{
+    if (!d->amend) {
+        return img_fail_text("Format driver '%s' does not support option amendment", d->name);
+    }
+    printf("Amend options for '%s':\n", d->name);
+    for (const BlockCreateOption *o = d->create_options; o && o->name; o++) {
+        if (o->amended) {
+            print_option(o);
+        }
+    }
+    return 0;
+}
+
+static int amend(BlockNode *n, Json *options)
+{
+    Error *err = NULL;
+    if (!n->driver->amend) {
+        return img_fail_text("Format driver '%s' does not support option amendment", n->driver->name);
+    }
+    for (guint i = 0; i < json_len(options); i++) {
+        if (!has_option(n->driver->create_options, json_key_at(options, i))) {
+            return img_fail_text("Invalid parameter '%s'", json_key_at(options, i));
+        }
+    }
+    return n->driver->amend(n, options, &err) ? 0 : img_fail(err);
+}
+
 int img_cmd_amend(int argc, char **argv)
 {
+    bool help = false, progress = false;
     ImgOpen how = { .write = true, .no_backing = true };
     g_autoptr(Json) o = json_object();
     static const struct option longs[] = { { "image-opts", no_argument, 0, OPT_IMAGE_OPTS },
                                            { "force", no_argument, 0, OPT_FORCE }, { 0 } };
-    for (int c; (c = getopt_long(argc, argv, "f:o:pqt:", longs, NULL)) != -1;) {
+    for (int c; (c = img_getopt(argc, argv, "f:o:pqt:", longs)) != -1;) {
         switch (c) {
         case OPT_FORCE: return img_fail_text("option --force: only changes of encryption, which is not "
                                              "implemented, are ever forced: leave it out");
         case 'f': how.format = optarg; break;
         case 't': how.cache = optarg; break;
-        case 'p': case 'q': break;      /* nothing here takes long or says a word */
+        case 'p': progress = true; break;
+        case 'q': break;                /* nothing here says a word */
         case OPT_IMAGE_OPTS: how.image_opts = true; break;
         case 'o':
-            if (!img_add_options(o, optarg)) {
+            help |= img_is_help(optarg);
+            if (!help && !img_add_options(o, optarg)) {
                 return 1;
             }
             break;
         default: return 1;
         }
     }
-    if (!json_len(o)) {
-        return img_fail_text("Must specify options (-o)");
+    if (!json_len(o) && !help) {
+        return img_usage("Must specify options (-o)");
+    }
+    if (help && how.format) {
+        const BlockDriver *d = img_format(how.format);
+        return d ? print_amend_options(d) : 1;
     }
     const char *name = img_one_name(argc, argv);
     BlockNode *n = name ? img_open(name, &how) : NULL;
-    Error *err = NULL;
     if (!n) {
         return 1;
     }
-    int status = 0;
-    if (!n->driver->amend) {
-        status = img_fail_text("Format driver '%s' does not support option amendment", n->driver->name);
-    } else if (!n->driver->amend(n, o, &err)) {
-        status = img_fail(err);
-    }
+    img_progress_start(progress && !help);
+    int status = help ? print_amend_options(n->driver) : amend(n, o);
     node_unref(n);
+    if (!status) {
+        img_progress_end();
+    }
     return status;
 }
 
@@ -247,7 +335,6 @@ static bool new_length(BlockNode *n, const char *text, uint64_t *length)
         img_fail_text("New image size must be positive");
         return false;
     }
-    *length = (*length + BLK_SECTOR - 1) / BLK_SECTOR * BLK_SECTOR;
     return true;
 }
 
@@ -265,6 +352,7 @@ static int resize(BlockNode *n, const char *text, bool shrink, int mode, bool qu
                     "there.");
         return 1;
     }
+    length = (length + BLK_SECTOR - 1) / BLK_SECTOR * BLK_SECTOR;
     if (!node_truncate(n, length, mode, &err)) {
         return img_fail(err);
     }
@@ -284,10 +372,10 @@ int img_cmd_resize(int argc, char **argv)
         { "preallocation", required_argument, 0, OPT_PREALLOCATION }, { 0 } };
     /* the size may begin with '-': it is the last word, not an option */
     if (argc < 3) {
-        return img_fail_text("Not enough arguments");
+        return img_usage("Not enough arguments");
     }
     const char *text = argv[--argc];
-    for (int c; (c = getopt_long(argc, argv, "f:q", longs, NULL)) != -1;) {
+    for (int c; (c = img_getopt(argc, argv, "f:q", longs)) != -1;) {
         switch (c) {
         case 'f': how.format = optarg; break;
         case 'q': quiet = true; break;
@@ -316,6 +404,19 @@ int img_cmd_resize(int argc, char **argv)
 
 /* ---- snapshot ---------------------------------------------------------------------------------- */
 
+/* Of a snapshot by its name alone: a number that happens to be some other's id deletes nothing. */
+static const char *id_of(BlockNode *n, const char *name)
+{
+    GPtrArray *list = n->driver->snapshots(n);
+    for (guint i = 0; i < list->len; i++) {
+        BlockSnapshot *s = list->pdata[i];
+        if (!strcmp(s->name, name)) {
+            return s->id;
+        }
+    }
+    return NULL;
+}
+
 static int snapshot_act(BlockNode *n, char action, const char *name)
 {
     Error *err = NULL;
@@ -330,7 +431,9 @@ static int snapshot_act(BlockNode *n, char action, const char *name)
                             .date_nsec = now % 1000000 * 1000 };
         ok = d->snapshot_create(n, &s, &err);
     } else {
-        ok = action == 'a' ? d->snapshot_apply(n, name, &err) : d->snapshot_delete(n, name, &err);
+        const char *id = action == 'a' ? name : id_of(n, name);
+        ok = action == 'a' ? d->snapshot_apply(n, name, &err)
+             : id ? d->snapshot_delete(n, id, &err) : fail(&err, "snapshot not found");
     }
     if (ok) {
         return 0;
@@ -349,11 +452,11 @@ int img_cmd_snapshot(int argc, char **argv)
     const char *snapshot = NULL;
     static const struct option longs[] = { { "image-opts", no_argument, 0, OPT_IMAGE_OPTS },
                                            { "force-share", no_argument, 0, 'U' }, { 0 } };
-    for (int c; (c = getopt_long(argc, argv, "la:c:d:f:qU", longs, NULL)) != -1;) {
+    for (int c; (c = img_getopt(argc, argv, "la:c:d:f:qU", longs)) != -1;) {
         switch (c) {
         case 'l': case 'a': case 'c': case 'd':
             if (action) {
-                return img_fail_text("Cannot mix '-l', '-a', '-c', '-d'");
+                return img_usage("Cannot mix '-l', '-a', '-c', '-d'");
             }
             action = c;
             snapshot = optarg;
@@ -416,7 +519,7 @@ int img_cmd_measure(int argc, char **argv)
     static const struct option longs[] = {
         { "image-opts", no_argument, 0, OPT_IMAGE_OPTS }, { "output", required_argument, 0, OPT_OUTPUT },
         { "size", required_argument, 0, OPT_SIZE }, { "force-share", no_argument, 0, 'U' }, { 0 } };
-    for (int c; (c = getopt_long(argc, argv, "f:O:o:l:U", longs, NULL)) != -1;) {
+    for (int c; (c = img_getopt(argc, argv, "f:O:o:l:U", longs)) != -1;) {
         switch (c) {
         case 'f': how.format = optarg; break;
         case 'O': format = optarg; break;
@@ -442,12 +545,20 @@ int img_cmd_measure(int argc, char **argv)
         default: return 1;
         }
     }
-    const BlockDriver *d = block_driver_find(format);
-    if (!d || !d->create) {
-        return img_fail_text("Unknown file format '%s'", format);
+    const BlockDriver *d = img_format(format);
+    Error *err = NULL;
+    if (!d) {
+        return 1;
     }
-    if ((optind < argc) == has_size) {
+    if (optind < argc && has_size) {
+        return img_fail_text("--size N cannot be used together with a filename.");
+    }
+    if (optind + !has_size != argc) {
         return img_fail_text("Either --size N or one filename must be specified.");
+    }
+    if (!known_options(d, o, &err)) {
+        img_fail(err);
+        return img_fail_text("Invalid options for file format '%s'", d->name);
     }
     if (!d->measure && strcmp(d->name, "raw")) {
         return img_fail_text("Block driver '%s' does not support size measurement", d->name);
@@ -460,7 +571,6 @@ int img_cmd_measure(int argc, char **argv)
         node_unref(src);
         return 1;
     }
-    Error *err = NULL;
     int64_t bitmaps = src && !strcmp(d->name, "qcow2") ? measure_bitmaps(src, o) : -1;
     int64_t required = d->measure ? d->measure(src, o, size, &fully, &err)
                                   : measure_plain(src, size, &fully);
@@ -478,7 +588,7 @@ int img_cmd_measure(int argc, char **argv)
         img_print_json(out);
     } else {
         printf("required size: %" PRId64 "\nfully allocated size: %" PRIu64 "\n", required, fully);
-        if (bitmaps > 0) {
+        if (bitmaps >= 0) {
             printf("bitmaps size: %" PRId64 "\n", bitmaps);
         }
     }

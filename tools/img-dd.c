@@ -28,7 +28,8 @@ static bool dd_operand(Dd *d, const char *text)
         if (!img_size("bs", value, &d->bs)) {
             return false;
         }
-        return (d->bs && d->bs <= INT32_MAX) || img_fail_text("Invalid number: '%s'", value) == 0;
+        return (d->bs && d->bs <= INT32_MAX)
+               || img_fail_text("Invalid bs specified. Must be between 1 and %d.", INT32_MAX) == 0;
     } else if (len == 5 && !strncmp(text, "count", 5)) {
         d->has_count = true;
         return img_size("count", value, &d->count);
@@ -60,9 +61,12 @@ static int dd_copy(const Dd *d, BlockNode *in, BlockNode *out, uint64_t from, ui
 
 static int dd(const Dd *d, const ImgOpen *how, const char *format)
 {
-    const BlockDriver *driver = block_driver_find(format);
-    if (!driver || !driver->create) {
-        return img_fail_text("Unknown file format '%s'", format);
+    const BlockDriver *driver = img_format(format);
+    if (!driver) {
+        return 1;
+    }
+    if (!driver->create) {
+        return img_fail_text("Format driver '%s' does not support image creation", format);
     }
     BlockNode *in = img_open(d->in, how);
     if (!in) {
@@ -103,7 +107,7 @@ int img_cmd_dd(int argc, char **argv)
     const char *format = "raw";
     static const struct option longs[] = { { "image-opts", no_argument, 0, OPT_IMAGE_OPTS },
                                            { "force-share", no_argument, 0, 'U' }, { 0 } };
-    for (int c; (c = getopt_long(argc, argv, "f:O:U", longs, NULL)) != -1;) {
+    for (int c; (c = img_getopt(argc, argv, "f:O:U", longs)) != -1;) {
         switch (c) {
         case 'f': how.format = optarg; break;
         case 'O': format = optarg; break;
@@ -118,7 +122,7 @@ int img_cmd_dd(int argc, char **argv)
         }
     }
     if (!d.in || !d.out) {
-        return img_fail_text("Must specify both input and output file names");
+        return img_fail_text("Must specify both input and output files");
     }
     return dd(&d, &how, format);
 }

@@ -167,10 +167,11 @@ static int info_chain(const char *first, const ImgOpen *how, bool chain, bool js
     g_autoptr(Json) list = json_array();
     g_autofree char *name = g_strdup(first), *format = g_strdup(how->format);
     g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    unsigned n_shown = 0;
     for (bool more = true; more;) {
         ImgOpen one = *how;
         one.format = format;
-        one.image_opts = how->image_opts && name && !strcmp(name, first);
+        one.image_opts = how->image_opts && !n_shown;
         if (!g_hash_table_add(seen, g_strdup(name))) {
             return img_fail_text("Backing file '%s' creates an infinite loop.", name);
         }
@@ -178,17 +179,18 @@ static int info_chain(const char *first, const ImgOpen *how, bool chain, bool js
         if (!n) {
             return 1;
         }
+        const char *shown = img_shown_name(n, name);
         if (json) {
-            json_append(list, info_json(n, name));
+            json_append(list, info_json(n, shown));
         } else {
-            if (strcmp(name, first)) {
+            if (n_shown++) {
                 printf("\n");
             }
-            print_info(n, name);
+            print_info(n, shown);
         }
         more = chain && n->backing_file;
         if (more) {
-            char *next = node_full_path(name, n->backing_file);
+            char *next = node_full_path(shown, n->backing_file);
             g_free(name);
             name = next;
             g_free(format);
@@ -210,7 +212,7 @@ int img_cmd_info(int argc, char **argv)
         { "image-opts", no_argument, 0, OPT_IMAGE_OPTS }, { "output", required_argument, 0, OPT_OUTPUT },
         { "backing-chain", no_argument, 0, OPT_BACKING_CHAIN }, { "force-share", no_argument, 0, 'U' },
         { "format", required_argument, 0, 'f' }, { 0 } };
-    for (int c; (c = getopt_long(argc, argv, "f:U", longs, NULL)) != -1;) {
+    for (int c; (c = img_getopt(argc, argv, "f:U", longs)) != -1;) {
         switch (c) {
         case 'f': how.format = optarg; break;
         case 'U': how.share = true; break;
@@ -296,9 +298,7 @@ static int check(BlockNode *n, const char *name, int fix, bool json, bool quiet)
         img_fail(err);
         return 1;
     }
-    if (!quiet) {
-        fputs(log->str, json ? stderr : stdout);
-    }
+    fputs(log->str, stderr);
     if (c.corruptions_fixed || c.leaks_fixed) {
         if (!json && !quiet) {
             printf("The following inconsistencies were found and repaired:\n\n    %" PRIu64
@@ -330,7 +330,7 @@ int img_cmd_check(int argc, char **argv)
         { "image-opts", no_argument, 0, OPT_IMAGE_OPTS }, { "output", required_argument, 0, OPT_OUTPUT },
         { "repair", required_argument, 0, 'r' }, { "force-share", no_argument, 0, 'U' },
         { "format", required_argument, 0, 'f' }, { 0 } };
-    for (int c; (c = getopt_long(argc, argv, "f:r:T:qU", longs, NULL)) != -1;) {
+    for (int c; (c = img_getopt(argc, argv, "f:r:T:qU", longs)) != -1;) {
         switch (c) {
         case 'f': how.format = optarg; break;
         case 'T': how.cache = optarg; break;
@@ -339,7 +339,7 @@ int img_cmd_check(int argc, char **argv)
         case OPT_IMAGE_OPTS: how.image_opts = true; break;
         case 'r':
             if (strcmp(optarg, "leaks") && strcmp(optarg, "all")) {
-                return img_fail_text("-r option must be 'leaks' or 'all'");
+                return img_usage("Unknown option value for -r (expecting 'leaks' or 'all'): %s", optarg);
             }
             fix = BLOCK_FIX_LEAKS | (*optarg == 'a' ? BLOCK_FIX_ERRORS : 0);
             how.write = true;
@@ -357,7 +357,7 @@ int img_cmd_check(int argc, char **argv)
     if (!n) {
         return 1;
     }
-    int status = check(n, name, fix, json, quiet);
+    int status = check(n, img_shown_name(n, name), fix, json, quiet);
     node_unref(n);
     return status;
 }
@@ -464,7 +464,7 @@ int img_cmd_map(int argc, char **argv)
         { "start-offset", required_argument, 0, OPT_START }, { "force-share", no_argument, 0, 'U' },
         { "max-length", required_argument, 0, OPT_MAX_LENGTH }, { "format", required_argument, 0, 'f' },
         { 0 } };
-    for (int c; (c = getopt_long(argc, argv, "f:s:l:U", longs, NULL)) != -1;) {
+    for (int c; (c = img_getopt(argc, argv, "f:s:l:U", longs)) != -1;) {
         switch (c) {
         case 'f': how.format = optarg; break;
         case 'U': how.share = true; break;

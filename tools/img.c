@@ -73,6 +73,29 @@ int img_fail_text(const char *fmt, ...)
     return 1;
 }
 
+int img_usage(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    g_autofree char *text = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    error_report("%s", text);
+    fprintf(stderr, "Try 'orrery-img --help' for more information\n");
+    return 1;
+}
+
+int img_getopt(int argc, char **argv, const char *letters, const struct option *longs)
+{
+    g_autofree char *quiet = g_strconcat(":", letters, NULL);
+    int c = getopt_long(argc, argv, quiet, longs, NULL);
+    if (c == '?') {
+        img_usage("unrecognized option '%s'", argv[optind - 1]);
+    } else if (c == ':') {
+        img_usage("missing argument for option '%s'", argv[optind - 1]);
+    }
+    return c == ':' ? '?' : c;
+}
+
 static bool progress_on, progress_json;
 static int progress_shown;
 static int64_t progress_time;
@@ -151,8 +174,13 @@ void img_print_json(const Json *j)
 
 bool img_size(const char *what, const char *text, uint64_t *out)
 {
-    if (parse_size(text, 1, out) && *out <= INT64_MAX) {
+    bool number = parse_size(text, 1, out);
+    if (number && *out <= INT64_MAX) {
         return true;
+    }
+    if (number) {
+        error_report("Invalid %s specified. Must be between 0 and %" PRId64 ".", what, INT64_MAX);
+        return false;
     }
     error_report("Invalid %s specified. You may use k, M, G, T, P or E suffixes for", what);
     error_report("kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.");
@@ -182,14 +210,30 @@ bool img_add_options(Json *o, const char *text)
     Error *err = NULL;
     g_autoptr(Opts) opts = opts_parse("-o", text, NULL, NULL, &err);
     g_autoptr(Json) j = opts ? opts_to_json(opts, &err) : NULL;
-    if (!j) {
-        img_fail(err);
+    if (!j || json_len(j) == 0) {
+        if (err) {
+            img_fail(err);
+        } else {
+            img_fail_text("Invalid option list: %s", text);
+        }
         return false;
     }
     for (guint i = 0; i < json_len(j); i++) {
         json_set(o, json_key_at(j, i), json_copy(json_get(j, json_key_at(j, i))));
     }
     return true;
+}
+
+const BlockDriver *img_format(const char *name)
+{
+    Error *err = NULL;
+    if (block_driver_known(name, &err)) {
+        return block_driver_find(name);
+    }
+    bool odd = g_str_has_prefix(err->message, "Unknown driver");
+    error_report(odd ? "Unknown file format '%s'" : "%s", odd ? name : err->message);
+    g_clear_error(&err);
+    return NULL;
 }
 
 bool img_output(const char *text, bool *json)
@@ -207,8 +251,7 @@ const char *img_one_name(int argc, char **argv)
     if (optind == argc - 1) {
         return argv[optind];
     }
-    error_report("Expecting one image file name");
-    fprintf(stderr, "Try 'orrery-img --help' for more information\n");
+    img_usage("Expecting one image file name");
     return NULL;
 }
 
@@ -249,12 +292,24 @@ static BlockNode *open_described(const char *text, BlockFlags flags, Error **err
     return node_open_file(name, NULL, o, flags, err);
 }
 
+static void warn_probed_raw(const char *name)
+{
+    fprintf(stderr, "WARNING: Image format was not specified for '%s' and probing guessed raw.\n"
+            "         Automatically detecting the format is dangerous for raw images, write operations "
+            "on block 0 will be restricted.\n"
+            "         Specify the 'raw' format explicitly to remove the restrictions.\n", name);
+}
+
 BlockNode *img_open(const char *name, const ImgOpen *how)
 {
     Error *err = NULL;
     BlockFlags flags = { .read_only = !how->write, .no_lock = how->share, .unmap = true,
                          .check = how->check };
     if (!set_cache(&flags, how->cache)) {
+        return NULL;
+    }
+    if (how->image_opts && how->format) {
+        img_fail_text("--image-opts and --format are mutually exclusive");
         return NULL;
     }
     Json *o = json_object();
@@ -274,10 +329,20 @@ BlockNode *img_open(const char *name, const ImgOpen *how)
         n = node_open_file(name, how->format, o, flags, &err);
     }
     if (!n) {
-        g_prefix_error(&err, "Could not open '%s': ", name);
-        img_fail(err);
+        g_autofree char *prefix = g_strdup_printf("Could not open '%s': ", name);
+        bool said = g_str_has_prefix(err->message, prefix);
+        error_report("%s%s", said ? "" : prefix, err->message);
+        g_clear_error(&err);
+    } else if (n->probed_raw && how->write) {
+        warn_probed_raw(name);
     }
     return n;
+}
+
+const char *img_shown_name(BlockNode *n, const char *name)
+{
+    const char *file = node_file_name(n);
+    return *file ? file : name;
 }
 
 bool img_load_snapshot(BlockNode *n, const char *snapshot)
@@ -289,6 +354,7 @@ bool img_load_snapshot(BlockNode *n, const char *snapshot)
                              n->driver->name) == 0;
     }
     if (!n->driver->snapshot_load(n, value ? value + 1 : snapshot, &err)) {
+        g_prefix_error(&err, "Failed to load snapshot: ");
         img_fail(err);
         return false;
     }
@@ -351,7 +417,7 @@ int main(int argc, char **argv)
     g_set_prgname("orrery-img");
     bql_lock();                         /* nodes are opened and closed under it */
     if (argc < 2) {
-        return img_fail_text("Not enough arguments");
+        return img_usage("Not enough arguments");
     }
     if (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")) {
         help();
@@ -373,7 +439,5 @@ int main(int argc, char **argv)
             return commands[i].run(argc - 1, argv + 1);
         }
     }
-    img_fail_text("Command not found: %s", argv[1]);
-    fprintf(stderr, "Try 'orrery-img --help' for more information\n");
-    return 1;
+    return img_usage("Command not found: %s", argv[1]);
 }

@@ -19,11 +19,18 @@ typedef struct ImgOpen {
     bool no_backing;                    /* don't open the backing file */
 } ImgOpen;
 
-/* Opens and, on failure, says why on stderr and returns NULL. */
+/* Opens and, on failure, says why on stderr and returns NULL.  For writing without a format, what
+ * that means for a raw image is said. */
 BlockNode *img_open(const char *name, const ImgOpen *how);
+/* The name to show for an image that was opened by this one: its file's, instead of options. */
+const char *img_shown_name(BlockNode *n, const char *name);
 /* Prints the message and frees it; returns 1. */
 int img_fail(Error *err);
 int img_fail_text(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
+/* The same for a command line that makes no sense: says where help is. */
+int img_usage(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
+/* getopt_long with our messages; '?' once one was printed. */
+int img_getopt(int argc, char **argv, const char *letters, const struct option *longs);
 /* -l: "NAME", "snapshot.id=ID"...; the disk is then as it was; false: said on stderr */
 bool img_load_snapshot(BlockNode *n, const char *snapshot);
 /* "1G", "1024"; false: said on stderr */
@@ -33,7 +40,9 @@ bool img_number(const char *what, const char *text, uint64_t min, uint64_t max, 
 bool img_add_options(Json *o, const char *text);
 /* -o help */
 bool img_is_help(const char *options);
-void img_print_create_options(const BlockDriver *d);
+void img_print_create_options(const BlockDriver *d, bool with_file);
+/* A format by its name; NULL: said on stderr */
+const BlockDriver *img_format(const char *name);
 /* The "--output" argument; false: said on stderr */
 bool img_output(const char *text, bool *json);
 /* Exactly one name left in argv, else NULL and a message. */

@@ -314,6 +314,10 @@ Json *opts_to_json(Opts *o, Error **err)
         Json *at = root;
         guint n = g_strv_length(path);
         opt->used = true;
+        if (!n) {
+            fail(err, "%s: an option without a name", o->owner);
+            return NULL;
+        }
         for (guint k = 0; k + 1 < n; k++) {
             Json *next = json_get(at, path[k]);
             if (!next) {

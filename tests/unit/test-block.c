@@ -391,7 +391,7 @@ static void test_bad_drives(void)
     G_GNUC_UNUSED g_autofree char *secret = image("secret.img", 4096), *qcow = image("q.qcow9", 4096);
     g_autofree char *vmdk = image("v.qed", 4096);
     g_autofree char *fifo = g_build_filename(dir, "fifo", NULL);
-    g_autofree char *m1 = g_strdup_printf("Could not open '%s': Is a directory", dir);
+    g_autofree char *m1 = g_strdup_printf("'file' driver requires '%s' to be a regular file", dir);
     g_autofree char *m2 = g_strdup_printf("The image '%s' is empty (0 bytes)", empty);
     g_autofree char *m3 = g_strdup_printf("Could not open '%s': Permission denied", secret);
     g_autofree char *m4 = g_strdup_printf("Could not open '%s': neither a regular file nor a block device", fifo);
@@ -463,7 +463,7 @@ static void test_bad_drives(void)
 static void test_locks(void)
 {
     g_autofree char *path = image("locked.img", 4096);
-    g_autofree char *want = g_strdup_printf("Failed to get \"write\" lock: is another process using the image '%s'?", path);
+    g_autofree char *want = g_strdup_printf("Failed to get \"write\" lock: Is another process using the image [%s]?", path);
     Error *err = NULL;
     drive("id=w,file=%s,format=raw", path);
     /* a second opening in this process is another open file: the lock holds against it, too */

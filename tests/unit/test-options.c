@@ -166,6 +166,10 @@ static void test_to_json(void)
     g_autoptr(Opts) bad2 = opts_parse("-x", "file.driver=b,file=a", NULL, NULL, NULL);
     g_assert_null(opts_to_json(bad2, &err));
     g_clear_error(&err);
+    g_autoptr(Opts) nameless = opts_parse("-x", ",", NULL, NULL, NULL);
+    g_assert_nonnull(nameless);
+    g_assert_null(opts_to_json(nameless, &err));
+    assert_error(err, "-x: an option without a name");
 }
 
 /* ---- -readconfig --------------------------------------------------------------------- */
