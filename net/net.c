@@ -83,6 +83,8 @@ void net_disconnect(NetClient *nc)
     }
     net_purge(nc);
     net_purge(peer);
+    net_batch(nc, false);
+    net_batch(peer, false);
     nc->peer = peer->peer = NULL;
     nc->blocked = peer->blocked = false;
     if (peer->is_nic && nc->is_netdev) {

@@ -63,6 +63,8 @@ typedef struct NetOps {
     /* A frame.  false: no room, it is kept; the end calls net_flush when there is.  off may be
      * NULL; it never has work that the end does not take. */
     bool (*receive)(NetClient *nc, const struct iovec *iov, int n, const NetOffload *off);
+    /* For cards: nc->batch has become false; interrupts may wait for that. */
+    void (*batch_over)(NetClient *nc);
     /* net_send or net_can_send returned false before: go on. */
     void (*writable)(NetClient *nc);
     /* nc->link_down changed. */
@@ -106,6 +108,7 @@ struct NetClient {
     GPtrArray *filters;                 /* of NetFilter*, nearest to a back-end first; or NULL */
     /* private to net/ */
     GQueue waiting;                     /* of frames for this end */
+    bool batch;                         /* more will come: see net_batch */
     bool delivering;                    /* receive is at work: what comes waits */
     bool blocked;                       /* owed a call of writable */
     NetCounters sent;                   /* by this end */
@@ -138,6 +141,9 @@ char *net_new_name(const char *model);
  * writable hook is called.  off may be NULL. */
 bool net_send(NetClient *from, const struct iovec *iov, int n, const NetOffload *off);
 bool net_send_buf(NetClient *from, const void *buf, size_t len);
+/* Between on and off, which must come soon, a card may keep the guest from being interrupted for
+ * each frame it gets from this end. */
+void net_batch(NetClient *from, bool on);
 /* Would net_send be taken at once?  false: writable will be called when that has changed. */
 bool net_can_send(NetClient *from);
 /* This end can receive again: deliver what waits for it. */

@@ -116,6 +116,23 @@ bool net_send_buf(NetClient *from, const void *buf, size_t len)
     return net_send(from, &iov, 1, NULL);
 }
 
+static void set_batch(NetClient *to, bool on)
+{
+    bool over = to->batch && !on;
+
+    to->batch = on;
+    if (over) {
+        to->ops->batch_over(to);
+    }
+}
+
+void net_batch(NetClient *from, bool on)
+{
+    if (from->peer && from->peer->ops->batch_over) {
+        set_batch(from->peer, on);
+    }
+}
+
 bool net_can_send(NetClient *from)
 {
     NetClient *to = from->peer;

@@ -18,9 +18,12 @@ typedef struct NetUser {
     struct in_addr net, mask, host, dns, dhcp;
     MainloopPoller poller;
     bool polling;                       /* the main loop knows it */
-    GArray *filling;                    /* of GPollFD: this round's, while slirp tells what it */
-    unsigned filled;                    /* ... waits for; how many those are */
+    GArray *waits, *asked;              /* of GPollFD: what slirp waits for, as the main loop knows it; */
+                                        /* ... as slirp has told last, while it is asked */
+    int64_t look_again;                 /* CLOCK_REAL: when the main loop looks without being woken */
+    bool stale;                         /* slirp counts the descriptors of `asked` now */
     const GPollFD *ready;               /* the same with what came, while slirp is told */
+    unsigned n_ready;
     unsigned in_slirp;                  /* calls of libslirp at work */
     NetCoalesce coalesce;
     GPtrArray *guestfwds;               /* of GuestFwd* */

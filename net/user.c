@@ -3,7 +3,8 @@
  * The "user" back-end.
  *
  * libslirp is called under the big lock: from a vCPU thread or the main loop when the card sends,
- * from the main loop when one of its sockets is ready.  What it waits for is asked in each round.
+ * from the main loop when one of its sockets is ready.  What it waits for is asked in each round,
+ * and after each packet: the main loop is woken when that has changed.
  *
  * The guest may send TCP segments larger than the MTU when its card offers that (if_mru).
  */
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #define USER_MRU 65521                  /* libslirp's largest */
+#define FEW_WAITS 16
 
 /* ---- what slirp asks of us ------------------------------------------------------------ */
 
@@ -33,6 +35,21 @@ static ssize_t user_send_packet(const void *buf, size_t len, void *opaque)
         net_coalesce_flush(&u->coalesce, &u->nc);
     }
     return len;
+}
+
+static void enter_slirp(NetUser *u)
+{
+    if (!u->in_slirp++) {
+        net_batch(&u->nc, true);
+    }
+}
+
+static void leave_slirp(NetUser *u)
+{
+    if (!--u->in_slirp) {
+        net_coalesce_flush(&u->coalesce, &u->nc);
+        net_batch(&u->nc, false);
+    }
 }
 
 static void user_guest_error(const char *msg, void *opaque)
@@ -113,27 +130,68 @@ static int add_poll(int fd, int events, void *opaque)
     NetUser *u = opaque;
     GPollFD p = { .fd = fd, .events = to_glib(events) };
 
-    g_array_append_val(u->filling, p);
-    return u->filled++;
+    g_array_append_val(u->asked, p);
+    return u->asked->len - 1;
+}
+
+/* What slirp waits for goes to u->asked, and it counts as there from now on.  When it wants to be
+ * called at the latest. */
+static int64_t ask(NetUser *u)
+{
+    uint32_t ms = UINT32_MAX;
+
+    g_array_set_size(u->asked, 0);
+    slirp_pollfds_fill(u->slirp, &ms, add_poll, u);
+    return ms > G_MAXINT ? INT64_MAX : clock_ns(ORRERY_CLOCK_REAL) + ms * NS_PER_MS;
+}
+
+static void take_asked(NetUser *u)
+{
+    GArray *swap = u->waits;
+
+    u->waits = u->asked;
+    u->asked = swap;
 }
 
 static void user_fill(GArray *fds, int64_t *timeout_ns, void *opaque)
 {
     NetUser *u = opaque;
-    uint32_t ms = UINT32_MAX;
 
-    u->filling = fds;
-    u->filled = 0;
-    slirp_pollfds_fill(u->slirp, &ms, add_poll, u);
-    if (ms <= G_MAXINT) {
-        *timeout_ns = MIN(*timeout_ns, ms * NS_PER_MS);
+    u->look_again = ask(u);
+    u->stale = false;
+    take_asked(u);
+    g_array_append_vals(fds, u->waits->data, u->waits->len);
+    if (u->look_again != INT64_MAX) {
+        *timeout_ns = MIN(*timeout_ns, MAX(u->look_again - clock_ns(ORRERY_CLOCK_REAL), 0));
+    }
+}
+
+/*
+ * After a packet from the guest: wakes the main loop if slirp waits for something else now, or
+ * wants to be called earlier.  With many connections asking costs more than a loop for nothing.
+ */
+static void wake_if_needed(NetUser *u)
+{
+    if (g_main_context_is_owner(NULL) || u->stale) {
+        return;                         /* it asks anyway */
+    }
+    if (u->in_slirp || u->waits->len > FEW_WAITS) {
+        net_user_kick();
+        return;
+    }
+    int64_t at = ask(u);
+    if (u->asked->len != u->waits->len || at < u->look_again
+        || memcmp(u->asked->data, u->waits->data, u->asked->len * sizeof(GPollFD))) {
+        take_asked(u);
+        u->stale = true;
+        net_user_kick();
     }
 }
 
 static int get_revents(int n, void *opaque)
 {
     NetUser *u = opaque;
-    return (unsigned)n < u->filled ? from_glib(u->ready[n].revents) : 0;
+    return (unsigned)n < u->n_ready ? from_glib(u->ready[n].revents) : 0;
 }
 
 /* Whether something is ready or not: slirp's own timers are looked at here, too. */
@@ -144,12 +202,17 @@ static void user_ready(const GPollFD *fds, unsigned n, void *opaque)
     if (u->in_slirp) {
         return;
     }
-    u->in_slirp++;
+    if (u->stale) {                     /* what these are slirp has forgotten */
+        g_poll((GPollFD *)u->waits->data, u->waits->len, 0);
+        fds = (GPollFD *)u->waits->data;
+        n = u->waits->len;
+    }
+    enter_slirp(u);
     u->ready = fds;
+    u->n_ready = n;
     slirp_pollfds_poll(u->slirp, 0, get_revents, u);
     net_user_poll_guestfwds(u);
-    u->in_slirp--;
-    net_coalesce_flush(&u->coalesce, &u->nc);
+    leave_slirp(u);
 }
 
 static void start_polling(NetUser *u)
@@ -163,19 +226,16 @@ static void start_polling(NetUser *u)
 
 static void input(NetUser *u, const uint8_t *buf, size_t len)
 {
-    u->in_slirp++;
+    enter_slirp(u);
     slirp_input(u->slirp, buf, len);
-    u->in_slirp--;
-    if (!u->in_slirp) {
-        net_coalesce_flush(&u->coalesce, &u->nc);
-    }
+    leave_slirp(u);
+    wake_if_needed(u);
 }
 
 static bool user_receive(NetClient *nc, const struct iovec *iov, int n, const NetOffload *off)
 {
     NetUser *u = (NetUser *)nc;
 
-    net_user_kick();                    /* acknowledgements that wait are timed in user_fill */
     if (n == 1) {
         input(u, iov[0].iov_base, iov[0].iov_len);
         return true;
@@ -203,6 +263,8 @@ static void user_close(NetClient *nc)
         slirp_cleanup(u->slirp);
     }
     net_coalesce_exit(&u->coalesce);
+    g_array_unref(u->waits);
+    g_array_unref(u->asked);
 }
 
 static const NetOps user_ops = { .model = "user", .receive = user_receive, .close = user_close };
@@ -434,6 +496,8 @@ static NetClient *user_open(Opts *o, const char *name, Error **err)
     NetUser *u = g_new0(NetUser, 1);
 
     u->guestfwds = g_ptr_array_new();
+    u->waits = g_array_new(FALSE, TRUE, sizeof(GPollFD));
+    u->asked = g_array_new(FALSE, TRUE, sizeof(GPollFD));
     net_coalesce_init(&u->coalesce);
     net_client_init(&u->nc, &user_ops, "user", name);
     u->nc.takes = NET_TAKES_TSO4 | NET_TAKES_TSO6 | NET_TAKES_ECN;
