@@ -4,27 +4,79 @@
  * them fewer: delays after a packet (3.2.7.1, 3.4.3: RDTR and TIDV count from the last one, RADV
  * and TADV from the first), and the minimum distance of two interrupts (ITR, on the 82574 also for
  * each vector).
+ *
+ * The driver chooses that distance for so many frames an interrupt as a gigabit wire brings meanwhile.
+ * Here they come faster, and while interrupts waited for the clock the guest would wait for them: so
+ * the distance is over, too, when that many bytes have come.
  */
 #include "hw/net/e1000.h"
 #include "hw/pci/msi.h"
 
 #define DELAY_NS   1024                 /* unit of RDTR, RADV, TIDV, TADV */
 #define ITR_NS     256
+#define WIRE_NS    8                    /* a byte, at 1 Gbit/s */
+
+/* ---- distance of interrupts ------------------------------------------------------------------- */
+
+static void start_distance(E1000 *s, E1000Distance *d, uint32_t units)
+{
+    timer_del(&d->timer);
+    d->bytes = 0;
+    d->until = s->mitigation && (units & 0xffff) ? vclock_ns() + (int64_t)(units & 0xffff) * ITR_NS : 0;
+}
+
+/* Not yet, but e1000_irq_update will be called then. */
+static bool too_near(E1000Distance *d)
+{
+    if (!d->until || d->until <= vclock_ns()) {
+        return false;
+    }
+    if (!timer_pending(&d->timer)) {
+        timer_mod(&d->timer, d->until);
+    }
+    return true;
+}
+
+static void forget_distance(E1000Distance *d)
+{
+    timer_del(&d->timer);
+    d->until = 0;
+}
+
+/* Over if the wire would have needed that long for the bytes that came since. */
+static bool distance_gone(E1000Distance *d, uint32_t units, size_t bytes)
+{
+    d->bytes += bytes;
+    if (!d->until || d->bytes * WIRE_NS < (uint64_t)(units & 0xffff) * ITR_NS) {
+        return false;
+    }
+    forget_distance(d);
+    return true;
+}
+
+static void wire_used(E1000 *s, size_t bytes)
+{
+    bool over = distance_gone(&s->throttle, *e1000_reg(s, R_ITR), bytes);
+
+    for (unsigned i = 0; s->is_e && i < E1000E_VECTORS; i++) {
+        over |= distance_gone(&s->vector_throttle[i], *e1000_reg(s, R_EITR + 4 * i), bytes);
+    }
+    if (over) {
+        e1000_irq_update(s);
+    }
+}
 
 /* ---- 82574: messages ------------------------------------------------------------------------ */
 
 /* EITR: the next message of a vector comes not earlier than that. */
 static bool throttled(E1000 *s, unsigned vector)
 {
-    uint32_t distance = *e1000_reg(s, R_EITR + 4 * vector) & 0xffff;
-    Timer *t = &s->vector_throttle[vector];
+    E1000Distance *d = &s->vector_throttle[vector];
 
-    if (timer_pending(t)) {
+    if (too_near(d)) {
         return true;
     }
-    if (s->mitigation && distance) {
-        timer_mod(t, vclock_ns() + (int64_t)distance * ITR_NS);
-    }
+    start_distance(s, d, *e1000_reg(s, R_EITR + 4 * vector));
     return false;
 }
 
@@ -64,13 +116,11 @@ static void update_messages(E1000 *s)
         s->msi_sent &= *e1000_reg(s, R_ICR) & *e1000_reg(s, R_IMS);
         return;
     }
-    if (!(causes & ~s->msi_sent) || timer_pending(&s->throttle)) {
+    if (!(causes & ~s->msi_sent) || too_near(&s->throttle)) {
         return;
     }
     s->msi_sent |= causes;
-    if (s->mitigation && (*e1000_reg(s, R_ITR) & 0xffff)) {
-        timer_mod(&s->throttle, vclock_ns() + (int64_t)(*e1000_reg(s, R_ITR) & 0xffff) * ITR_NS);
-    }
+    start_distance(s, &s->throttle, *e1000_reg(s, R_ITR));
     msi_notify(&s->pci, 0);
 }
 
@@ -93,6 +143,9 @@ uint32_t e1000_irq_read(E1000 *s)
 
 void e1000_irq_update(E1000 *s)
 {
+    if (s->nc.batch) {
+        return;                         /* it comes back here */
+    }
     if (s->is_e && (msix_enabled(&s->pci) || msi_enabled(&s->pci))) {
         s->line = false;
         pci_set_irq(&s->pci, 0);
@@ -100,15 +153,12 @@ void e1000_irq_update(E1000 *s)
         return;
     }
     bool level = *e1000_reg(s, R_ICR) & *e1000_reg(s, R_IMS);
-    uint32_t itr = *e1000_reg(s, R_ITR) & 0xffff;
 
     if (level && !s->line) {
-        if (timer_pending(&s->throttle)) {
+        if (too_near(&s->throttle)) {
             return;                     /* it comes back here */
         }
-        if (s->mitigation && itr) {
-            timer_mod(&s->throttle, vclock_ns() + (int64_t)itr * ITR_NS);
-        }
+        start_distance(s, &s->throttle, *e1000_reg(s, R_ITR));
     }
     s->line = level;
     pci_set_irq(&s->pci, level);
@@ -171,7 +221,7 @@ static bool start_delay(E1000 *s, uint32_t cause, Timer *t, int64_t *latest, uin
         *latest = absolute & 0xffff ? now + (int64_t)(absolute & 0xffff) * DELAY_NS : INT64_MAX;
     }
     at = MIN(at, *latest);
-    if (s->line || (timer_pending(&s->throttle) && s->throttle.expires >= at)) {
+    if (s->line || s->throttle.until >= at || !(*e1000_reg(s, R_IMS) & cause)) {
         timer_del(t);
         *latest = 0;
         s->late &= ~cause;
@@ -182,10 +232,11 @@ static bool start_delay(E1000 *s, uint32_t cause, Timer *t, int64_t *latest, uin
     return true;
 }
 
-void e1000_raise_rx(E1000 *s, unsigned queue)
+void e1000_raise_rx(E1000 *s, unsigned queue, size_t bytes)
 {
     uint32_t delay = *e1000_reg(s, R_RDTR) & 0xffff;
 
+    wire_used(s, bytes);
     if (!s->mitigation || queue || !delay
         || !start_delay(s, ICR_RXT0, &s->rx_delay, &s->rx_latest, delay, *e1000_reg(s, R_RADV))) {
         e1000_raise(s, rx_causes(s, queue));
@@ -202,23 +253,28 @@ void e1000_raise_tx(E1000 *s, unsigned queue, bool delayed)
     }
 }
 
+void e1000_batch_over(NetClient *nc)
+{
+    e1000_irq_update(nc->opaque);
+}
+
 void e1000_irq_init(E1000 *s)
 {
-    timer_init(&s->throttle, ORRERY_CLOCK_VIRTUAL, throttle_over, s);
+    timer_init(&s->throttle.timer, ORRERY_CLOCK_VIRTUAL, throttle_over, s);
     timer_init(&s->rx_delay, ORRERY_CLOCK_VIRTUAL, rx_delay_over, s);
     timer_init(&s->tx_delay, ORRERY_CLOCK_VIRTUAL, tx_delay_over, s);
     for (unsigned i = 0; i < E1000E_VECTORS; i++) {
-        timer_init(&s->vector_throttle[i], ORRERY_CLOCK_VIRTUAL, throttle_over, s);
+        timer_init(&s->vector_throttle[i].timer, ORRERY_CLOCK_VIRTUAL, throttle_over, s);
     }
 }
 
 void e1000_irq_exit(E1000 *s)
 {
-    timer_del(&s->throttle);
+    forget_distance(&s->throttle);
     timer_del(&s->rx_delay);
     timer_del(&s->tx_delay);
     for (unsigned i = 0; i < E1000E_VECTORS; i++) {
-        timer_del(&s->vector_throttle[i]);
+        forget_distance(&s->vector_throttle[i]);
     }
 }
 

@@ -422,7 +422,7 @@ static bool receive_frame(E1000 *s, uint8_t *data, size_t len, bool valid)
     if (runs_low(s, f.queue)) {
         e1000_raise(s, ICR_RXDMT0);
     }
-    e1000_raise_rx(s, f.queue);
+    e1000_raise_rx(s, f.queue, len);
     return true;
 }
 

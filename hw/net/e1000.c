@@ -361,6 +361,7 @@ static Json *e1000_rx_filter(NetClient *nc)
 
 static const NetOps e1000_net = {
     .model = "nic", .can_receive = e1000_can_receive, .receive = e1000_receive,
+    .batch_over = e1000_batch_over,
     .link_changed = e1000_link_changed, .rx_filter = e1000_rx_filter,
 };
 
@@ -445,7 +446,7 @@ static const VMField e1000_fields[] = {
     VM_STRUCT(E1000, pci, vm_pci_device),
     VM_UINTS(E1000, reg), VM_UINTS(E1000, phy), VM_UINT(E1000, io_addr),
     VM_STRUCT(E1000, eeprom, vm_eeprom93), VM_BOOL(E1000, line), VM_UINT(E1000, late),
-    VM_TIMER(E1000, rx_delay), VM_TIMER(E1000, tx_delay), VM_TIMER(E1000, throttle),
+    VM_TIMER(E1000, rx_delay), VM_TIMER(E1000, tx_delay), VM_TIMER(E1000, throttle.timer),
     VM_TIMER(E1000, negotiate), VM_UINT(E1000, rx_latest), VM_UINT(E1000, tx_latest),
     VM_VBUFFER(E1000, packet_saved, packet_saved_len, E1000_TX_MAX),
     VM_BOOL(E1000, packet_bad), VM_UINT(E1000, packet_popts), VM_BOOL(E1000, packet_tse),

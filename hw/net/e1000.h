@@ -130,6 +130,13 @@ typedef struct E1000Context {
     uint32_t paylen;
 } E1000Context;
 
+/* Of one interrupt from the next */
+typedef struct E1000Distance {
+    int64_t until;                      /* 0, or in the past: it is kept */
+    uint64_t bytes;                     /* received since the last interrupt */
+    Timer timer;                        /* pending while one waits */
+} E1000Distance;
+
 typedef struct E1000 {
     PCIDevice pci;                      /* always first */
     NicConf conf;
@@ -146,8 +153,9 @@ typedef struct E1000 {
     uint32_t msi_sent;                  /* 82574: causes whose message went out */
     Region flash, msix;                 /* 82574: BARs 1 and 3 */
     uint32_t late;                      /* causes that wait for a delay timer */
-    Timer rx_delay, tx_delay, throttle, negotiate;
-    Timer vector_throttle[E1000E_VECTORS];      /* 82574: EITR; not saved, a load forgets them */
+    Timer rx_delay, tx_delay, negotiate;
+    E1000Distance throttle;                     /* ITR */
+    E1000Distance vector_throttle[E1000E_VECTORS];  /* 82574: EITR; a load forgets those */
     int64_t rx_latest, tx_latest;       /* absolute delay: not later than this; 0: nothing waits */
     /* the packet under construction: its bytes come before the state is looked at from outside,
      * except while the driver has given only a part of it */
@@ -178,9 +186,10 @@ void e1000_irq_reset(E1000 *s);
 uint32_t e1000_irq_read(E1000 *s);
 void e1000_raise(E1000 *s, uint32_t causes);
 /* RXT0 and TXDW with the delays the driver asked for. */
-void e1000_raise_rx(E1000 *s, unsigned queue);
+void e1000_raise_rx(E1000 *s, unsigned queue, size_t bytes);
 void e1000_raise_tx(E1000 *s, unsigned queue, bool delayed);
 void e1000_irq_update(E1000 *s);        /* ICR or IMS changed */
+void e1000_batch_over(NetClient *nc);
 
 /* e1000-rx.c */
 bool e1000_can_receive(NetClient *nc);

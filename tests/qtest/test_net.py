@@ -314,6 +314,32 @@ class Cards(unittest.TestCase):
             self.assertEqual(q.readb(at + 13) & errors, errors)
             card.receive()
 
+    def test_e1000_throttling(self):
+        """ITR: the next interrupt waits for the clock, or for as many bytes as a gigabit wire
+        would have brought meanwhile."""
+        q, wire = self.start("e1000")
+        card = E1000(q)
+        card.w(0xc4, 100)                               # 25.6 us, 3200 bytes
+        card.w(0xd0, 0x80)
+
+        def pin_after_frame():
+            wire.put(frame(MAC, 1000))
+            self.assertEqual(card.receive(), frame(MAC, 1000))
+            return pin()
+
+        def pin():
+            return q.pci_readw(card.devfn, 6) >> 3 & 1
+        self.assertEqual(pin_after_frame(), 1)
+        self.assertEqual(card.r(0xc0) & 0x80, 0x80)
+        self.assertEqual(pin(), 0)
+        self.assertEqual([pin_after_frame() for _ in range(4)], [0, 0, 0, 1])
+        card.r(0xc0)
+        self.assertEqual(pin_after_frame(), 0)
+        q.clock_step(20000)
+        self.assertEqual(pin(), 0)
+        q.clock_step(6000)
+        self.assertEqual(pin(), 1)
+
     def test_vlan(self):
         q, wire = self.start("e1000")
         card = E1000(q)
