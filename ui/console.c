@@ -38,6 +38,8 @@ struct Console {
     GArray *listeners;                  /* of Listener */
     Timer timer;
     bool refreshing, changed;           /* changed: console_update was called since `frame` */
+    bool still;                         /* told by console_blinks: nothing but blinking changed */
+    int64_t next_blink;                 /* real time; INT64_MAX: nothing blinks */
     int64_t last;                       /* real time of the last refresh */
     unsigned quiet;                     /* refreshes without a change, one after the other */
     Cursor cursor;
@@ -67,6 +69,7 @@ Console *console_new(const char *device, unsigned head, const ConsoleOps *ops, v
     c->ops = ops;
     c->opaque = opaque;
     c->surface = blank_surface(640, 480);
+    c->next_blink = INT64_MAX;
     c->listeners = g_array_new(FALSE, FALSE, sizeof(Listener));
     timer_init(&c->timer, ORRERY_CLOCK_REAL, refresh_tick, c);
     guint at = consoles->len;
@@ -189,6 +192,12 @@ void console_update(Console *c, int x, int y, int w, int h)
     }
 }
 
+void console_blinks(Console *c, bool alone, int64_t next)
+{
+    c->still = alone;
+    c->next_blink = next;
+}
+
 void console_set_cursor(Console *c, int w, int h, int hot_x, int hot_y, const uint32_t *argb)
 {
     if (w <= 0 || h <= 0 || w > CURSOR_MAX || h > CURSOR_MAX) {
@@ -221,9 +230,11 @@ void console_refresh(Console *c)
         return;
     }
     c->refreshing = true;
+    c->still = false;
+    c->next_blink = INT64_MAX;
     c->last = clock_ns(ORRERY_CLOCK_REAL);
     c->ops->refresh(c->opaque);
-    c->quiet = c->changed ? 0 : c->quiet + 1;
+    c->quiet = c->changed && !c->still ? 0 : c->quiet + 1;
     for (guint i = 0; c->changed && i < c->listeners->len; i++) {
         const Listener *l = &g_array_index(c->listeners, Listener, i);
         if (l->l->frame) {
@@ -250,12 +261,13 @@ static unsigned interval(const Console *c)
     return best;
 }
 
+/* What blinks does so in time, even if nobody would look yet. */
 static void rearm(Console *c)
 {
     unsigned ms = interval(c);
 
     if (ms) {
-        timer_mod(&c->timer, c->last + ms * NS_PER_MS);     /* in the past: at once */
+        timer_mod(&c->timer, MIN(c->last + ms * NS_PER_MS, c->next_blink));     /* in the past: at once */
     } else {
         timer_del(&c->timer);
     }

@@ -85,6 +85,9 @@ void console_resize(Console *c, unsigned w, unsigned h);
 void console_set_surface(Console *c, pixman_image_t *img);
 /* Clipped to the surface. */
 void console_update(Console *c, int x, int y, int w, int h);
+/* For refresh: something in the picture blinks, next at this real time (INT64_MAX: not any more).
+ * alone: nothing else changed, so the picture stands still for whoever watches it. */
+void console_blinks(Console *c, bool alone, int64_t next);
 /* w * h pixels with alpha, copied; NULL = no cursor.  At most 256x256. */
 void console_set_cursor(Console *c, int w, int h, int hot_x, int hot_y, const uint32_t *argb);
 void console_move_cursor(Console *c, int x, int y, bool visible);

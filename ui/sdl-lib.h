@@ -31,4 +31,8 @@ typedef struct SdlLib {
 /* Fails, with the package's name, if the library is not installed or too old. */
 bool sdl_lib_load(SdlLib *lib, Error **err);
 
+/* The connection to the display this window is on, readable when events come; -1: SDL's driver
+ * has none, or none that is known here. */
+int sdl_lib_descriptor(SDL_Window *window);
+
 #endif

@@ -10,7 +10,9 @@
  * window's is.  Without one a click into the window grabs the pointer; that click is not the
  * guest's.  A paused guest takes nothing.
  *
- * SDL is polled: it has no descriptor to wait for on all its video drivers.
+ * Events make the connection to the X server or compositor readable; but SDL and the libraries
+ * below also read it while they draw, and keep time by being asked.  So SDL is polled, too: after
+ * drawing, for a while after an event, and now and then.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -21,12 +23,14 @@
 #include "ui/keystate.h"
 #include "ui/sdl-icon.h"
 #include "ui/sdl-lib.h"
+#include "util/mainloop.h"
 #include "util/timer.h"
 
 #define REFRESH_MS      16
 #define POLL_MS         15
 #define POLL_QUIET_MS   35              /* nothing came for QUIET_NS: the first event may wait a little */
 #define POLL_IDLE_MS    60              /* while nobody can be typing */
+#define POLL_WATCHED_MS 250             /* nothing came, and what comes wakes us */
 #define QUIET_NS        (2 * NS_PER_SEC)
 
 enum { CLOSE_ON, CLOSE_OFF, CLOSE_POWERDOWN };
@@ -52,6 +56,7 @@ typedef struct SdlDisplay {
     SDL_Cursor *hidden;
     KeyState keys;
     Timer poll;
+    unsigned watch;                     /* on the descriptor events come from; 0: there is none */
     int64_t last_event;
     bool grabbed;                       /* by the window at hand */
     bool start_full_screen;             /* the first one */
@@ -67,6 +72,14 @@ static SdlLib lib;
 /* SDL is at work.  Where the connection to the X server breaks Xlib calls exit() from within:
  * what runs at the exit must not ask that server again. */
 static bool inside;
+
+/* SDL did something: it may have read events, too. */
+static void poll_soon(void)
+{
+    if (sdl.watch) {
+        timer_mod(&sdl.poll, clock_ns(ORRERY_CLOCK_REAL));
+    }
+}
 
 /* ---- the picture --------------------------------------------------------------------- */
 
@@ -100,6 +113,7 @@ static void present(SdlWindow *v)
     lib.RenderCopy(v->renderer, v->texture, NULL, NULL);
     lib.RenderPresent(v->renderer);
     inside = was;
+    poll_soon();
 }
 
 /* The window takes the picture's size unless a person gave it another. */
@@ -180,6 +194,7 @@ static void display_cursor(void *opaque, int w, int h, int hot_x, int hot_y, con
     if (old) {
         lib.FreeCursor(old);
     }
+    poll_soon();
 }
 
 static const char *grab_keys(void)
@@ -221,6 +236,7 @@ static void set_title(void)
     }
     sdl.said_running = guest_runs();
     sdl.said_grabbed = sdl.grabbed;
+    poll_soon();
 }
 
 static void set_grab(bool on)
@@ -243,6 +259,7 @@ static void input_changed(void *opaque)
         lib.SetRelativeMouseMode(!input_is_absolute());
     }
     choose_cursor();
+    poll_soon();
 }
 
 /* ---- consoles ------------------------------------------------------------------------ */
@@ -503,6 +520,7 @@ static void release_buttons(void)
 static void clipboard_changed(void *opaque, const char *text, size_t len)
 {
     lib.SetClipboardText(text);
+    poll_soon();
 }
 
 static const ClipboardPeer clipboard_peer = { clipboard_changed };
@@ -596,6 +614,13 @@ static void take_window(const SDL_Event *e)
     }
 }
 
+static unsigned poll_interval(int64_t now)
+{
+    bool quiet = now - sdl.last_event > QUIET_NS;
+
+    return quiet && sdl.watch ? POLL_WATCHED_MS : !sdl.focused ? POLL_IDLE_MS : quiet ? POLL_QUIET_MS : POLL_MS;
+}
+
 static void poll_events(void *opaque)
 {
     SDL_Event e;
@@ -617,14 +642,18 @@ static void poll_events(void *opaque)
         }
     }
     inside = false;
+    timer_mod(&sdl.poll, now + poll_interval(now) * NS_PER_MS);
     if (sdl.said_running != guest_runs()) {
         if (!guest_runs()) {
             set_grab(false);            /* a paused guest has no use for it */
         }
         set_title();
     }
-    timer_mod(&sdl.poll, now + NS_PER_MS * (!sdl.focused ? POLL_IDLE_MS
-                                            : now - sdl.last_event > QUIET_NS ? POLL_QUIET_MS : POLL_MS));
+}
+
+static void events_came(int fd, GIOCondition cond, void *opaque)
+{
+    poll_events(NULL);
 }
 
 /* ---- life ---------------------------------------------------------------------------- */
@@ -711,6 +740,8 @@ static void sdl_stop(void)
     }
     inside = true;
     timer_del(&sdl.poll);
+    mainloop_unwatch(sdl.watch);
+    sdl.watch = 0;
     for (unsigned i = 0; i < sdl.count; i++) {
         SdlWindow *v = &sdl.windows[i];
         if (v->console) {
@@ -744,6 +775,8 @@ static bool sdl_start(Opts *o, Error **err)
     input_on_change(input_changed, NULL);
     clipboard_join(&clipboard_peer, NULL);
     lib.StartTextInput();
+    int fd = sdl_lib_descriptor(sdl.windows[0].window);
+    sdl.watch = fd >= 0 ? mainloop_watch(fd, G_IO_IN | G_IO_HUP | G_IO_ERR, events_came, NULL) : 0;
     poll_events(NULL);
     return true;
 }

@@ -22,6 +22,9 @@ typedef struct TextPainter {
     const VGAMode *m;
     bool all, changed;                  /* changed: the row being drawn */
     bool cursor_on, blink_on;
+    bool cursor_turns, blink_turns;     /* they were not so when it was drawn last */
+    bool has_cursor, has_blink;         /* something in the picture blinks ... */
+    bool moved;                         /* ... and something else changed */
     unsigned row;                       /* being drawn; ~0 = none yet */
     uint32_t *cells;                    /* of that row, in the cache */
     uint32_t font[2];                   /* planar offsets; [1] for attributes with bit 3 */
@@ -41,16 +44,30 @@ static void choose_fonts(const VGA *s, uint32_t font[2])
     font[0] = 0x2000 * b;
 }
 
-static uint32_t get_cell(const TextPainter *t, uint32_t offset)
+static uint32_t get_cell(TextPainter *t, uint32_t offset)
 {
     const VGA *s = t->s;
     uint32_t cell = ld16_le(s->mem + 4 * (size_t)(offset & t->m->wrap));
     unsigned cursor = s->cr[CR_CURSOR_HI] << 8 | s->cr[CR_CURSOR_LO];
 
-    if (t->cursor_on && (offset & t->m->wrap) == cursor) {
-        cell |= CELL_CURSOR;
+    if ((offset & t->m->wrap) == cursor && !(s->cr[CR_CURSOR_START] & 0x20)) {
+        t->has_cursor = true;
+        cell |= t->cursor_on ? CELL_CURSOR : 0;
     }
     return cell;
+}
+
+/* What differs from the cell that was drawn there. */
+static void look_at_cell(TextPainter *t, uint32_t cell, uint32_t before)
+{
+    if (cell != before) {
+        t->changed = true;
+        t->moved |= cell != (before ^ CELL_CURSOR) || !t->cursor_turns;
+    }
+    if (cell & 0x8000 && t->s->ar[AR_MODE] & AR10_BLINK) {
+        t->has_blink = true;
+        t->changed |= t->blink_turns;
+    }
 }
 
 static void begin_row(TextPainter *t, const VGALine *l)
@@ -62,10 +79,8 @@ static void begin_row(TextPainter *t, const VGALine *l)
     t->changed = t->all;
     for (unsigned c = 0; c < n; c++) {
         uint32_t cell = get_cell(t, l->base + c);
-        if (cell != t->cells[c]) {
-            t->cells[c] = cell;
-            t->changed = true;
-        }
+        look_at_cell(t, cell, t->cells[c]);
+        t->cells[c] = cell;
     }
 }
 
@@ -136,19 +151,28 @@ static void draw_line(void *opaque, const VGALine *l)
     memcpy(t->out + (size_t)l->y * t->stride, t->s->line + l->pan, 4 * m->width);
 }
 
+/* The clock it blinks by may stand: then the picture does. */
+static void tell_blinking(const TextPainter *t, uint64_t next_phase)
+{
+    int64_t left = next_phase * CURSOR_PHASE_NS - vclock_ns();
+
+    console_blinks(t->s->console, !t->moved,
+                   vclock_running() ? clock_ns(ORRERY_CLOCK_REAL) + left : INT64_MAX);
+}
+
 void vga_draw_text(VGA *s, const VGAMode *m, bool all)
 {
     pixman_image_t *img = console_surface(s->console);
     uint64_t phase = vclock_ns() / CURSOR_PHASE_NS;
     TextPainter t = {
         .s = s, .m = m, .all = all, .row = ~0u, .first = -1,
-        .cursor_on = !(phase & 1) && !(s->cr[CR_CURSOR_START] & 0x20), .blink_on = !(phase & 2),
+        .cursor_on = !(phase & 1), .blink_on = !(phase & 2), .moved = all,
         .out = (uint8_t *)pixman_image_get_data(img), .stride = pixman_image_get_stride(img),
     };
 
-    if ((s->ar[AR_MODE] & AR10_BLINK) && t.blink_on != s->phase_blink) {
-        t.all = true;
-    }
+    t.cursor_turns = t.cursor_on != s->phase_cursor;
+    t.blink_turns = t.blink_on != s->phase_blink;
+    s->phase_cursor = t.cursor_on;
     s->phase_blink = t.blink_on;
     choose_fonts(s, t.font);
     for (unsigned n = 0; n < 16; n++) {
@@ -156,6 +180,9 @@ void vga_draw_text(VGA *s, const VGAMode *m, bool all)
     }
     vga_for_lines(m, draw_line, &t);
     end_run(&t, m->height);
+    if (t.has_cursor || t.has_blink) {
+        tell_blinking(&t, t.has_cursor ? phase + 1 : (phase | 1) + 1);
+    }
 }
 
 bool vga_text_cells(void *opaque, uint16_t *cells, unsigned max, unsigned *cols, unsigned *rows,
