@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Slots for media, and the path of a request: submitted under the big lock, worked on by a
- * pool thread, collected under the big lock again - by the main loop, or by whoever drains.
+ * pool thread; how it ends is in block/finish.c.
  */
 #include "block/backend-int.h"
 #include "block/drive.h"
@@ -11,50 +11,16 @@
 #include "block/uring.h"
 #include "util/bql.h"
 #include "util/iov.h"
-#include "util/mainloop.h"
 #include "util/timer.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
-#if defined(__x86_64__) || defined(__i386__)
-#define spin_pause() __builtin_ia32_pause()
-#else
-#define spin_pause() __asm__ volatile("" ::: "memory")
-#endif
 #define TRY_MAX (64u << 10)             /* more than that is copied better by a pool thread */
-
-typedef enum { REQ_READ, REQ_WRITE, REQ_FLUSH, REQ_DISCARD, REQ_WRITE_ZEROES } RequestType;
-
-struct BlkRequest {
-    PoolJob job;                        /* always first */
-    BlockBackend *blk;
-    BlockNode *node;                    /* reference */
-    RequestType type;
-    uint64_t offset, len;
-    unsigned flags;
-    int niov;
-    BlkDone *done;
-    void *opaque;
-    int64_t start_ns;
-    Timer wait;                         /* its turn by the limits of the slot */
-    bool waiting;
-    int cancelled;                      /* [atomic] */
-    bool finished;                      /* in the completed queue [completed_lock] */
-    int ret;
-    struct iovec iov[];
-};
 
 static GPtrArray *backends;
 static GQueue throttled = G_QUEUE_INIT; /* requests whose turn has not come */
-
-static GMutex completed_lock;
-static GCond completed_cond;
-static unsigned completed_waiters;      /* [completed_lock] waking nobody is a system call, too */
-static GQueue completed = G_QUEUE_INIT;
-static bool collect_scheduled;
-static bool plugged;                    /* [completed_lock] blk_unplug will collect */
 
 BlkHooks blk_hooks;
 
@@ -90,169 +56,12 @@ static int work(BlkRequest *r)
     return ret;
 }
 
-static void account(BlkRequest *r)
-{
-    BlkStats *s = &r->blk->stats;
-    uint64_t ns = clock_ns(ORRERY_CLOCK_REAL) - r->start_ns;
-    bool failed = r->ret < 0;
-    switch (r->type) {
-    case REQ_READ:
-        s->failed_rd += failed;
-        s->rd_ops += !failed;
-        s->rd_bytes += failed ? 0 : r->len;
-        s->rd_ns += ns;
-        break;
-    case REQ_WRITE:
-    case REQ_WRITE_ZEROES:
-        s->failed_wr += failed;
-        s->wr_ops += !failed;
-        s->wr_bytes += failed ? 0 : r->len;
-        s->wr_ns += ns;
-        s->wr_highest = MAX(s->wr_highest, failed ? 0 : r->offset + r->len);
-        break;
-    case REQ_FLUSH:
-        s->flush_ops += !failed;
-        s->flush_ns += ns;
-        break;
-    case REQ_DISCARD:
-        s->unmap_ops += !failed;
-        s->unmap_bytes += failed ? 0 : r->len;
-        break;
-    }
-}
-
-static void finish(BlkRequest *r)
-{
-    account(r);
-    r->blk->in_flight--;
-    if (r->node) {
-        node_unref(r->node);
-    }
-    r->done(r->opaque, r->ret);
-    g_free(r);
-}
-
-/* Take the first completed request of b (any if NULL); NULL if there is none. */
-static BlkRequest *take_completed(const BlockBackend *b)
-{
-    BlkRequest *found = NULL;
-    g_mutex_lock(&completed_lock);
-    for (GList *l = completed.head; l && !found; l = l->next) {
-        BlkRequest *r = l->data;
-        if (!b || r->blk == b) {
-            found = r;
-            g_queue_delete_link(&completed, l);
-        }
-    }
-    g_mutex_unlock(&completed_lock);
-    return found;
-}
-
-/* In the main loop. */
-static void collect(void *opaque)
-{
-    g_mutex_lock(&completed_lock);
-    collect_scheduled = false;
-    unsigned n = completed.length;      /* those submitted by callbacks wait for the next round */
-    g_mutex_unlock(&completed_lock);
-    for (BlkRequest *r; n && (r = take_completed(NULL)); n--) {
-        finish(r);
-    }
-}
-
-/* What happens after an error (the VM may be stopped) is left to the main loop.  The device stays
- * attached while it has requests. */
-static bool any_thread_will_do(const BlkRequest *r)
-{
-    return r->ret >= 0 && r->blk->ops && r->blk->ops->any_thread;
-}
-
-/* Device accesses of vCPUs, the most frequent users of the big lock, are short. */
-static bool lock_soon(void)
-{
-    for (int i = 0; i < 64; i++) {
-        if (bql_trylock()) {
-            return true;
-        }
-        spin_pause();
-    }
-    return false;
-}
-
-/*
- * A request that went well is finished by its own thread if the device permits and the big lock
- * is free: waking the main loop for it would cost a guest that waits as much as the request itself.
- */
-static bool finish_here(BlkRequest *r)
-{
-    if (!any_thread_will_do(r) || __atomic_load_n(&plugged, __ATOMIC_RELAXED) || !lock_soon()) {
-        return false;
-    }
-    finish(r);
-    bql_unlock();
-    return true;
-}
-
-static void complete(BlkRequest *r, int ret)
-{
-    r->ret = ret;
-    g_mutex_lock(&completed_lock);
-    r->finished = true;
-    g_queue_push_tail(&completed, r);
-    bool schedule = !collect_scheduled && !(plugged && any_thread_will_do(r));
-    collect_scheduled |= schedule;
-    if (completed_waiters) {
-        g_cond_broadcast(&completed_cond);
-    }
-    g_mutex_unlock(&completed_lock);
-    if (schedule) {
-        mainloop_defer(collect, NULL);
-    }
-}
-
-void blk_plug(void)
-{
-    g_mutex_lock(&completed_lock);
-    plugged = true;
-    g_mutex_unlock(&completed_lock);
-}
-
-/* The first that needs no main loop, NULL if there is none; the plug goes with it. */
-static BlkRequest *take_unplugging(bool last)
-{
-    BlkRequest *found = NULL;
-    g_mutex_lock(&completed_lock);
-    for (GList *l = completed.head; l && !found; l = l->next) {
-        if (any_thread_will_do(l->data)) {
-            found = l->data;
-            g_queue_delete_link(&completed, l);
-        }
-    }
-    plugged = found && !last;
-    bool schedule = !plugged && !collect_scheduled && completed.length;
-    collect_scheduled |= schedule;
-    g_mutex_unlock(&completed_lock);
-    if (schedule) {
-        mainloop_defer(collect, NULL);
-    }
-    return found;
-}
-
-void blk_unplug(void)
-{
-    BlkRequest *r;
-    for (unsigned n = 64; n && (r = take_unplugging(n == 1)); n--) {
-        finish(r);
-    }
-}
-
 static void in_pool(PoolJob *j)
 {
     BlkRequest *r = (BlkRequest *)j;
+    int64_t began = clock_ns(ORRERY_CLOCK_REAL);
     r->ret = g_atomic_int_get(&r->cancelled) ? -ECANCELED : work(r);
-    if (!finish_here(r)) {
-        complete(r, r->ret);
-    }
+    request_end_here(r, clock_ns(ORRERY_CLOCK_REAL) - began);
 }
 
 /* What only waits, and what comes here since it must wait, has a thread of its own. */
@@ -280,7 +89,7 @@ static void uring_done(void *opaque, int ret)
 {
     BlkRequest *r = opaque;
     if (ret >= 0 && (uint64_t)ret == r->len) {
-        complete(r, 0);
+        request_end(r, 0);
     } else {
         to_pool(r);
     }
@@ -346,7 +155,7 @@ static BlkRequest *submit(BlockBackend *b, RequestType type, uint64_t offset, ui
     b->in_flight++;
     int ret = check(b, r);
     if (ret < 0) {
-        complete(r, ret);
+        request_end(r, ret);
         return r;
     }
     int64_t wait = b->throttle && type != REQ_FLUSH
@@ -357,7 +166,7 @@ static BlkRequest *submit(BlockBackend *b, RequestType type, uint64_t offset, ui
     if (!wait && type == REQ_READ && len <= TRY_MAX && !tried
         && node_try_read(b->root, offset, r->iov, niov) == 0) {
         r->node = node_ref(b->root);
-        complete(r, 0);
+        request_end(r, 0);
         return r;
     }
     if (wait) {
@@ -423,27 +232,13 @@ BlkRequest *blk_write_zeroes(BlockBackend *b, uint64_t offset, uint64_t len, uns
     return submit(b, REQ_WRITE_ZEROES, offset, len, NULL, 0, write_flags(b, flags), done, opaque);
 }
 
-/* completed_lock held. */
-static void wait_completed(void)
-{
-    completed_waiters++;
-    g_cond_wait(&completed_cond, &completed_lock);
-    completed_waiters--;
-}
-
 void blk_cancel(BlkRequest *r)
 {
     g_atomic_int_set(&r->cancelled, 1);
     if (r->waiting) {
         turn_has_come(r);
     }
-    g_mutex_lock(&completed_lock);
-    while (!r->finished) {
-        wait_completed();
-    }
-    g_queue_remove(&completed, r);
-    g_mutex_unlock(&completed_lock);
-    finish(r);
+    request_finish_when_done(r);
 }
 
 void blk_drain(BlockBackend *b)
@@ -451,22 +246,7 @@ void blk_drain(BlockBackend *b)
     throttle_bypass(true);
     while (b->in_flight) {
         start_throttled(b);
-        BlkRequest *r = take_completed(b);
-        if (r) {
-            finish(r);
-            continue;
-        }
-        g_mutex_lock(&completed_lock);
-        bool mine = false;
-        while (!mine) {
-            for (GList *l = completed.head; l && !mine; l = l->next) {
-                mine = ((BlkRequest *)l->data)->blk == b;
-            }
-            if (!mine) {
-                wait_completed();
-            }
-        }
-        g_mutex_unlock(&completed_lock);
+        requests_finish_one(b);
     }
     throttle_bypass(false);
 }
@@ -763,7 +543,8 @@ BlockBackend *blk_new(const char *name, BlockNode *root)
     BlockBackend *b = g_new0(BlockBackend, 1);
     b->name = g_strdup(name);
     b->root = root;
-    b->lane = pool_lane_new();
+    b->batch = batch_new();
+    b->lane = pool_lane_new(batch_sleeps, b->batch);
     b->write_cache = true;
     b->on_write_error = BLK_ON_ERROR_ENOSPC;
     b->io_status = "ok";
@@ -819,6 +600,7 @@ void blk_delete(BlockBackend *b)
     node_unref(b->root);
     throttle_group_unref(b->throttle);
     pool_lane_free(b->lane);
+    batch_unref(b->batch);
     g_free(b->name);
     g_free(b);
 }

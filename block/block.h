@@ -115,6 +115,8 @@ typedef struct BlkDevOps {
     /* The device does not mind on which thread done is called (with the big lock): successful
      * requests then need not wait for the main loop. */
     bool any_thread;
+    /* With any_thread: several done calls come in a row (begin), or came.  NULL: of one at a time. */
+    void (*batch)(void *opaque, bool begin);
 } BlkDevOps;
 
 /* A slot serves one device; who names it in errors ("ide-cd 'cd0'"). */

@@ -44,6 +44,7 @@ lib += $(if $(filter yes,$(CONFIG_NBD)),block/nbd-client.c)  # disks of NBD serv
 lib += $(if $(filter yes,$(CONFIG_CURL)),block/curl.c)  # images on http and ftp servers
 lib += block/overlay.c          # snapshot=on
 lib += block/backend.c          # slots with media; asynchronous requests
+lib += block/finish.c           # how requests end: who tells the device, and when
 lib += block/pool.c             # threads for requests
 lib += block/medium.c           # removable media: trays, locks, changing
 lib += block/drive.c            # -drive, -blockdev

@@ -4,6 +4,8 @@
  * still in the cache; those that nobody needs for a while end.
  */
 #include "block/pool.h"
+#include "util/spin.h"
+#include "util/timer.h"
 
 #include <glib.h>
 
@@ -14,6 +16,8 @@ struct PoolLane {
     PoolJob *first, **end;
     bool busy;                          /* a thread has it, and takes the next job */
     bool orphan;                        /* who has it frees it */
+    void (*sleeps)(void *opaque);
+    void *opaque;
 };
 
 /* Never freed: whoever wakes one does it outside the lock. */
@@ -32,7 +36,7 @@ static _Thread_local PoolLane *current; /* of the job this thread runs */
 static void append(PoolJob *j, PoolJob ***end)
 {
     j->next = NULL;
-    **end = j;
+    __atomic_store_n(*end, j, __ATOMIC_RELAXED);        /* see pool_lane_wait */
     *end = &j->next;
 }
 
@@ -144,6 +148,9 @@ void pool_sleeps(void)
     if (!current) {
         return;
     }
+    if (current->sleeps) {
+        current->sleeps(current->opaque);
+    }
     g_mutex_lock(&lock);
     PoolJob *j = next_of(g_steal_pointer(&current));
     if (j) {
@@ -158,10 +165,33 @@ bool pool_in_lane(void)
     return current != NULL;
 }
 
-PoolLane *pool_lane_new(void)
+bool pool_lane_wait(int64_t ns)
+{
+    if (!current) {
+        return false;
+    }
+    int64_t end = clock_ns(ORRERY_CLOCK_REAL) + ns;
+    /* those who wait for a thread come first: the lane's turn may be far away */
+    while (!__atomic_load_n(&waiting, __ATOMIC_RELAXED)) {
+        for (int i = 0; i < 8; i++) {
+            if (__atomic_load_n(&current->first, __ATOMIC_RELAXED)) {
+                return true;
+            }
+            spin_pause();
+        }
+        if (clock_ns(ORRERY_CLOCK_REAL) > end) {
+            break;
+        }
+    }
+    return false;
+}
+
+PoolLane *pool_lane_new(void (*sleeps)(void *opaque), void *opaque)
 {
     PoolLane *l = g_new0(PoolLane, 1);
     l->end = &l->first;
+    l->sleeps = sleeps;
+    l->opaque = opaque;
     return l;
 }
 

@@ -13,6 +13,7 @@
 #define BLOCK_POOL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 typedef struct PoolJob PoolJob;
 typedef struct PoolLane PoolLane;
@@ -24,8 +25,9 @@ struct PoolJob {
     PoolJob *next;
 };
 
-/* Any thread. */
-PoolLane *pool_lane_new(void);
+/* sleeps (NULL: nothing) is called on the thread that has the lane, when its job says that it
+ * sleeps, before another one may have the lane.  Any thread. */
+PoolLane *pool_lane_new(void (*sleeps)(void *opaque), void *opaque);
 /* Of nobody who pushes jobs any more; those that were pushed run. */
 void pool_lane_free(PoolLane *l);
 
@@ -36,5 +38,8 @@ void pool_push(PoolJob *j, PoolLane *lane);
 void pool_sleeps(void);
 /* Would pool_sleeps change anything? */
 bool pool_in_lane(void);
+/* Stays awake for at most ns, until this thread's lane has another job, which this thread then takes
+ * next.  false: none came, or the thread has no lane. */
+bool pool_lane_wait(int64_t ns);
 
 #endif

@@ -78,17 +78,36 @@ static void free_request(VirtIOBlkReq *r)
     g_free(r);
 }
 
+/* One interrupt for all that complete between begin and end. */
+static void batch(void *opaque, bool begin)
+{
+    VirtIOBlk *s = opaque;
+
+    s->in_batch = begin;
+    if (!begin && s->pushed) {
+        virtqueue_notify(g_steal_pointer(&s->pushed));
+    }
+}
+
+static void notify(VirtIOBlk *s, VirtQueue *vq)
+{
+    if (!s->in_batch) {
+        virtqueue_notify(vq);
+        return;
+    }
+    if (s->pushed && s->pushed != vq) { /* what a thread has done may be of any queue */
+        virtqueue_notify(s->pushed);
+    }
+    s->pushed = vq;
+}
+
 static void complete(VirtIOBlkReq *r, uint8_t status)
 {
     VirtQueue *vq = r->elem.vq;
 
     *r->status = status;                /* the last byte, so all count as written */
     virtqueue_push(vq, &r->elem, r->elem.in_len);
-    if (r->s->popping) {
-        r->s->pushed = true;
-    } else {
-        virtqueue_notify(vq);
-    }
+    notify(r->s, vq);
     free_request(r);
 }
 
@@ -280,7 +299,7 @@ static void handle_output(VirtQueue *vq)
     VirtIOBlkReq *r;
     uint64_t sector;
 
-    s->popping = true;                  /* one interrupt for all that complete at once */
+    batch(s, true);
     blk_plug();
     do {
         virtqueue_enable_notify(vq, false);
@@ -296,11 +315,7 @@ static void handle_output(VirtQueue *vq)
         virtqueue_enable_notify(vq, true);
     } while (!virtqueue_empty(vq));
     blk_unplug();
-    s->popping = false;
-    if (s->pushed) {
-        s->pushed = false;
-        virtqueue_notify(vq);
-    }
+    batch(s, false);
 }
 
 /* ---- features and configuration ------------------------------------------------------------ */
@@ -414,7 +429,7 @@ static void blk_resized(void *opaque)
 }
 
 static const BlkDevOps block_ops = { .resized = blk_resized, .resume = blk_resume,
-                                     .any_thread = true };
+                                     .any_thread = true, .batch = batch };
 
 static const VirtIOType virtio_blk_type = {
     .name = "virtio-blk", .id = VIRTIO_ID_BLOCK, .features = blk_features,

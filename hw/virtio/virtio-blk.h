@@ -20,8 +20,8 @@ typedef struct VirtIOBlk {
     uint16_t num_queues, queue_size;
     uint32_t max_discard_sectors, max_write_zeroes_sectors;
     struct VirtIOBlkReq *failed;        /* list: to be repeated when the VM runs again */
-    bool popping, pushed;               /* requests are being taken from a queue; and some were
-                                           given back meanwhile */
+    bool in_batch;                      /* several requests end at once */
+    VirtQueue *pushed;                  /* ... and this queue's interrupt is due after that */
     bool wce;                           /* write cache, in saved state */
     uint8_t *failed_saved;              /* the same, in saved state */
     uint32_t failed_saved_len;

@@ -134,6 +134,33 @@ class BlkTest(TestCase):
             for n in (3, 0, 2, 1):
                 self.assertEqual(request(dev, IN, n, room=[512], n=n), (OK, numbered(n)))
 
+    def test_interrupt_of_the_other_queue(self):
+        """A write of one queue is done while requests of another one, which take long because the
+        answer has room for much, are taken from it."""
+        dev = VirtIO(self.q, DEVFN)
+        dev.setup(ALL | INDIRECT, queues=range(2))
+        dev.queues[0].suppress()
+        write, name = (dev.alloc(16, struct.pack("<IIQ", kind, 0, 0)) for kind in (OUT, GET_ID))
+        data, status, table = dev.alloc(1 << 20), dev.alloc(1), dev.alloc(16 * 1000)
+        parts = [(name, 16, 0)] + [(data, 1 << 20, WRITE)] * 999
+        dev.queues[0].write_desc(table, parts, size=1000)
+        for turn in range(8):
+            dev.queues[1].add([(write, 16, 0), *[(data, 1 << 18, 0)] * (2 + turn), (status, 1, WRITE)])
+            for _ in range(30):
+                dev.queues[0].add([(table, 16 * 1000, IND)])
+            dev.isr()
+            dev.kick(1)
+            dev.kick(0)
+            dev.queues[1].get()
+            for _ in range(30):
+                dev.queues[0].get()
+            isr = 0
+            for _ in patiently():
+                isr = isr or dev.isr()
+                if isr:
+                    break
+            self.assertEqual(isr, 1, "turn %d" % turn)
+
     def test_queue_reset(self):
         q = self.q
         dev = VirtIO(q, DEVFN)

@@ -335,6 +335,90 @@ static void test_many(void)
 
 static int stops, events;
 
+/* ---- a device that is told of several requests in one go ---------------------------------- */
+
+typedef struct Writer {
+    BlockBackend *blk;
+    unsigned goal, sent, done;          /* all of it [bql] */
+    unsigned in_batch, longest;         /* done calls of a batch */
+    bool inside;
+    uint8_t data[512];
+} Writer;
+
+static void batch(void *opaque, bool begin)
+{
+    Writer *w = opaque;
+    g_assert_true(bql_locked());
+    g_assert_true(w->inside != begin);
+    w->inside = begin;
+    w->longest = MAX(w->longest, w->in_batch);
+    w->in_batch = 0;
+}
+
+static void written(void *opaque, int ret);
+
+static void send(Writer *w)
+{
+    struct iovec iov = { w->data, sizeof(w->data) };
+    blk_write(w->blk, w->sent++ % 64 * 512, &iov, 1, 0, written, w);
+}
+
+/* The next one at once, as a guest does that likes to have some under way. */
+static void written(void *opaque, int ret)
+{
+    Writer *w = opaque;
+    g_assert_true(bql_locked());
+    g_assert_cmpint(ret, ==, 0);
+    w->done++;
+    w->in_batch += w->inside;
+    if (w->sent < w->goal) {
+        send(w);
+    }
+}
+
+static const BlkDevOps writer_ops = { .any_thread = true, .batch = batch };
+
+/* Writes with so many under way; the most that came in one batch. */
+static unsigned write_many(BlockBackend *b, unsigned under_way, unsigned many, bool drain)
+{
+    Writer w = { .blk = b, .goal = many };
+    int64_t give_up = clock_ns(ORRERY_CLOCK_REAL) + 60 * NS_PER_SEC;
+    g_assert_true(blk_attach(b, "writer", &writer_ops, &w, NULL));
+    while (w.sent < under_way) {
+        send(&w);
+    }
+    while (w.done < (drain ? many / 2 : many)) {
+        g_assert_cmpint(clock_ns(ORRERY_CLOCK_REAL), <, give_up);
+        bql_unlock();
+        g_usleep(1000);
+        bql_lock();
+        mainloop_iterate(false);
+    }
+    if (drain) {
+        blk_drain(b);
+        g_assert_cmpuint(blk_in_flight(b), ==, 0);
+    }
+    g_assert_cmpuint(w.done, ==, many);
+    g_assert_cmpuint(blk_in_flight(b), ==, 0);
+    blk_detach(b);
+    return w.longest;
+}
+
+static void test_batches(void)
+{
+    g_autofree char *path = image("batches", 1 << 20);
+    for (int round = 0; round < 20; round++) {
+        DriveInfo *d = drive("id=batches,file=%s,format=raw,if=none", path);
+        g_assert_cmpuint(write_many(d->blk, 1, 100, false), <=, 1);
+        /* what it learns about the one must not spoil the other */
+        unsigned longest = write_many(d->blk, 8, 3000, round & 1);
+        g_assert_cmpuint(longest, >, 1);
+        g_assert_cmpuint(longest, <=, 8);
+        write_many(d->blk, 3, 300, false);
+        blk_delete(d->blk);             /* while its thread may still wait for more */
+    }
+}
+
 static void on_stop(void)
 {
     stops++;
@@ -650,6 +734,7 @@ int main(int argc, char **argv)
     g_test_add_func("/block/odd-size", test_odd_size);
     g_test_add_func("/block/drain", test_drain);
     g_test_add_func("/block/many", test_many);
+    g_test_add_func("/block/batches", test_batches);
     g_test_add_func("/block/injection", test_injection);
     g_test_add_func("/block/bad-drives", test_bad_drives);
     g_test_add_func("/block/locks", test_locks);

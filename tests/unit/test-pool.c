@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Threads for requests: a lane's jobs go one after the other in their order, unless one sleeps;
- * all others go at once; all run, however many they are.
+ * all others go at once; all run, however many they are.  A lane that waits sees its next job.
  */
 #include "block/pool.h"
 
@@ -70,7 +70,7 @@ static void wait_done(unsigned n)
 
 static void test_order(void)
 {
-    PoolLane *lane = pool_lane_new();
+    PoolLane *lane = pool_lane_new(NULL, NULL);
     start(MANY);
     for (unsigned i = 0; i < MANY; i++) {
         push(lane, i, false);
@@ -86,7 +86,7 @@ static void test_order(void)
 /* Would wait forever if those that sleep kept the lane. */
 static void test_sleepers(void)
 {
-    PoolLane *lane = pool_lane_new();
+    PoolLane *lane = pool_lane_new(NULL, NULL);
     start(20);
     for (unsigned i = 0; i < 20; i++) {
         push(lane, i, true);
@@ -99,6 +99,47 @@ static void test_sleepers(void)
     }
     wait_done(10);
     g_assert_cmpuint(most_inside, ==, 1);
+    pool_lane_free(lane);
+}
+
+/* ---- who waits for the lane's next job ------------------------------------------------------ */
+
+static unsigned slept;
+static bool came[2];
+
+static void on_sleep(void *opaque)
+{
+    slept += opaque == &slept && pool_in_lane();
+}
+
+static void wait_and_sleep(PoolJob *j)
+{
+    TestJob *t = (TestJob *)j;
+    if (t->n < 2) {
+        came[t->n] = pool_lane_wait(t->n ? 1000 : 20 * (int64_t)1000000000);
+    } else {
+        pool_sleeps();
+        pool_sleeps();                  /* it has no lane any more */
+        g_assert_false(pool_lane_wait(1000));
+    }
+    t->n += 10;
+    run(j);
+}
+
+static void test_wait(void)
+{
+    PoolLane *lane = pool_lane_new(on_sleep, &slept);
+    start(3);
+    for (unsigned i = 0; i < 3; i++) {
+        TestJob *t = g_new0(TestJob, 1);
+        t->job.run = wait_and_sleep;
+        t->n = i;
+        pool_push(&t->job, lane);
+        wait_done(i == 0 ? 0 : i + 1);  /* the first one stays awake until the second comes */
+    }
+    g_assert_true(came[0]);
+    g_assert_false(came[1]);
+    g_assert_cmpuint(slept, ==, 1);
     pool_lane_free(lane);
 }
 
@@ -117,7 +158,7 @@ static void test_crowd(void)
     PoolLane *lanes[100];
     start(50);
     for (unsigned i = 0; i < 100; i++) {
-        lanes[i] = pool_lane_new();
+        lanes[i] = pool_lane_new(NULL, NULL);
     }
     for (unsigned i = 0; i < MANY; i++) {
         push(i % 7 ? lanes[i % 100] : NULL, i, i % 50 == 1);
@@ -144,6 +185,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/pool/order", test_order);
     g_test_add_func("/pool/sleepers", test_sleepers);
+    g_test_add_func("/pool/wait", test_wait);
     g_test_add_func("/pool/beside", test_beside);
     g_test_add_func("/pool/crowd", test_crowd);
     return g_test_run();
