@@ -166,6 +166,8 @@ typedef struct BlkHooks {
     void (*io_error)(BlockBackend *b, bool is_read, BlkAction action, int errnum);
     void (*tray_moved)(BlockBackend *b, bool open);
     void (*vm_stop_io_error)(void);
+    /* A node's image turned out to be broken and takes no more writes. */
+    void (*image_corrupted)(struct BlockNode *n, const char *what, uint64_t offset, uint64_t size);
 } BlkHooks;
 extern BlkHooks blk_hooks;
 

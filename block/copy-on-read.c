@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Filter "copy-on-read": what is read from a backing file becomes the image's own on the way
- * (-drive copy-on-read=on, or a node of its own).
+ * (-drive copy-on-read=on, or a node of its own).  With bottom=NODE only what that node or one above it
+ * holds; what lies further down stays there.
  *
  * Writes that come through the filter and copying keep apart by the filter's own list of requests.
  */
@@ -15,7 +16,32 @@
 
 typedef struct CopyOnRead {
     NodeObserver observer;              /* watches nothing: with it requests are listed */
+    BlockNode *bottom;                  /* NULL: all of the chain is copied */
 } CopyOnRead;
+
+static bool take_bottom(BlockNode *n, Json *options, Error **err)
+{
+    CopyOnRead *c = n->state;
+    g_autofree char *name = NULL;
+    if (!block_take_str(options, "bottom", &name, err) || !name) {
+        return !name;
+    }
+    BlockNode *b = node_find(name), *at = n->file;
+    if (!b) {
+        return fail(err, "Bottom node '%s' not found", name);
+    }
+    if (b->driver->filter) {
+        return fail(err, "Bottom node '%s' is a filter", name);
+    }
+    while (at && at != b) {
+        at = at->backing;
+    }
+    if (!at) {
+        return fail(err, "Bottom node '%s' is not in the backing chain of '%s'", name, n->file->name);
+    }
+    c->bottom = node_ref(b);
+    return true;
+}
 
 static bool cor_open(BlockNode *n, Json *options, Error **err)
 {
@@ -27,6 +53,9 @@ static bool cor_open(BlockNode *n, Json *options, Error **err)
     if (!n->file) {
         return false;
     }
+    if (!take_bottom(n, options, err)) {
+        return false;
+    }
     n->cluster_size = n->file->cluster_size;
     node_add_observer(n, &c->observer);
     return true;
@@ -34,7 +63,9 @@ static bool cor_open(BlockNode *n, Json *options, Error **err)
 
 static void cor_close(BlockNode *n)
 {
-    node_remove_observer(n, &((CopyOnRead *)n->state)->observer);
+    CopyOnRead *c = n->state;
+    node_remove_observer(n, &c->observer);
+    node_unref(c->bottom);
 }
 
 static int64_t cor_length(BlockNode *n)
@@ -71,10 +102,12 @@ static int copy_up(BlockNode *n, uint64_t off, uint64_t len)
 /* Failing to keep a copy is no failure to read. */
 static int cor_read(BlockNode *n, uint64_t off, const struct iovec *iov, int niov)
 {
+    const CopyOnRead *c = n->state;
+    BlockNode *below = c->bottom ? c->bottom->backing : NULL;
     uint64_t end = off + iov_size(iov, niov);
     for (uint64_t at = off; at < end;) {
         BlockStatus st;
-        int depth = 0, ret = node_status_above(n->file, NULL, at, end - at, &st, &depth);
+        int depth = 0, ret = node_status_above(n->file, below, at, end - at, &st, &depth);
         if (ret < 0 || (st.allocated && depth && copy_up(n, at, st.len) < 0)) {
             break;
         }

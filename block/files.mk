@@ -13,6 +13,7 @@ lib += block/qcow2-table.c      # qcow2: cached tables, the order of writes
 lib += block/qcow2-refcount.c   # qcow2: used and free clusters of the file
 lib += block/qcow2-map.c        # qcow2: from guest to host clusters
 lib += block/qcow2-io.c         # qcow2: reads, writes, zeroes, discards
+lib += block/qcow2-overlap.c    # qcow2: nothing is written where tables live
 lib += block/qcow2-compress.c   # qcow2: zlib and zstd clusters
 lib += block/qcow2-snapshot.c   # qcow2: internal snapshots
 lib += block/qcow2-bitmap.c     # qcow2: bitmaps of changes kept in the image

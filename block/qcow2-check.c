@@ -495,7 +495,10 @@ bool qcow2_check(BlockNode *n, int fix, BlockCheck *out, GString *log, Error **e
     }
     k.refs = g_new0(uint16_t, k.clusters);
     g_mutex_lock(&q->lock);
+    unsigned overlap = q->overlap;
+    q->overlap = 0;                     /* what is broken is repaired here */
     int ret = run(&k);
+    q->overlap = overlap;
     g_mutex_unlock(&q->lock);
     g_free(k.refs);
     if (!ret && k.fix) {

@@ -540,14 +540,24 @@ static int mark_lazy(Qcow2 *q)
     return qcow2_set_incompatible(q, INCOMPAT_DIRTY, true);
 }
 
+/* Where it goes, when that is decided already: no table may be there. */
+static int check_place(Qcow2 *q, const Piece *p)
+{
+    uint64_t start = p->host & ~(uint64_t)(q->cluster_size - 1);
+    uint64_t end = p->host + p->len + (p->in_place ? 0 : p->off & (q->cluster_size - 1));
+    return q->external || !(p->in_place || p->reuse) ? 0
+           : qcow2_check_overlap(q, start, qcow2_round_up(q, end) - start);
+}
+
 /* Lock held; dropped during transfers. */
 static int write_locked(Qcow2 *q, uint64_t off, const struct iovec *iov, int niov, size_t total)
 {
     g_autofree struct iovec *part = NULL;
-    int ret = 0;
+    int ret = q->corrupt ? -EIO : 0;
     for (size_t done = 0; done < total && !ret;) {
         Piece p;
         ret = plan(q, off + done, total - done, &p);
+        ret = ret ? ret : check_place(q, &p);
         if (!ret && !p.in_place) {
             ret = mark_lazy(q);
             ret = ret || p.reuse ? ret : allocate(q, &p);
@@ -608,7 +618,7 @@ int qcow2_write_compressed(BlockNode *n, uint64_t off, const void *buf, size_t l
     Cluster old;
     g_mutex_lock(&q->lock);
     begin(q, &r, off, len, true);
-    int ret = mark_lazy(q);
+    int ret = q->corrupt ? -EIO : mark_lazy(q);
     ret = ret ? ret : qcow2_lookup(q, off, &old);
     ret = ret ? ret : qcow2_alloc_bytes(q, size, &host);
     if (!ret) {
@@ -672,7 +682,7 @@ static int change_range(Qcow2 *q, uint64_t from, uint64_t to, Change change)
     }
     g_mutex_lock(&q->lock);
     begin(q, &r, from, to - from, true);
-    int ret = mark_lazy(q);
+    int ret = q->corrupt ? -EIO : mark_lazy(q);
     for (uint64_t at = from; at < to && !ret;) {
         uint64_t i = at >> (q->cluster_bits + q->l2_bits);
         if (!(q->l1[i] & ENTRY_OFFSET) && (!q->node->backing || change == UNLINK)) {

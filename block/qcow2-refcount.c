@@ -116,7 +116,7 @@ static int grow_reftable(Qcow2 *q, uint64_t index)
     g_autofree uint64_t *table = g_new0(uint64_t, size);
     memcpy(table, q->reftable, q->reftable_size * 8);
     g_autofree uint8_t *block = g_malloc(q->cluster_size);
-    int ret = 0;
+    int ret = qcow2_check_overlap(q, at, (clusters + blocks) * q->cluster_size);
     for (uint64_t b = 0; b < blocks && !ret; b++) {
         memset(block, 0, q->cluster_size);
         for (uint64_t c = b * per_block; c < MIN(clusters + blocks, (b + 1) * per_block); c++) {
@@ -156,12 +156,16 @@ static int add_block(Qcow2 *q, uint64_t index)
     if (offset > ENTRY_OFFSET) {
         return -EFBIG;
     }
+    int ret = qcow2_check_overlap(q, offset, q->cluster_size);
+    if (ret < 0) {
+        return ret;
+    }
     if (index >= q->reftable_size) {
         return grow_reftable(q, index);
     }
     g_autofree uint8_t *first = g_malloc0(q->cluster_size);
     pack(first, q->refcount_order, 0, 1);
-    int ret = node_pwrite(q->node->file, offset, first, q->cluster_size);
+    ret = node_pwrite(q->node->file, offset, first, q->cluster_size);
     ret = ret ? ret : node_flush(q->node->file);
     if (ret < 0) {
         return ret;
@@ -305,7 +309,11 @@ int64_t qcow2_alloc(Qcow2 *q, uint64_t count, bool all, uint64_t *offset)
         return -EFBIG;
     }
     *offset = first << q->cluster_bits;
-    int ret = qcow2_refcount_add(q, *offset, run << q->cluster_bits, 1);
+    int ret = q->corrupt ? -EIO : qcow2_check_overlap(q, *offset, run << q->cluster_bits);
+    if (ret < 0) {
+        return ret;
+    }
+    ret = qcow2_refcount_add(q, *offset, run << q->cluster_bits, 1);
     if (ret < 0) {
         return ret;
     }

@@ -270,7 +270,8 @@ static GArray *to_punch(Qcow2 *q, const GArray *freed)
         uint64_t count;
         for (; q->pass_discard[r.why] && r.len >= q->cluster_size; r.len -= q->cluster_size, r.offset += q->cluster_size) {
             if (!(r.offset % q->cluster_size)
-                && !qcow2_refcount_get(q, r.offset >> q->cluster_bits, &count) && count == 1) {
+                && !qcow2_refcount_get(q, r.offset >> q->cluster_bits, &count) && count == 1
+                && !qcow2_is_table(q, r.offset, q->cluster_size)) {
                 Range one = { r.offset, q->cluster_size, r.why };
                 Range *last = list->len ? &g_array_index(list, Range, list->len - 1) : NULL;
                 if (last && last->offset + last->len == one.offset) {

@@ -35,7 +35,8 @@ static bool take_options(Qcow2 *q, Json *o, Sizes *sizes, Error **err)
         || !block_take_uint(o, "l2-cache-entry-size", &sizes->l2_slice, err)
         || !block_take_bool(o, "pass-discard-request", &q->pass_discard[FREED_REQUEST], err)
         || !block_take_bool(o, "pass-discard-snapshot", &q->pass_discard[FREED_SNAPSHOT], err)
-        || !block_take_bool(o, "pass-discard-other", &q->pass_discard[FREED_OTHER], err)) {
+        || !block_take_bool(o, "pass-discard-other", &q->pass_discard[FREED_OTHER], err)
+        || !qcow2_take_overlap_check(q, o, err)) {
         return false;
     }
     if (q->clean_interval > UINT32_MAX) {

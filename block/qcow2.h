@@ -154,6 +154,8 @@ typedef struct Qcow2 {
     uint64_t *reftable;
     TableCache l2, refs;
     bool barrier_needed;                /* copied data must be stable before L2 names it */
+    unsigned overlap;                   /* qcow2-overlap.c: what is looked at before writes */
+    bool corrupt;                       /* found to be so: no more writes */
     bool lazy;                          /* refcounts wait: the image is marked dirty */
     uint64_t free_hint;                 /* no free cluster has a smaller number */
     uint64_t virgin;                    /* from this offset on the file was never written */
@@ -234,6 +236,16 @@ void qcow2_decode(const Qcow2 *q, uint64_t entry, uint64_t bitmap, Cluster *c);
 int qcow2_link(Qcow2 *q, uint64_t guest, uint64_t entry, uint64_t bitmap);
 /* Gives back, later, what an entry named. */
 void qcow2_free_entry(Qcow2 *q, const Cluster *c, Freed why);
+
+/* ---- qcow2-overlap.c.  Lock held ------------------------------------------------------- */
+
+/* The "overlap-check" option; without the lock. */
+bool qcow2_take_overlap_check(Qcow2 *q, Json *options, Error **err);
+/* May these bytes of the file be written, or given to somebody?  -EIO: a table lives there; the
+ * image is marked as corrupt and this was said. */
+int qcow2_check_overlap(Qcow2 *q, uint64_t offset, uint64_t len);
+/* The same question, without consequences. */
+bool qcow2_is_table(Qcow2 *q, uint64_t offset, uint64_t len);
 
 /* ---- qcow2-io.c: requests; they take the lock ---------------------------------------- */
 

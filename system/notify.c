@@ -7,7 +7,9 @@
 
 #include <errno.h>
 
+#include "block/backend.h"
 #include "block/block.h"
+#include "block/node.h"
 #include "hw/core/device.h"
 #include "hw/timer/mc146818rtc.h"
 #include "monitor/qom.h"
@@ -55,6 +57,33 @@ static void tray_moved(BlockBackend *b, bool open)
     event_emit("DEVICE_TRAY_MOVED", data);
 }
 
+typedef struct Slot {
+    const BlockNode *node;
+    const char *name;
+} Slot;
+
+static void match_root(BlockBackend *b, void *opaque)
+{
+    Slot *s = opaque;
+    if (blk_root(b) == s->node) {
+        s->name = blk_name(b);
+    }
+}
+
+static void image_corrupted(BlockNode *n, const char *what, uint64_t offset, uint64_t size)
+{
+    Slot s = { n, "" };
+    blk_foreach(match_root, &s);
+    Json *data = json_object();
+    json_set_str(data, "device", s.name);
+    json_set_str(data, "node-name", n->name);
+    json_set_str(data, "msg", what);
+    json_set_uint(data, "offset", offset);
+    json_set_uint(data, "size", size);
+    json_set_bool(data, "fatal", true);
+    event_emit("BLOCK_IMAGE_CORRUPTED", data);
+}
+
 static void stop_vm(void)
 {
     runstate_request_stop(RUN_STATE_IO_ERROR);
@@ -84,7 +113,7 @@ static void device_unplugged(Device *dev)
 void notify_init(void)
 {
     blk_hooks = (BlkHooks) { .io_error = io_error, .tray_moved = tray_moved,
-                             .vm_stop_io_error = stop_vm };
+                             .vm_stop_io_error = stop_vm, .image_corrupted = image_corrupted };
     rtc_change_hook = rtc_changed;
     device_unplugged_hook = device_unplugged;
 }

@@ -448,17 +448,17 @@ static bool make_target(Convert *c, const Arguments *a, const char *name)
     return true;
 }
 
-/* -B: the node of the source's chain that the target has below it as well. */
-static bool find_base(Convert *c, const char *name)
+/* -B: the node of the source's chain that the target has below it as well.  If it is none of them, all of
+ * the source is copied. */
+static void find_base(Convert *c, const char *name)
 {
     g_autofree char *want = realpath(name, NULL);
-    for (BlockNode *n = c->sources[0].node; n && c->n_sources == 1; n = n->backing) {
+    for (BlockNode *n = c->sources[0].node; n; n = n->backing) {
         g_autofree char *have = realpath(node_file_name(n), NULL);
         if (n != c->sources[0].node && want && have && !strcmp(want, have)) {
             c->base = n;
         }
     }
-    return c->base || img_fail_text("Unable to find '%s' in the backing chain of the source", name) == 0;
 }
 
 static void free_convert(Convert *c)
@@ -482,9 +482,11 @@ static int convert(Convert *c, Arguments *a, char **names, int n)
     }
     if (a->backing) {
         g_autofree char *path = node_full_path(target, a->backing);
-        if (!find_base(c, path)) {
-            return 1;
+        if (n - 1 > 1) {
+            return img_fail_text("Having a backing file for the target makes no sense when concatenating "
+                                 "multiple input images");
         }
+        find_base(c, path);
     }
     if (a->bitmaps && n - 1 > 1) {
         return img_fail_text("Copying bitmaps only possible with single source");

@@ -246,6 +246,11 @@ LINES = {
         convert -B d.qcow2 -F qcow2 -O qcow2 ov.qcow2 x
         info x
         compare x ov.qcow2
+        convert -O qcow2 -B disk.raw -F raw d.qcow2 x
+        info x
+        compare x d.qcow2
+        convert -O qcow2 -B d.qcow2 -F qcow2 ov2.qcow2 x
+        convert -O qcow2 -B d.qcow2 -F qcow2 d.vmdk d.vdi x
         ~convert -F qcow2 -O qcow2 ov.qcow2 x
         convert -O qcow2 -o backing_file=d.qcow2,backing_fmt=qcow2 ov.qcow2 x
         info x

@@ -111,6 +111,61 @@ class Nodes(Disks):
         self.same("top.qcow2")
         img("compare", "-q", self.path("read.raw"), self.path("disk.raw"))
 
+    def test_copy_on_read_bottom(self):
+        """What lies below the bottom node is not copied."""
+        base, middle, top = (self.path(n) for n in ("base.raw", "middle.qcow2", "top.qcow2"))
+        with open(base, "wb") as f:
+            f.write(b"a" * (1 << 20))
+        with open(self.path("want.raw"), "wb") as f:
+            f.write(b"b" * (1 << 19) + b"a" * (1 << 19))
+        with open(self.path("half.raw"), "wb") as f:
+            f.write(b"b" * (1 << 19))
+        img("convert", "-f", "raw", "-O", "qcow2", self.path("half.raw"), middle)
+        img("resize", middle, "1M")
+        img("rebase", "-u", "-b", base, "-F", "raw", middle)
+        img("create", "-q", "-f", "qcow2", "-b", middle, "-F", "qcow2", top)
+
+        def chain(bottom):
+            return dict(driver="copy-on-read", node_name="cor", bottom=bottom, file={
+                "driver": "qcow2", "node-name": "q", "file": {"driver": "file", "filename": top},
+                "backing": {"driver": "qcow2", "node-name": "m", "file": {"driver": "file", "filename": middle}}})
+        self.c.error("blockdev-add", **chain("x"))
+        self.c.error("blockdev-add", **chain("cor"))
+        self.c.error("blockdev-add", **chain("disk0"))
+        self.c.call("blockdev-add", **chain("m"))
+        self.c.call("drive-backup", device="cor", job_id="b", sync="full", format="raw",
+                    target=self.path("read.raw"))
+        self.wait_job("b", "null")
+        self.c.call("blockdev-del", node_name="cor")
+        img("compare", "-q", self.path("read.raw"), self.path("want.raw"))
+        found = json.loads(subprocess.run([IMG, "map", "--output=json", top], check=True,
+                                          stdout=subprocess.PIPE).stdout)
+        self.assertEqual({e["start"] >= 1 << 19: e["depth"] for e in found}, {False: 0, True: 2})
+
+    def test_corrupt_image(self):
+        """A write that would hit a table is refused, said and remembered."""
+        path = self.path("bad.qcow2")
+        img("convert", "-f", "raw", "-O", "qcow2", self.path("disk.raw"), path)
+        with open(path, "r+b") as f:            # the first data lie on the L1 table
+            f.seek(40)
+            l1 = int.from_bytes(f.read(8), "big")
+            f.seek(l1)
+            l2 = int.from_bytes(f.read(8), "big") & 0xffffffffffffff
+            f.seek(l2)
+            f.write((l1 | 1 << 63).to_bytes(8, "big"))
+        self.c.call("blockdev-add", driver="qcow2", node_name="bad",
+                    file={"driver": "file", "filename": path})
+        self.c.call("blockdev-add", driver="raw", node_name="good", read_only=True,
+                    file={"driver": "file", "filename": self.path("disk.raw")})
+        self.c.call("blockdev-mirror", job_id="j", device="good", target="bad", sync="full")
+        e = self.c.wait_event("BLOCK_IMAGE_CORRUPTED")["data"]
+        self.assertEqual((e["node-name"], e["device"], e["offset"], e["fatal"]), ("bad", "", l1, True))
+        self.assertIn("overlaps with the active L1 table", e["msg"])
+        self.wait_job("j", "null")
+        self.c.call("blockdev-del", node_name="bad")
+        self.assertIn("corrupt: true", subprocess.run([IMG, "info", path], check=True,
+                                                      stdout=subprocess.PIPE).stdout.decode())
+
     def test_reopen(self):
         path = self.path("r.qcow2")
         img("create", "-q", "-f", "qcow2", path, "4M")

@@ -12,6 +12,7 @@ unit-tests += tests/unit/test-xsave.c      # x86: FXSAVE and XSAVE family agains
 lib-tests  += tests/unit/test-block.c      # block: requests, overlays, locks, errors, media, -drive
 lib-tests  += tests/unit/test-pool.c       # block: threads for requests
 lib-tests  += tests/unit/test-qcow2.c     # qcow2: sequences, threads, hostile images
+lib-tests  += tests/unit/test-qcow2-overlap.c  # qcow2: writes that broken images lead to tables
 lib-tests  += tests/unit/test-diskfaults.c  # all written formats: power cuts, errors at every step
 test-qcow2-objs := tests/unit/memdisk.o
 test-diskfaults-objs := tests/unit/memdisk.o
@@ -58,5 +59,5 @@ unit-tests += $(if $(filter x86_64,$(HOST_ARCH)),tests/unit/test-kvm-fake.c)  # 
 test-kvm-fake-objs := tests/unit/x86-test.o tests/unit/fake-kvm.o
 
 # Those that check.py runs in the build with sanitizers too
-sanitized-tests += tests/unit/test-block.c tests/unit/test-qcow2.c tests/unit/test-jobs.c tests/unit/test-formats.c tests/unit/test-diskfaults.c tests/unit/test-vmstate.c
+sanitized-tests += tests/unit/test-block.c tests/unit/test-qcow2-overlap.c tests/unit/test-qcow2.c tests/unit/test-jobs.c tests/unit/test-formats.c tests/unit/test-diskfaults.c tests/unit/test-vmstate.c
 sanitized-tests += tests/unit/test-options.c tests/unit/test-json.c tests/unit/test-chardev.c tests/unit/test-net.c
