@@ -28,6 +28,9 @@
 #define STATUS_LINK_UP  1
 #define STATUS_ANNOUNCE 2
 
+#define SMALL           512u            /* bytes of a packet that a vCPU sends itself */
+#define SMALL_BURST     16
+
 #define HEADER_OLD      10              /* without the number of buffers */
 #define HEADER_MRG      12
 
@@ -178,7 +181,16 @@ static void fill_buffers(VirtQueue *vq, Buffers *b, const uint8_t *header, unsig
         g_free(e);
     }
     virtqueue_flush(vq, b->n);
-    virtqueue_notify(vq);
+}
+
+static void net_batch_over(NetClient *nc)
+{
+    VirtIONet *n = nc->opaque;
+
+    if (n->tx[nc->index]->received) {
+        n->tx[nc->index]->received = false;
+        virtqueue_notify(rx_queue(n, nc->index));
+    }
 }
 
 /* The header lies in the first buffer; drivers make that one large enough. */
@@ -214,6 +226,11 @@ static bool net_receive(NetClient *nc, const struct iovec *iov, int n, const Net
     }
     make_header(off && (nc->takes & NET_TAKES_CSUM) ? off : NULL, b.n, header);
     fill_buffers(vq, &b, header, hlen, iov, n, len);
+    if (nc->batch) {
+        s->tx[nc->index]->received = true;
+    } else {
+        virtqueue_notify(vq);
+    }
     return true;
 }
 
@@ -242,49 +259,46 @@ static void send_element(VirtIONet *n, unsigned pair, const VirtQElement *e)
     }
 }
 
-/* false: the burst is over and there is more. */
-static bool send_some(VirtIONet *n, unsigned pair)
+/* Packets of at most so many bytes.  false: the burst is over, or a larger one comes next. */
+static bool send_some(VirtIONet *n, unsigned pair, uint32_t burst, size_t most)
 {
     VirtQueue *vq = tx_queue(n, pair);
-    uint32_t left = n->burst;
+    VirtIONetTx *tx = n->tx[pair];
+    uint32_t sent = 0;
+    bool all = false;
 
-    while (left && !n->tx[pair]->blocked) {
+    while (sent < burst && !tx->blocked) {
         VirtQElement *e = virtqueue_pop(vq, sizeof(*e));
         if (!e) {
+            all = true;
             break;
         }
+        if (e->out_len > most) {
+            virtqueue_unpop(vq, e);
+            g_free(e);
+            break;
+        }
+        tx->large = e->out_len > SMALL;
         send_element(n, pair, e);
         virtqueue_push(vq, e, 0);
         g_free(e);
-        left--;
+        sent++;
     }
-    if (left != n->burst) {
+    if (sent) {
         virtqueue_notify(vq);
     }
-    return left;
+    return all || tx->blocked;
 }
 
 static void schedule(VirtIONetTx *tx);
 
-static void send_now(void *opaque)
+/* With the driver's notifications off.  They are on again, or more will be sent by the main loop. */
+static void send_and_listen(VirtIONetTx *tx, uint32_t burst, size_t most)
 {
-    VirtIONetTx *tx = opaque;
     VirtIONet *n = tx->n;
-
-    tx->scheduled = false;
-    if (!n) {
-        g_free(tx);
-        return;
-    }
     VirtQueue *vq = tx_queue(n, tx->pair);
-    if (tx->blocked || !net_running() || !virtqueue_ready(vq)) {
-        return;                         /* net_writable, a kick come back to it */
-    }
-    if (n->vhost[tx->pair]) {
-        virtio_net_vhost_kick(n, tx->pair, true);
-        return;
-    }
-    if (!send_some(n, tx->pair)) {
+
+    if (!send_some(n, tx->pair, burst, most)) {
         schedule(tx);
         return;
     }
@@ -297,6 +311,31 @@ static void send_now(void *opaque)
     }
 }
 
+static bool may_send(VirtIONetTx *tx)
+{
+    return !tx->blocked && net_running() && virtqueue_ready(tx_queue(tx->n, tx->pair));
+}
+
+static void send_now(void *opaque)
+{
+    VirtIONetTx *tx = opaque;
+    VirtIONet *n = tx->n;
+
+    tx->scheduled = false;
+    if (!n) {
+        g_free(tx);
+        return;
+    }
+    if (!may_send(tx)) {
+        return;                         /* net_writable, a kick come back to it */
+    }
+    if (n->vhost[tx->pair]) {
+        virtio_net_vhost_kick(n, tx->pair, true);
+        return;
+    }
+    send_and_listen(tx, n->burst, SIZE_MAX);
+}
+
 static void schedule(VirtIONetTx *tx)
 {
     if (!tx->scheduled) {
@@ -305,10 +344,18 @@ static void schedule(VirtIONetTx *tx)
     }
 }
 
+/* The main loop sends while the vCPU goes on, but for what is done sooner than another thread
+ * wakes up: acknowledgements, requests.  The last packet tells what this one may be. */
 static void tx_kicked(VirtIONet *n, unsigned pair)
 {
+    VirtIONetTx *tx = n->tx[pair];
+
     virtqueue_enable_notify(tx_queue(n, pair), false);
-    schedule(n->tx[pair]);
+    if (tx->scheduled || tx->large || n->vhost[pair] || !may_send(tx)) {
+        schedule(tx);
+    } else {
+        send_and_listen(tx, SMALL_BURST, SMALL);
+    }
 }
 
 static void net_writable(NetClient *nc)
@@ -532,7 +579,7 @@ static const VirtIOType virtio_net_type = {
 
 static const NetOps virtio_net_ops = {
     .model = "nic", .can_receive = net_can_receive, .receive = net_receive,
-    .writable = net_writable, .link_changed = net_link_changed, .rx_filter = virtio_net_rx_filter,
+    .batch_over = net_batch_over, .writable = net_writable, .link_changed = net_link_changed, .rx_filter = virtio_net_rx_filter,
     .announce = net_announce_asked, .running_changed = net_changed, .peer_changed = net_changed,
 };
 

@@ -22,6 +22,8 @@ typedef struct VirtIONetTx {
     unsigned pair;
     bool scheduled;                     /* on its way in the main loop */
     bool blocked;                       /* the back-end takes no more now */
+    bool large;                         /* the last packet was */
+    bool received;                      /* packets of which the driver hears at the batch's end */
 } VirtIONetTx;
 
 typedef struct VirtIONetTable {

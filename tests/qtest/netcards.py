@@ -417,7 +417,7 @@ class VirtioNet(PCIDriver):
         used = (desc + 16 * size + 6 + 2 * size + 4095) & ~4095
         return desc, desc + 16 * size, used, size
 
-    def offer(self, n, head, buffers):
+    def offer(self, n, head, buffers, kick=True):
         desc, avail, _, size = self.where(n)
         for k, (addr, length, flags) in enumerate(buffers):
             more = k + 1 < len(buffers)
@@ -426,7 +426,8 @@ class VirtioNet(PCIDriver):
         self.q.writew(avail + 4 + 2 * (self.idx[n] % size), head)
         self.idx[n] += 1
         self.q.writew(avail + 2, self.idx[n])
-        self.q.outw(IO + 0x10, n)
+        if kick:
+            self.q.outw(IO + 0x10, n)
 
     def taken(self, n):
         _, _, used, size = self.where(n)
