@@ -22,6 +22,7 @@ emu += monitor/hmp-display.c    # ... VNC servers
 emu += monitor/hmp-help.c       # ... help
 emu += monitor/hmp-run.c        # ... run, stop, reset, log
 emu += monitor/hmp-devices.c    # ... devices, media, keys, screen
+emu += monitor/hmp-qom.c        # ... tree of paths, where memory lies
 emu += monitor/hmp-block.c      # ... jobs on disks, limits, NBD server
 emu += monitor/hmp-memory.c     # ... memory, ports, disassembly
 emu += monitor/hmp-info.c       # ... info

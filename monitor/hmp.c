@@ -27,11 +27,11 @@ static GPtrArray *sessions;             /* of Session* */
 
 const HmpCommand *const hmp_tables[] = {
     hmp_help_commands, hmp_run_commands, hmp_device_commands, hmp_memory_commands,
-    hmp_net_commands, hmp_display_commands, hmp_block_commands, NULL
+    hmp_net_commands, hmp_display_commands, hmp_block_commands, hmp_qom_commands, NULL
 };
 const HmpCommand *const hmp_info_tables[] = {
     hmp_info_commands, hmp_x86_info_commands, hmp_net_info_commands, hmp_display_info_commands,
-    hmp_block_info_commands, NULL
+    hmp_block_info_commands, hmp_qom_info_commands, NULL
 };
 
 /* ---- look-up and execution --------------------------------------------------------------------- */

@@ -101,7 +101,7 @@ typedef struct HmpCommand {
 extern const HmpCommand hmp_run_commands[], hmp_device_commands[], hmp_memory_commands[],
     hmp_info_commands[], hmp_x86_info_commands[], hmp_help_commands[], hmp_net_commands[],
     hmp_net_info_commands[], hmp_display_commands[], hmp_display_info_commands[],
-    hmp_block_commands[], hmp_block_info_commands[];
+    hmp_block_commands[], hmp_block_info_commands[], hmp_qom_commands[], hmp_qom_info_commands[];
 
 /* One line of input.  Output, errors included, is in m->out. */
 void hmp_execute(Monitor *m, const char *line);

@@ -64,6 +64,8 @@ typedef struct MachineType {
     /* After -device: everything is plugged in; build the tables that describe it.  May be NULL. */
     bool (*ready)(Machine *m, Error **err);
     void (*reset)(Machine *m);          /* after the devices' reset; may be NULL */
+    /* What the next boot tries, letters as of -boot order=.  May be NULL. [bql] */
+    bool (*set_boot_order)(Machine *m, const char *letters, Error **err);
     bool no_serial, no_parallel, no_floppy, no_cdrom;   /* default devices it has no place for */
 } MachineType;
 

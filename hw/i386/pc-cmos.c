@@ -64,11 +64,11 @@ static int boot_nibble(char letter)
 bool pc_boot_letters_ok(const char *letters, Error **err)
 {
     if (strlen(letters) > 3) {
-        return fail(err, "-boot %s: this board tries at most three kinds of device", letters);
+        return fail(err, "-boot order=%s: this board tries at most three kinds of device", letters);
     }
     for (const char *p = letters; *p; p++) {
         if (!boot_nibble(*p)) {
-            return fail(err, "-boot %s: '%c' is not a boot device of this board (a, b: floppy, "
+            return fail(err, "-boot order=%s: '%c' is not a boot device of this board (a, b: floppy, "
                         "c: disk, d: CD-ROM, n: network)", letters, *p);
         }
     }
@@ -97,6 +97,17 @@ static void boot_order_reset(void *opaque)
         pc->once_done = true;
     }
     set_boot_order(pc, order);
+}
+
+bool pc_change_boot_order(Machine *m, const char *letters, Error **err)
+{
+    if (!pc_boot_letters_ok(letters, err)) {
+        return false;
+    }
+    g_free(m->boot_order);
+    m->boot_order = g_strdup(letters);
+    set_boot_order((PCMachine *)m, letters);
+    return true;
 }
 
 bool pc_cmos_init(PCMachine *pc, Error **err)

@@ -393,6 +393,6 @@ static const MachineType pc_type = {
     .name = "pc-i440fx-7.2", .alias = "pc", .desc = "Standard PC (i440FX + PIIX, 1996)",
     .is_default = true, .size = sizeof(PCMachine), .props = pc_props, .max_cpus = 255,
     .default_ram = 128 << 20, .default_cpu = "qemu64", .default_nic = "e1000",
-    .init = pc_init, .ready = pc_ready,
+    .init = pc_init, .ready = pc_ready, .set_boot_order = pc_change_boot_order,
 };
 MACHINE_TYPE(pc_type);

@@ -60,6 +60,8 @@ unsigned pc_e820(const PCMachine *pc, E820Entry *rows, unsigned max);
 /* pc-cmos.c: what firmware reads from the clock's RAM. */
 bool pc_cmos_init(PCMachine *pc, Error **err);      /* memory size, boot order */
 void pc_cmos_drives(PCMachine *pc);                 /* once every drive is plugged in */
+/* From now on; the next reset keeps to it. */
+bool pc_change_boot_order(Machine *m, const char *letters, Error **err);
 bool pc_boot_letters_ok(const char *letters, Error **err);
 
 /* pc-fwcfg.c */

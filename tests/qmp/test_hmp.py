@@ -112,6 +112,7 @@ class Commands(TestCase):
 
     def test_devices(self):
         self.assertIn("isa-serial", self.c.hmp("device_add help"))
+        self.assertEqual(self.c.hmp("info qdm"), self.c.hmp("device_add help"))
         self.assertIn("iobase", self.c.hmp("device_add isa-serial,help"))
         self.c.hmp("device_add isa-debug-exit,id=e1,iobase=0x1f4")
         self.assertIn('id "e1"', self.c.hmp("info qtree"))
@@ -134,6 +135,67 @@ class Commands(TestCase):
                 self.assertEqual(f.read(len(magic)), magic)
         self.assertIn("gif", self.c.hmp('screendump "%s" -f gif' % path))
         self.assertIn("format: missing", self.c.hmp('screendump "%s" -f' % path))
+
+
+class Paths(TestCase):
+    """qom-list, qom-get, qom-set as QEMU prints them; the boot order; where memory lies."""
+
+    args = ["-M", "pc", "-accel", "qtest", "-m", "32", "-nodefaults", "-object", "rng-random,id=r",
+            "-device", "virtio-balloon,id=b"]
+    B = "/machine/peripheral/b"
+
+    def test_list(self):
+        self.assertEqual(self.c.hmp("qom-list"), "/\n")
+        self.assertIn("machine (child<pc-", self.c.hmp("qom-list /"))
+        self.assertIn("filename (str", self.c.hmp("qom-list /objects/r"))
+        self.assertIn("Device '/nosuch' not found", self.c.hmp("qom-list /nosuch"))
+
+    def test_get(self):
+        self.assertEqual(self.c.hmp("qom-get %s type" % self.B), '"virtio-balloon-pci"\n')
+        self.assertEqual(self.c.hmp("qom-get %s hotplugged" % self.B), "false\n")
+        text = self.c.hmp("qom-get %s guest-stats" % self.B)
+        self.assertTrue(text.startswith('{\n    "stats": {\n        "stat-'), text)
+        self.assertTrue(text.endswith('\n    },\n    "last-update": 0\n}\n'), text)
+        self.assertIn("'rng-random.nosuch' not found", self.c.hmp("qom-get /objects/r nosuch"))
+
+    def test_set(self):
+        name = self.B + " guest-stats-polling-interval"
+        for text, value in (("2", 2), ("0x", None), ("-j 3", 3), ("-j three", None), ("off", None)):
+            json, text = ("-j ", text[3:]) if text[0] == "-" else ("", text)
+            answer = self.c.hmp("qom-set %s%s %s" % (json, name, text))
+            self.assertEqual(answer == "", value is not None, answer)
+            if value is not None:
+                last = value
+            self.assertEqual(self.c.hmp("qom-get " + name), "%d\n" % last)
+        self.assertIn("can only be set", self.c.hmp("qom-set /objects/r filename /dev/zero"))
+
+    def test_boot_order(self):
+        """The firmware finds it in the CMOS, after a reset as well."""
+        def cmos():
+            got = []
+            for n in (0x3d, 0x38):
+                self.c.hmp("o/b 0x70 0x%x" % n)
+                got.append(int(self.c.hmp("i/b 0x71").split("=")[1], 0))
+            return got
+        self.assertEqual(self.c.hmp("boot_set nd"), "boot device list now set to nd\n")
+        self.assertEqual(cmos(), [0x34, 0])
+        self.c.hmp("system_reset")
+        self.c.wait_event("RESET")
+        self.assertEqual(cmos(), [0x34, 0])
+        self.assertIn("'x' is not a boot device", self.c.hmp("boot_set xyz"))
+
+    def test_memory(self):
+        where = self.c.hmp("gpa2hva 0x2000")
+        self.assertRegex(where, r"^Host virtual address for 0x2000 \(pc.ram\) is 0x[0-9a-f]+000\n$")
+        self.assertIn("No memory is mapped", self.c.hmp("gpa2hva 0xf000000000"))
+        self.assertIn("not RAM", self.c.hmp("gpa2hva 0xfee00000"))
+        self.assertRegex(self.c.hmp("info ramblock"), r"pc.ram +0x0*2000000 ")
+
+    def test_chardev(self):
+        self.assertEqual(self.c.hmp("chardev-add null,id=n"), "")
+        self.assertIn("n: filename=null", self.c.hmp("info chardev"))
+        self.assertIn("Duplicate ID", self.c.hmp("chardev-add null,id=n"))
+        self.assertIn("ringbuf", self.c.hmp("chardev-add help"))
 
 
 class Paging(TestCase):
