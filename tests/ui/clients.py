@@ -22,7 +22,7 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "qtest"), os.path.join(HERE, "..", "guest")]
 import rfb                                                          # noqa: E402
-import test_vnc                                                     # noqa: E402
+import vnccase                                                      # noqa: E402
 import test_vnc_sasl                                                # noqa: E402
 import xserver                                                      # noqa: E402
 from libqtest import PATIENCE                                       # noqa: E402
@@ -34,7 +34,7 @@ def free_port():
         return s.getsockname()[1]
 
 
-class Viewer(test_vnc.VncCase):
+class Viewer(vnccase.VncCase):
     needs = ()
 
     def prepare(self):
@@ -155,7 +155,7 @@ class TigerVNC(Viewer):
         self.paint()
         self.look()
         for step in range(1, 4):
-            self.pixels = self.pixels[12:] + [bytes([step]) * (4 * test_vnc.W)] * 12
+            self.pixels = self.pixels[12:] + [bytes([step]) * (4 * vnccase.W)] * 12
             self.write_rows(0, self.pixels)
             self.shown()
 
@@ -187,7 +187,7 @@ class TigerVNCTls(Viewer):
 
     def prepare(self):
         super().prepare()
-        test_vnc.make_certificates(self.dir)
+        vnccase.make_certificates(self.dir)
 
     def test_certificate(self):
         self.paint()
@@ -278,7 +278,7 @@ class VncSnapshot(Viewer):
         self.set_mode(320, 200)
         grey = [[(x // 5 * 37 + y // 3 * 91) % 256 if y < 100 else (x + y) % 256 for x in range(320)]
                 for y in range(200)]
-        self.q.write(test_vnc.LFB, b"".join(bytes((v, v, v, 0)) for row in grey for v in row))
+        self.q.write(vnccase.LFB, b"".join(bytes((v, v, v, 0)) for row in grey for v in row))
         for encoding in ("raw", "rre", "hextile", "zlib", "tight"):
             with self.subTest(encoding=encoding):
                 data = self.snapshot("-nojpeg", "-encodings", encoding)

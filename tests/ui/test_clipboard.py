@@ -14,7 +14,7 @@ import zlib
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "qtest")]
 import rfb                                                          # noqa: E402
-import test_vnc                                                     # noqa: E402
+import vnccase                                                      # noqa: E402
 from libqtest import PATIENCE                                       # noqa: E402
 from virtio import WRITE, VirtIO                                    # noqa: E402
 
@@ -84,7 +84,7 @@ class Client(rfb.Client):
         self.send(struct.pack(">BxxxI", 6, len(data)) + data)
 
 
-class ClipboardCase(test_vnc.VncCase):
+class ClipboardCase(vnccase.VncCase):
     def client(self, extended):
         c = Client(self.path)
         self.addCleanup(c.close)

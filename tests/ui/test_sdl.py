@@ -11,9 +11,9 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "qtest"), os.path.join(HERE, "..", "guest")]
 import material                                                     # noqa: E402
-import test_vnc                                                     # noqa: E402
+import vnccase                                                      # noqa: E402
 import xserver                                                      # noqa: E402
-from libqtest import EMULATOR, PATIENCE                             # noqa: E402
+from libqtest import EMULATOR, OptionTest, PATIENCE                 # noqa: E402
 from screen import Picture                                          # noqa: E402
 
 CTRL_ALT = ("Control_L", "Alt_L")
@@ -28,7 +28,7 @@ def tearDownModule():
     X.close()
 
 
-class Window(test_vnc.VncCase):
+class Window(vnccase.VncCase):
     sdl = ""
     more = ("-monitor", "vc", "-serial", "vc:40Cx10C", "-name", "guest=test")
 
@@ -86,7 +86,7 @@ class Shows(Window):
     def test_picture_and_its_changes(self):
         self.paint()
         self.shown()
-        self.write_rows(40, [bytes(4 * test_vnc.W)] * 20)
+        self.write_rows(40, [bytes(4 * vnccase.W)] * 20)
         self.shown()
         self.paint(320, 240)
         self.shown()
@@ -101,7 +101,7 @@ class Shows(Window):
     def test_scaling(self):
         """Flat colours survive any scale; the shape is kept."""
         self.set_mode(200, 100)
-        self.q.write(test_vnc.LFB, b"\x99\x66\x33\0" * 200 * 100)
+        self.q.write(vnccase.LFB, b"\x99\x66\x33\0" * 200 * 100)
         self.shown()
         X.do("windowsize", "--sync", X.window, 400, 400)
 
@@ -251,9 +251,7 @@ class ServerGone(unittest.TestCase):
             p.wait()
 
 
-class CommandLine(test_vnc.CommandLine):
-    test_next_free_display = None
-
+class CommandLine(OptionTest):
     def test_refusals(self):
         os.environ["DISPLAY"] = X.display
         for words, args in ((["gl=on"], ["-display", "sdl,gl=on"]),

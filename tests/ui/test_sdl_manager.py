@@ -6,7 +6,7 @@ import shutil
 import unittest
 
 import test_sdl
-from test_sdl import PATIENCE, test_vnc, xserver
+from test_sdl import PATIENCE, vnccase, xserver
 
 
 def setUpModule():
@@ -33,7 +33,7 @@ class Sizes(Managed):
     def test_full_screen_and_back(self):
         x = test_sdl.X
         self.set_mode(200, 100)
-        self.q.write(test_vnc.LFB, b"\x99\x66\x33\0" * 200 * 100)
+        self.q.write(vnccase.LFB, b"\x99\x66\x33\0" * 200 * 100)
         self.shown()
         self.chord("f")
 
@@ -49,7 +49,7 @@ class Sizes(Managed):
 
     def test_begins_with_full_screen(self):
         self.q.close()
-        self.q = test_vnc.QTest([*self.machine, "-display", "sdl,full-screen=on"])
+        self.q = vnccase.QTest([*self.machine, "-display", "sdl,full-screen=on"])
         test_sdl.X.find_window()
         self.wait("the full screen", lambda: test_sdl.X.geometry()[2:] == (test_sdl.X.width, test_sdl.X.height))
         self.chord("f")
@@ -61,7 +61,7 @@ class Sizes(Managed):
         self.paint(320, 240)
         self.shown()
         self.set_mode(200, 100)
-        self.q.write(test_vnc.LFB, b"\x99\x66\x33\0" * 200 * 100)
+        self.q.write(vnccase.LFB, b"\x99\x66\x33\0" * 200 * 100)
         self.shown()
         x.do("windowsize", "--sync", x.window, 400, 400)
 
@@ -70,7 +70,7 @@ class Sizes(Managed):
             return w == 400 and data[3 * 200 * w:3 * 201 * w] == b"\x33\x66\x99" * w
         self.wait("the scaled picture", scaled)         # the window has noticed
         self.set_mode(100, 50)
-        self.q.write(test_vnc.LFB, b"\x99\x66\x33\0" * 100 * 50)
+        self.q.write(vnccase.LFB, b"\x99\x66\x33\0" * 100 * 50)
         self.dump()
         self.wait("the picture, scaled too", scaled)
         self.chord("u")

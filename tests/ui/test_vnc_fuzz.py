@@ -20,7 +20,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "qtest"), os.path.join(HERE, "..", "guest")]
 import rfb                                                          # noqa: E402
 from libqtest import PATIENCE, Died                                 # noqa: E402
-import test_vnc                                         # noqa: E402
+import vnccase                                          # noqa: E402
 
 SESSIONS = int(os.environ.get("ORRERY_SESSIONS", "300"))
 SEED = int(os.environ.get("ORRERY_SEED", "1"))
@@ -110,7 +110,7 @@ def as_websocket(r, pieces):
         yield bytes(frame)
 
 
-class Hostile(test_vnc.VncCase):
+class Hostile(vnccase.VncCase):
     def vnc_args(self):
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))

@@ -18,7 +18,8 @@ sys.path[:0] = [HERE, os.path.join(HERE, "..", "qtest"), os.path.join(HERE, ".."
 import rfb                                                          # noqa: E402
 import saslclient                                                   # noqa: E402
 from libqtest import EMULATOR, OptionTest                           # noqa: E402
-from test_vnc import AnonymousTls, VncCase, X509, make_certificates # noqa: E402
+from test_vnc_access import AnonymousTls, X509                      # noqa: E402
+from vnccase import VncCase, make_certificates                      # noqa: E402
 
 USERS = {"fred": "secret", "joe": "geheim"}
 
