@@ -10,7 +10,7 @@ build="gcc make pkg-config python3 libglib2.0-dev libpixman-1-dev zlib1g-dev lib
        libnbd-dev liburing-dev libsasl2-dev"
 tests="xorriso e2fsprogs acpica-tools qemu-utils libnbd-bin openssl xvfb xdotool openbox mmdebstrap
        libdevmapper1.02.1 openssh-client gdb iperf3 tshark iproute2 libsasl2-modules
-       sasl2-bin"       # libdevmapper is grub-mkimage's
+       sasl2-bin ovmf"       # libdevmapper is grub-mkimage's
 
 want=$build
 [ "${1:-}" = tests ] && want="$build $tests"

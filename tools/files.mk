@@ -8,4 +8,5 @@ img += tools/img-compare.c      # orrery-img compare, commit, rebase, bench
 nbd += tools/nbd.c              # orrery-nbd: exports an image to NBD clients
 run += tools/run.c              # orrery: orrery run, the command line it writes
 run += tools/run-guess.c        # orrery run: what a file is, and what system is on it
+run += tools/run-firmware.c     # orrery run --uefi: firmware, its variables
 run += tools/run-list.c         # orrery stop, orrery list

@@ -27,7 +27,7 @@ typedef struct Wish {
     unsigned cpus;                      /* 0: chosen here */
     GPtrArray *disks, *forwards;
     enum { SHOW_AUTO, SHOW_WINDOW, SHOW_VNC, SHOW_TERMINAL } show;
-    bool virtio, compatible, no_kvm, no_network, no_sound, try_only, full_screen, print, background;
+    bool virtio, compatible, no_kvm, no_network, no_sound, try_only, full_screen, print, background, uefi;
 } Wish;
 
 /* The command line as it grows, and what the person is told before it runs. */
@@ -378,11 +378,55 @@ static void warn_of_media(Plan *p, const Wish *w)
     if (g->kind == RUN_DISK && g->empty && !w->cdrom) {
         note(p, "Nothing is on this disk yet. To install something on it: orrery run INSTALLER.iso --disk %s",
              w->what);
-    } else if (g->uefi && !g->bios) {
-        note(p, "It seems to boot by UEFI only; this machine begins with a BIOS.");
-    } else if (!g->bios && !g->empty) {
+    } else if (!g->bios && !g->uefi && !g->empty) {
         note(p, "It does not look as if it could boot.");
     }
+}
+
+/* ---- firmware ------------------------------------------------------------------------------------ */
+
+/* The disk whose variables they are: what is installed on it is in them. */
+static char *first_disk(const Plan *p, const Wish *w)
+{
+    if (p->guess.kind == RUN_DISK || !w->disks->len) {
+        return p->guess.kind == RUN_DISK ? g_strdup(w->what) : NULL;
+    }
+    const char *text = w->disks->pdata[0], *comma = strrchr(text, ',');
+    return comma ? g_strndup(text, comma - text) : g_strdup(text);
+}
+
+static bool choose_firmware(Plan *p, const Wish *w, Error **err)
+{
+    const RunGuess *g = &p->guess;
+    bool needed = g->kind != RUN_KERNEL && g->uefi && !g->bios;
+    g_autofree char *disk = first_disk(p, w);
+    Error *e = NULL;
+    RunFirmware f;
+
+    if (!w->uefi && !needed) {
+        return true;
+    }
+    if (!run_firmware(&f, disk, w->print, w->try_only, &e)) {
+        if (w->uefi) {
+            g_propagate_error(err, e);
+            return false;
+        }
+        note(p, "It seems to boot by UEFI only; this machine begins with a BIOS (%s).", e->message);
+        g_error_free(e);
+        return true;
+    }
+    g_autofree char *vars = escaped(f.vars);
+    if (!w->uefi) {
+        note(p, "It boots by UEFI only: so does this machine.");
+    }
+    if (f.made) {
+        note(p, w->print ? "'%s' would be made (UEFI variables)." : "Made '%s' (UEFI variables).", f.vars);
+    }
+    add_option(p, "-drive", "if=pflash,format=raw,unit=0,readonly=on,file=%s", f.code);
+    add_option(p, "-drive", "if=pflash,format=raw,unit=1,file=%s%s", vars,
+               f.kept && !w->try_only ? "" : ",snapshot=on");
+    g_free(f.vars);
+    return true;
 }
 
 static bool add_background(Plan *p, const Wish *w, Error **err)
@@ -418,7 +462,8 @@ static bool make_plan(Plan *p, const Wish *w, Error **err)
     choose_accelerator(p, w);
     add_option(p, "-name", "%s", title);
     choose_cpus(p, w);
-    if (!choose_memory(p, w, err) || !add_kernel(p, w, err) || !add_media(p, w, err)) {
+    if (!choose_memory(p, w, err) || !add_kernel(p, w, err) || !add_media(p, w, err)
+        || !choose_firmware(p, w, err)) {
         return false;
     }
     choose_boot_order(p, w);
@@ -462,6 +507,8 @@ static const char usage[] =
     "      --full-screen        the window fills the screen\n"
     "      --background         go on without this terminal (with VNC; see orrery stop, orrery list)\n"
     "      --try                changes to disks are forgotten at the end\n"
+    "      --uefi               UEFI firmware (default: if the medium boots by nothing else); its variables\n"
+    "                           are kept in DISK.uefi-vars\n"
     "      --name NAME          in the window's title (default: the file's)\n"
     "      --print-command      only print the emulator's command line\n"
     "  -h, --help\n"
@@ -494,7 +541,7 @@ static bool take(Wish *w, int c)
 
 /* Flags that getopt writes, where Wish has bools. */
 typedef struct Flags {
-    int virtio, compatible, no_kvm, no_network, no_sound, try_only, full_screen, print, background, show;
+    int virtio, compatible, no_kvm, no_network, no_sound, try_only, full_screen, print, background, uefi, show;
 } Flags;
 
 static bool take_flags(Wish *w, const Flags *f)
@@ -508,6 +555,7 @@ static bool take_flags(Wish *w, const Flags *f)
     w->full_screen = f->full_screen;
     w->print = f->print;
     w->background = f->background;
+    w->uefi = f->uefi;
     w->show = f->show;
     if (w->virtio && w->compatible) {
         error_report("--virtio and --compatible are two answers to one question");
@@ -533,7 +581,7 @@ static int parse(Wish *w, int argc, char **argv)
         { "no-kvm", 0, &f.no_kvm, 1 }, { "no-network", 0, &f.no_network, 1 },
         { "no-sound", 0, &f.no_sound, 1 }, { "try", 0, &f.try_only, 1 },
         { "full-screen", 0, &f.full_screen, 1 }, { "print-command", 0, &f.print, 1 },
-        { "background", 0, &f.background, 1 }, { "window", 0, &f.show, SHOW_WINDOW },
+        { "background", 0, &f.background, 1 }, { "uefi", 0, &f.uefi, 1 }, { "window", 0, &f.show, SHOW_WINDOW },
         { "vnc", 0, &f.show, SHOW_VNC }, { "terminal", 0, &f.show, SHOW_TERMINAL }, { 0 } };
     for (int c; (c = getopt_long(argc, argv, "m:c:h", longs, NULL)) != -1;) {
         if (c == 'h') {

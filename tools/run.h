@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * orrery: what `run` finds out about a thing it is given (run-guess.c).
+ * orrery: what `run` finds out about a thing it is given (run-guess.c), and firmware for it
+ * (run-firmware.c).
  */
 #ifndef TOOLS_RUN_H
 #define TOOLS_RUN_H
@@ -30,6 +31,17 @@ bool run_guess(const char *name, RunGuess *g, Error **err);
 void run_guess_free(RunGuess *g);
 /* "Debian 12.5.0 amd64 n: an installation disc with Linux" (g_free) */
 char *run_describe(const RunGuess *g);
+
+typedef struct RunFirmware {
+    const char *code;
+    char *vars;                 /* (g_free) */
+    bool kept;                  /* vars belong to the disk; else they are everybody's, not to be written */
+    bool made;                  /* ... and were not there before */
+} RunFirmware;
+
+/* UEFI firmware of this host, and the file with the variables for a disk (NULL: for no disk), which
+ * is made unless it is there.  dry: it is not made.  forget: nor is it needed if it is not there. */
+bool run_firmware(RunFirmware *f, const char *disk, bool dry, bool forget, Error **err);
 
 int run_main(int argc, char **argv);        /* orrery run; gives the exit status */
 int run_stop_main(int argc, char **argv);   /* orrery stop */

@@ -136,6 +136,8 @@ class Guesses(Case):
         words, notes = disk([esp, linux], b"")
         self.assertIn("UEFI only", notes)
         self.assertIn("if=virtio", " ".join(words))
+        self.assertIn("if=pflash,format=raw,unit=1,file=gpt.img.uefi-vars", self.option(words, "-drive"))
+        self.assertFalse(os.path.exists(self.dir + "/gpt.img.uefi-vars"))
         words, notes = disk([bios, esp, linux], b"\xfa")
         self.assertNotIn("UEFI", notes)
         words, notes = disk([esp, "16e3c9e35c0bb84d817df92df00215ae"], b"\xfa")
@@ -157,6 +159,26 @@ class Guesses(Case):
         self.assertFalse(os.path.exists(self.dir + "/new.qcow2"))
         self.write("e.iso", iso("EFI", [], bios=False))
         self.assertIn("UEFI only", self.command("e.iso")[1])
+
+    def test_uefi(self):
+        self.mbr(0x83)
+        code = r"if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/\S+ "
+        words, notes = self.command("--uefi", "disk.img")
+        self.assertRegex(" ".join(words), code)
+        self.assertIn("'disk.img.uefi-vars' would be made", notes)
+        self.assertFalse(os.path.exists(self.dir + "/disk.img.uefi-vars"))
+        words, notes = self.command("--uefi", "--try", "disk.img")
+        self.assertRegex(" ".join(words), r"unit=1,file=/usr/share/\S+,snapshot=on")
+        self.write("w.iso", iso("CCCOMA", ["BOOTMGR.;1", "SOURCES"], efi=True))
+        words, _ = self.command("--uefi", "w.iso", "--disk", "new.qcow2,20G")
+        self.assertIn("if=pflash,format=raw,unit=1,file=new.qcow2.uefi-vars", self.option(words, "-drive"))
+        words, _ = self.command("--uefi", "w.iso")
+        self.assertRegex(" ".join(words), r"unit=1,file=/usr/share/\S+,snapshot=on")
+        self.orrery("run", "--uefi", "--vnc", "disk.img", "--", "-M", "nonsense", status=1)
+        self.assertGreater(os.path.getsize(self.dir + "/disk.img.uefi-vars"), 100000)
+        words, notes = self.command("--uefi", "--try", "disk.img")
+        self.assertNotIn("made", notes)
+        self.assertIn("unit=1,file=disk.img.uefi-vars,snapshot=on", " ".join(words))
 
     def test_empty_disk(self):
         subprocess.run([IMG, "create", "-q", "-f", "qcow2", "e.qcow2", "1G"], cwd=self.dir, check=True)
