@@ -202,7 +202,11 @@ static void user_ready(const GPollFD *fds, unsigned n, void *opaque)
     if (u->in_slirp) {
         return;
     }
-    if (u->stale) {                     /* what these are slirp has forgotten */
+    /*
+     * What these are slirp has forgotten.  Nothing that came since makes u->waits ask for too much: only
+     * here is read into slirp's buffers, which it would take for the end of a connection when they are full.
+     */
+    if (u->stale) {
         g_poll((GPollFD *)u->waits->data, u->waits->len, 0);
         fds = (GPollFD *)u->waits->data;
         n = u->waits->len;
