@@ -579,7 +579,8 @@ static const VirtIOType virtio_net_type = {
 
 static const NetOps virtio_net_ops = {
     .model = "nic", .can_receive = net_can_receive, .receive = net_receive,
-    .batch_over = net_batch_over, .writable = net_writable, .link_changed = net_link_changed, .rx_filter = virtio_net_rx_filter,
+    .batch_over = net_batch_over, .writable = net_writable, .link_changed = net_link_changed,
+    .rx_filter = virtio_net_rx_filter,
     .announce = net_announce_asked, .running_changed = net_changed, .peer_changed = net_changed,
 };
 
