@@ -90,7 +90,10 @@ def measure(emulator, a, iso, images):
         disks = sorted(set(re.findall(r"vd\w|nvme\dn\d|sd\w", vm.shell("ls /sys/block"))))
         for kind, disk in zip(images, disks):
             for load in KINDS:
-                rates[kind, load] = load_once(vm, disk, load, a.ms)
+                try:
+                    rates[kind, load] = load_once(vm, disk, load, a.ms)
+                except machine.Failed as e:
+                    sys.exit("%s, %s %s: the guest does not answer: %s" % (emulator, kind, load, e))
     return rates
 
 
