@@ -93,6 +93,9 @@ static void info_vnc(Monitor *m, const Json *args, Error **err)
         if (!json_len(places)) {
             print_auth(m, s, "  ");
         }
+        if (json_get(s, "display")) {
+            monitor_printf(m, "  Display: %s\n", json_get(s, "display")->s);
+        }
     }
     json_free(list);
 }

@@ -24,10 +24,8 @@ static unsigned key_value(const Json *key, Error **err)
             return hid;
         }
         if (!strcmp(type->s, "number") && data->type == JSON_INT) {
-            /* bit 7 of a one-byte code stands for the E0 prefix */
             int64_t n = data->i;
-            unsigned hid = n < 0 || n > 0xff ? 0
-                         : input_hid_from_scancode1(n & 0x80 ? 0xe000 | (n & 0x7f) : n);
+            unsigned hid = input_hid_from_number(n);
             if (!hid) {
                 fail(err, "%" G_GINT64_FORMAT " is not the number of a key", n);
             }
@@ -170,9 +168,10 @@ static bool take_source(const Json *args, Error **err)
 
     if (device) {
         c = console_find(device->s, head ? head->i : 0);
-        if (!c) {
-            return fail_class(err, ERR_DEVICE_NOT_FOUND, "Device '%s' has no screen %d", device->s,
-                              head ? (int)head->i : 0);
+        if (!c && console_find(device->s, 0)) {
+            return fail(err, "Device '%s' has no screen %d", device->s, (int)head->i);
+        } else if (!c) {
+            return fail_class(err, ERR_DEVICE_NOT_FOUND, "Device '%s' not found", device->s);
         }
     }
     input_from(c);
@@ -209,11 +208,11 @@ static Json *cmd_send_event(const Json *args, Error **err)
     return NULL;
 }
 
-static void add_pointer(const InputHandler *h, bool is_current, void *list)
+static void add_pointer(const InputHandler *h, unsigned number, bool is_current, void *list)
 {
     Json *o = json_object();
     json_set_str(o, "name", h->name);
-    json_set_int(o, "index", json_len(list));
+    json_set_int(o, "index", number);
     json_set_bool(o, "current", is_current);
     json_set_bool(o, "absolute", h->mask & INPUT_POINTER_ABS);
     json_append(list, o);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "ui/console.h"
+#include "util/parse.h"
 #include "util/timer.h"
 
 #define CHORD_MAX 16
@@ -19,12 +20,14 @@
 typedef struct Entry {
     const InputHandler *h;
     void *opaque;
+    unsigned number;                    /* for the monitor; it keeps it */
     bool got;                           /* events since its last sync */
     char *device;                       /* bound to this screen; NULL: to none */
     unsigned head;
 } Entry;
 
 static GPtrArray *entries;              /* of Entry*, the preferred one first */
+static unsigned registered;             /* so far */
 static unsigned led_state;
 static char *from_device;               /* where events come from; NULL: no screen */
 static unsigned from_head;
@@ -109,6 +112,7 @@ void input_register(const InputHandler *h, void *opaque)
     }
     e->h = h;
     e->opaque = opaque;
+    e->number = ++registered;
     g_ptr_array_insert(entries, 0, e);
     changed();
 }
@@ -167,24 +171,25 @@ void input_from(const Console *c)
     from_head = c ? console_head(c) : 0;
 }
 
-void input_pointer_foreach(void (*fn)(const InputHandler *h, bool current, void *opaque), void *opaque)
+void input_pointer_foreach(void (*fn)(const InputHandler *h, unsigned number, bool current, void *opaque),
+                           void *opaque)
 {
     bool first = true;
 
     for (guint i = 0; entries && i < entries->len; i++) {
         Entry *e = g_ptr_array_index(entries, i);
         if (e->h->mask & (INPUT_POINTER_REL | INPUT_POINTER_ABS)) {
-            fn(e->h, first, opaque);
+            fn(e->h, e->number, first, opaque);
             first = false;
         }
     }
 }
 
-bool input_pointer_activate(unsigned n)
+bool input_pointer_activate(unsigned number)
 {
     for (guint i = 0; entries && i < entries->len; i++) {
         Entry *e = g_ptr_array_index(entries, i);
-        if ((e->h->mask & (INPUT_POINTER_REL | INPUT_POINTER_ABS)) && n-- == 0) {
+        if ((e->h->mask & (INPUT_POINTER_REL | INPUT_POINTER_ABS)) && e->number == number) {
             input_activate(e->h, e->opaque);
             return true;
         }
@@ -385,7 +390,9 @@ bool input_send_keys(const char *const *qcodes, unsigned n, unsigned hold_ms, Er
         return fail(err, "too many keys at once, at most %d", CHORD_MAX);
     }
     for (unsigned i = 0; i < n; i++) {
-        c.key[i] = input_hid_from_qcode(qcodes[i]);
+        uint64_t number;
+        c.key[i] = g_str_has_prefix(qcodes[i], "0x") && parse_uint(qcodes[i], &number)
+                   ? input_hid_from_number(number) : input_hid_from_qcode(qcodes[i]);
         if (!c.key[i]) {
             return fail(err, "unknown key: '%s'", qcodes[i]);
         }

@@ -41,10 +41,11 @@ struct Console;
 void input_from(const struct Console *c);
 /* A device that was busy takes keys again. */
 void input_room(void);
-/* Pointers, the one that gets the events first; for the monitor. */
-void input_pointer_foreach(void (*fn)(const InputHandler *h, bool current, void *opaque), void *opaque);
-/* Activate the nth of those; false if there are not so many. */
-bool input_pointer_activate(unsigned n);
+/* Pointers, the one that gets the events first, each with a number of its own; for the monitor. */
+void input_pointer_foreach(void (*fn)(const InputHandler *h, unsigned number, bool current, void *opaque),
+                           void *opaque);
+/* Activate the one with this number; false if there is none. */
+bool input_pointer_activate(unsigned number);
 
 void input_key(unsigned hid, bool down);
 void input_button(unsigned button, bool down);
@@ -57,6 +58,7 @@ bool input_send_keys(const char *const *qcodes, unsigned n, unsigned hold_ms, Er
 /* QEMU's QKeyCode name -> HID usage, 0 if unknown; a PC "set 1" code -> HID. */
 unsigned input_hid_from_qcode(const char *name);
 unsigned input_hid_from_scancode1(unsigned code /* 0xe0xx for extended */);
+unsigned input_hid_from_number(int64_t number);     /* as the monitor counts: 0x80 + code for extended */
 const char *input_qcode_from_hid(unsigned hid);
 /* fn is called, by the main loop, when LEDs have changed, or which devices get the events. */
 void input_on_change(void (*fn)(void *opaque), void *opaque);

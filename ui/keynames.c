@@ -100,3 +100,8 @@ const char *input_qcode_from_hid(unsigned hid)
     }
     return NULL;
 }
+
+unsigned input_hid_from_number(int64_t n)
+{
+    return n < 0 || n > 0xff ? 0 : input_hid_from_scancode1(n & 0x80 ? 0xe000 | (n & 0x7f) : n);
+}

@@ -198,6 +198,41 @@ class Paths(TestCase):
         self.assertIn("ringbuf", self.c.hmp("chardev-add help"))
 
 
+class Input(TestCase):
+    """Keys by number; pointers, whose numbers stay."""
+
+    args = ["-M", "pc", "-accel", "tcg", "-m", "32", "-S", "-nodefaults", "-usb", "-device", "usb-tablet",
+            "-device", "usb-mouse"]
+
+    def test_key_numbers(self):
+        self.c.call("cont")
+        self.c.call("stop")
+        self.c.hmp("o/b 0x64 0x60")
+        self.c.hmp("o/b 0x60 0x40")             # translated to set 1, no interrupts
+        self.c.hmp("i/b 0x60")
+        self.assertEqual(self.c.hmp("sendkey 0x1e"), "")
+        self.assertEqual(int(self.c.hmp("i/b 0x60").split("=")[1], 0), 0x1e)
+        self.assertEqual(self.c.hmp("sendkey 0x1d-0xdb-a 1"), "")
+        for keys in ("0x1ff", "0x", "0x1e-0xzz", "0x80", "30"):
+            self.assertIn("unknown key", self.c.hmp("sendkey " + keys), keys)
+
+    def mice(self):
+        return {m["name"]: m["index"] for m in self.c.call("query-mice")}
+
+    def test_mouse_numbers(self):
+        before = self.mice()
+        self.assertEqual(len(before), 3)
+        for name, n in before.items():
+            self.assertEqual(self.c.hmp("mouse_set %d" % n), "")
+            self.assertIn("* Mouse #%d: %s" % (n, name), self.c.hmp("info mice"))
+            self.assertEqual(self.mice(), before)
+        self.assertIn("no pointing device", self.c.hmp("mouse_set 99"))
+
+    def test_source(self):
+        self.assertEqual(self.c.error("input-send-event", device="nosuch", events=[])["desc"],
+                         "Device 'nosuch' not found")
+
+
 class Paging(TestCase):
     """info mem and info tlb on page tables written by hand."""
 

@@ -348,6 +348,7 @@ class Displays(VncCase):
         c.picture()
         self.assertIn("second", Picture(*c.size, c.pixels()).text())
         self.same(self.connect(rfb.RAW))
+        self.assertIn("  Display: serial0\n", self.q.hmp("info vnc"))
         ids = {s["id"]: s.get("display") for s in self.q.qmp("query-vnc-servers")}
         self.assertEqual(ids, {"default": None, "two": "serial0", "three": "spare"})
 
