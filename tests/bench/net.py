@@ -4,7 +4,7 @@
 iperf3 in the guest, its server on the host.
 
     tests/bench/net.py                          virtio-net-pci and e1000, both directions
-    tests/bench/net.py -c rtl8139 -s 8 -n 3     another card, 8 MiB a run, 3 runs each
+    tests/bench/net.py -c rtl8139 -s 8 -n 5     another card, 8 MiB a run, 5 runs each
     tests/bench/net.py -a ./old/orrery          another emulator as the second one
 
 The machines run one at a time and take turns; the figure is the median of MiB/s by the clock,
@@ -36,18 +36,19 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(machine, port, direction, size):
+def measure(machine, port, direction, args):
     """(MiB/s by the clock, MiB per CPU second)"""
+    length = "-n %dM" % args.size if args.size else "-t %d" % args.seconds
     before = cpu_seconds(machine.proc.pid)
-    text = machine.shell("iperf3 -c 10.0.2.2 -p %d -n %dM %s -J > /tmp/j; grep -A8 -E "
-                         "'sum_received|error' /tmp/j" % (port, size,
+    text = machine.shell("iperf3 -c 10.0.2.2 -p %d %s %s -J > /tmp/j; grep -A8 -E "
+                         "'sum_received|error' /tmp/j" % (port, length,
                                                           "-R" if direction == "down" else ""), 600)
     cpu = cpu_seconds(machine.proc.pid) - before
     if '"error"' in text:
         raise vm.Failed("iperf3: " + text)
     total = json.loads(text[text.index("{"):text.index("}") + 1])
-    if total["bytes"] < 0.9 * size * MIB:           # the last bytes may be on their way
-        raise vm.Failed("%d bytes of %d MiB came" % (total["bytes"], size))
+    if total["bytes"] < 0.9 * args.size * MIB:      # the last bytes may be on their way
+        raise vm.Failed("%d bytes of %d MiB came" % (total["bytes"], args.size))
     return total["bits_per_second"] / 8 / MIB, total["bytes"] / MIB / max(cpu, 0.001)
 
 
@@ -60,13 +61,13 @@ def start(program, card):
     return machine
 
 
-def run_one(program, card, port, size):
+def run_one(program, card, port, args):
     """{direction: what measure gives}"""
     machine = start(program, card)
     try:
         network.prepare(machine)
         network.dhcp(machine, "eth0")
-        return {d: measure(machine, port, d, size) for d in ("up", "down")}
+        return {d: measure(machine, port, d, args) for d in ("up", "down")}
     finally:
         machine.stop()
 
@@ -75,7 +76,7 @@ def compare(card, engines, port, args):
     found = {}
     for _ in range(args.runs):
         for name, program in engines.items():
-            for direction, figures in run_one(program, card, port, args.size).items():
+            for direction, figures in run_one(program, card, port, args).items():
                 found.setdefault((direction, name), []).append(figures)
     for direction in ("up", "down"):
         row = []
@@ -90,7 +91,8 @@ def compare(card, engines, port, args):
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     ap.add_argument("-c", "--cards", default="virtio-net-pci,e1000")
-    ap.add_argument("-s", "--size", type=int, default=48, help="MiB a run [48]")
+    ap.add_argument("-s", "--size", type=int, default=0, help="MiB a run, instead of seconds")
+    ap.add_argument("-t", "--seconds", type=int, default=10, help="as long as iperf3 does by itself [10]")
     ap.add_argument("-n", "--runs", type=int, default=3)
     ap.add_argument("-a", "--against", default=shutil.which("qemu-system-x86_64"))
     args = ap.parse_args()
