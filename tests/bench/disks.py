@@ -4,10 +4,12 @@
 reading and writing, raw and qcow2, 8 requests under way, the image in the host's page cache.
 
     tests/bench/disks.py [-n ROUNDS] [--ms N] [--device nvme,serial=x] [--accel kvm]
+    tests/bench/disks.py --bare             under KVM, a guest that is a virtio driver and nothing else
 
 The emulators take turns; each row tells the medians and their ratio, then the same of the host's
 CPU time for each request (which a busy host changes less).  Each load runs for a moment before it
-is measured: translating the guest's code is no work of the disk.
+is measured: translating the guest's code is no work of the disk.  The bare guest polls for what is
+done: its vCPU has one of the host's processors to itself, so the CPU time tells little there.
 """
 
 import argparse
@@ -18,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -97,22 +100,74 @@ def measure(emulator, a, iso, images):
     return rates
 
 
+def bare_program(out, ms):
+    """guest-blk.c as a disk that boots; each load takes ms."""
+    cc = material.tool("X86_CC", "cc") + [
+        "-m16", "-O2", "-ffreestanding", "-fno-pic", "-fno-pie", "-fno-stack-protector", "-mno-sse",
+        "-fno-asynchronous-unwind-tables"]
+    material.run(cc + ["-c", "-o", out + ".o", HERE + "/guest-blk.c"])
+    material.run(material.tool("X86_LD", "ld") + [
+        "-m", "elf_i386", "-n", "-z", "noexecstack", "--no-warn-rwx-segments", "-Ttext", "0x7e00",
+        "--section-start=.start=0x7c00", "-e", "_start", "--build-id=none", "--oformat", "binary",
+        "-o", out, out + ".o"])
+    with open(out, "r+b") as f:
+        f.seek(508)
+        f.write(ms.to_bytes(2, "little"))
+        f.truncate(1 << 20)
+    return out
+
+
+def measure_bare(emulator, a, boot, images):
+    """The same as measure()."""
+    args = [emulator, "-accel", a.accel, "-m", "64", "-nodefaults",
+            "-display", "none", "-debugcon", "stdio", "-drive", "id=b,if=none,format=raw,file=" + boot,
+            "-device", "ide-hd,drive=b,bootindex=0"]
+    for n, (kind, image) in enumerate(images.items()):
+        args += ["-drive", "file=%s,format=%s,if=none,id=d%d" % (image, kind, n),
+                 "-device", "%s,drive=d%d,disable-modern=on,addr=%d" % (a.device, n, 8 + n)]
+    rates = {}
+    with subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as p:
+        row, before, line = None, 0, ""
+        late = threading.Timer(120 + 12e-3 * len(images) * a.ms, p.kill)
+        late.start()
+        for line in p.stdout:
+            word, *rest = line.split()
+            if word == "start":
+                row, before = (list(images)[int(rest[0])], rest[1]), cpu_seconds(p.pid)
+            elif word == "done":
+                n, ticks = map(int, rest)
+                rates[row] = n * 3579545 / ticks, (cpu_seconds(p.pid) - before) * 1e6 / n
+            elif word != "end":
+                p.terminate()
+                late.cancel()
+                sys.exit("%s, %s: the guest says %s" % (emulator, row, line))
+        late.cancel()
+    if not line.startswith("end"):
+        sys.exit("%s: the guest stopped after %s" % (emulator, row))
+    return rates
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("-n", type=int, default=3)
     p.add_argument("--ms", type=int, default=1500)
     p.add_argument("--device", default="virtio-blk-pci")
-    p.add_argument("--accel", default="tcg")
+    p.add_argument("--accel", help="tcg, or kvm with --bare")
     p.add_argument("--cpu", default="")
+    p.add_argument("--bare", action="store_true")
     a = p.parse_args()
+    a.accel = a.accel or ("kvm" if a.bare else "tcg")
+    if a.bare and a.accel == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        print("disks.py --bare: skipped, /dev/kvm cannot be opened")
+        return
     engines = {"orrery": machine.EMULATOR, "qemu": shutil.which("qemu-system-x86_64")}
-    found = {}
+    run, found = measure_bare if a.bare else measure, {}
     with tempfile.TemporaryDirectory() as d:
-        iso = cd(d)
+        boot = bare_program(d + "/boot", a.ms) if a.bare else cd(d)
         images = {kind: make_image(d, kind) for kind in FORMATS}
         for _ in range(a.n):
             for name, path in engines.items():
-                for row, rate in (measure(path, a, iso, images) if path else {}).items():
+                for row, rate in (run(path, a, boot, images) if path else {}).items():
                     found.setdefault(row, {}).setdefault(name, []).append(rate)
     print("%s, -accel %s, requests a second (median of %d)" % (a.device, a.accel, a.n))
     for (kind, load), rates in found.items():

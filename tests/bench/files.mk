@@ -7,6 +7,7 @@ bench: all
 	$(Q)python3 tests/bench/bench.py $(BENCH_ARGS)
 	$(Q)$(if $(BENCH_ARGS),,python3 tests/bench/smp.py)
 	$(Q)$(if $(BENCH_ARGS),,python3 tests/bench/net.py)
+	$(Q)$(if $(BENCH_ARGS),,python3 tests/bench/disks.py --bare)
 bench-net: all
 	$(Q)python3 tests/bench/net.py $(BENCH_ARGS)
 bench-quick: all
@@ -19,6 +20,7 @@ bench-smp: all
 help-lines += "make bench-disks  requests a second on virtio disks, raw and qcow2, beside QEMU (BENCH_ARGS)"
 bench-disks: all
 	$(Q)python3 tests/bench/disks.py $(BENCH_ARGS)
+	$(Q)$(if $(BENCH_ARGS),,python3 tests/bench/disks.py --bare)
 	$(Q)$(if $(BENCH_ARGS),,python3 tests/bench/convert.py)
 
 help-lines += "make bench-convert  orrery-img convert beside qemu-img convert (BENCH_ARGS)"
