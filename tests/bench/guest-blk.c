@@ -21,6 +21,7 @@ typedef unsigned int u32;
 #define QUEUE       0x1000              /* three pages, for up to 256 entries */
 #define BUFFERS     0x10000             /* DEPTH of 64 KiB */
 #define TIMER       0x608
+#define FLUSH       (1u << 9)           /* VIRTIO_BLK_F_FLUSH */
 #define POWER       0x604
 #define SECTORS     (256u << 11)        /* the images have 256 MiB */
 
@@ -166,7 +167,7 @@ static int start_disk(u32 slot)
     outl(0xcfc, (command & 0xffff) | 5);        /* I/O, bus master */
     outb(io + 18, 0);
     outb(io + 18, 3);
-    outl(io + 4, 0);
+    outl(io + 4, inl(io) & FLUSH);      /* else each write would be followed by a flush */
     outw(io + 14, 0);
     size = inw(io + 12);
     desc = (Desc *)QUEUE;
