@@ -63,13 +63,18 @@ int img_fail(Error *err)
     return 1;
 }
 
+static void report(const char *fmt, va_list ap)
+{
+    g_autofree char *text = g_strdup_vprintf(fmt, ap);
+    error_report("%s", text);
+}
+
 int img_fail_text(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    g_autofree char *text = g_strdup_vprintf(fmt, ap);
+    report(fmt, ap);
     va_end(ap);
-    error_report("%s", text);
     return 1;
 }
 
@@ -77,9 +82,8 @@ int img_usage(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    g_autofree char *text = g_strdup_vprintf(fmt, ap);
+    report(fmt, ap);
     va_end(ap);
-    error_report("%s", text);
     fprintf(stderr, "Try 'orrery-img --help' for more information\n");
     return 1;
 }
